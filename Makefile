@@ -1,0 +1,89 @@
+# Everything a developer types. `make` alone lists it.
+
+# Where the packages go, and which Python makes it: by default the first that is new enough.
+VENV ?= .venv
+PYTHON ?=
+# Passed on to the command behind a target: make test ARGS="-k audit -x"
+ARGS ?=
+POETRY ?= poetry
+
+PY := $(VENV)/bin/python
+CODE := $(wildcard main.py jumpcloud_modules sandbox tools tests benchmarks)
+# Hashes checked, nothing resolved: what is installed is what poetry.lock pins. The second --quiet
+# silences pip's warnings, for machines whose pip is set up with indexes that lack a package.
+PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input \
+	--require-hashes --no-deps
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help install run test test-all soak bench check format format-check lint types \
+	manifests check-manifests lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+install: $(VENV)/installed ## make .venv with exactly what poetry.lock pins
+
+$(VENV)/installed: requirements/dev.txt
+	@python=$$(sh tools/pythons.sh first $(PYTHON)) \
+		&& echo "Installing into $(VENV) with $$($$python --version)" \
+		&& $$python -m venv --clear $(VENV)
+	@$(PY) $(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed
+	@echo "Installing what the benchmark's plot needs into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -r requirements/bench.txt
+	@touch $@
+
+run: install ## run the connector against the sandbox, or the real JumpCloud (ARGS)
+	@$(PY) -m sandbox run $(ARGS)
+
+test: install ## run the tests (ARGS)
+	@$(PY) -m pytest $(ARGS)
+
+test-all: ## run the tests on each of Python 3.11, 3.12 and 3.13 that the machine has (ARGS)
+	@sh tools/pythons.sh all | while read -r version python; do \
+		echo "== Python $$version ($$python)"; \
+		$(MAKE) test VENV=.venv-$$version PYTHON=$$python < /dev/null || exit 1; \
+	done
+
+soak: install ## run every fault and kill for as long as asked (ARGS="--minutes 10")
+	@$(PY) -m tests.soak $(ARGS)
+
+bench: $(VENV)/installed-bench ## measure against the plain reference (ARGS)
+	@$(PY) -m benchmarks $(ARGS)
+
+check: format-check lint types check-manifests ## run all static checks
+
+format: install ## lay out the code
+	@$(PY) -m ruff format $(CODE)
+	@$(PY) -m ruff check --quiet --select I --fix $(CODE)
+
+format-check: install ## tell what `make format` would change
+	@$(PY) -m ruff format --check $(CODE)
+
+lint: install ## look for mistakes with ruff
+	@$(PY) -m ruff check $(CODE)
+
+types: install ## check the types with mypy --strict
+	@$(PY) -m mypy $(CODE)
+
+manifests: install ## write the manifests from the configuration models
+	@$(PY) -m tools.manifests
+
+check-manifests: install ## tell which manifest differs from the configuration models
+	@$(PY) -m tools.manifests --check
+
+lock: ## pin the dependencies anew (needs Poetry)
+	@$(POETRY) export --help > /dev/null 2>&1 || { \
+		echo "make lock needs Poetry 2 with its export plugin:" \
+			"pipx install poetry && pipx inject poetry poetry-plugin-export" >&2; exit 1; }
+	$(POETRY) lock
+	$(POETRY) export --quiet --without-urls --only main --output requirements/main.txt
+	$(POETRY) export --quiet --without-urls --with dev --output requirements/dev.txt
+	$(POETRY) export --quiet --without-urls --only bench --output requirements/bench.txt
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

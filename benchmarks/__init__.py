@@ -1,0 +1,1 @@
+"""What collecting costs, measured on real processes beside a plain reference."""

@@ -1,0 +1,1 @@
+"""A plain collector to measure against."""

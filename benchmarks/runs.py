@@ -1,0 +1,213 @@
+"""One measured run of one connector, against emulators in a process of their own.
+
+Knows how to run and what to read off; knows neither figures nor limits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from benchmarks.contenders import Contender, default_settings
+from sandbox.apart import SandboxProcess
+from sandbox.connector import ConnectorProcess, Settings
+from sandbox.faults import Hang, SlowPages, SlowReceipts
+from sandbox.instants import now_ms
+from sandbox.verdict import Verdict
+
+WEIGHTS: Mapping[str, float] = {
+    "sso": 20.0,
+    "directory": 14.0,
+    "radius": 20.0,
+    "ldap": 14.0,
+    "systems": 12.0,
+}
+"""Services in such shares that an event has 1.2 kB on average."""
+
+_HOUR_MS = 3_600_000
+_SPAN_MS = 23 * _HOUR_MS
+_STEP_SECONDS = 0.025
+_LONGEST_SECONDS = 600.0
+_LOOK_AT_LEISURE_SECONDS = 5.0
+_SETTLE_SECONDS = 5.0
+
+
+class RunFailed(Exception):
+    """A connector did not do what was to be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How long the two ends take: a request, and each of its events."""
+
+    fetch_ms: float = 0.0
+    fetch_event_ms: float = 0.0
+    push_ms: float = 0.0
+    push_event_ms: float = 0.0
+
+
+LOOPBACK = Network()
+DISTANT = Network(fetch_ms=150.0, fetch_event_ms=0.1, push_ms=80.0, push_event_ms=0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits at the start: so many events of the last day, of 1.2 kB or all of 70 kB."""
+
+    events: int
+    large_share: float = 0.0
+    network: Network = LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """What a backlog has cost: `seconds` from the first request to the last event accepted."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """How live events fared."""
+
+    median_delay_seconds: float
+    requests_a_poll: float
+    read_by_delivered: float
+
+
+def catch_up(contender: Contender, backlog: Backlog) -> CaughtUp:
+    """Collect a backlog from an empty state, and stop."""
+    with _sandbox(backlog) as sandbox:
+        first = _first_request(sandbox, backlog.network)
+        with contender.running(sandbox.addresses, default_settings()) as connector:
+            _await(connector, first, "ask JumpCloud for events")
+            started = time.monotonic()
+            all_accepted = _accepted(sandbox, backlog.events)
+            _await(connector, all_accepted, f"deliver {backlog.events} events")
+            seconds = time.monotonic() - started
+            connector.stop()
+            usage = connector.usage()
+        _check(contender, sandbox.verdict())
+    return CaughtUp(seconds, usage.cpu_seconds, usage.peak_rss_bytes)
+
+
+def start(contender: Contender) -> float:
+    """Return the processor seconds that a process has used when its first request arrives."""
+    with _sandbox(Backlog(1)) as sandbox:
+        # The first request is left without an answer, so that nothing is done while we look.
+        rule = sandbox.add_fault("jumpcloud", Hang(_LOOK_AT_LEISURE_SECONDS))
+        with contender.running(sandbox.addresses, default_settings()) as connector:
+            _await(connector, lambda: _fired(sandbox, rule), "ask JumpCloud for events")
+            return connector.usage().cpu_seconds
+
+
+def live(contender: Contender, seconds: float, per_second: float, audit_polls: int) -> Lived:
+    """Collect events as they happen, polling every second; nothing is late."""
+    settings = replace(default_settings(), frequency=1, audit_frequency=max(5, audit_polls))
+    with _idling(contender, settings) as (sandbox, _):
+        sandbox.go_live(per_second=per_second, late_share=0.0, surrogate_share=0.0, seed=2)
+        time.sleep(2.0)
+        before = sandbox.statistics()
+        time.sleep(seconds)
+        after = sandbox.statistics()
+        sandbox.end_live()
+        delays_ms = sandbox.delays_ms()
+    if not delays_ms or after["accepted"] == before["accepted"]:
+        raise RunFailed(f"No live events came through {contender.name}.")
+    return Lived(
+        median_delay_seconds=median(delays_ms) / 1000,
+        requests_a_poll=_risen(before, after, _requests) / (seconds / settings.frequency),
+        read_by_delivered=_risen(before, after, _read) / _risen(before, after, _delivered),
+    )
+
+
+def idle(contender: Contender, seconds: float) -> float:
+    """Return the share of one core that is used while nothing happens, at the default settings."""
+    with _idling(contender, default_settings()) as (_, connector):
+        before = connector.usage().cpu_seconds
+        time.sleep(seconds)
+        return (connector.usage().cpu_seconds - before) / seconds
+
+
+@contextmanager
+def _sandbox(backlog: Backlog) -> Iterator[SandboxProcess]:
+    end_ms = now_ms() - 1_000
+    with SandboxProcess() as sandbox:
+        sandbox.generate(
+            backlog.events,
+            end_ms - _SPAN_MS,
+            end_ms,
+            seed=1,
+            weights=dict(WEIGHTS),
+            large_share=backlog.large_share,
+            surrogate_share=0.0,  # the reference's decoder refuses them
+        )
+        yield sandbox
+
+
+@contextmanager
+def _idling(
+    contender: Contender, settings: Settings
+) -> Iterator[tuple[SandboxProcess, ConnectorProcess]]:
+    """Run a connector that has nothing left to do."""
+    with _sandbox(Backlog(1)) as sandbox:
+        with contender.running(sandbox.addresses, settings) as connector:
+            _await(connector, _accepted(sandbox, 1), "deliver an event")
+            time.sleep(_SETTLE_SECONDS)
+            yield sandbox, connector
+            connector.stop()
+
+
+def _first_request(sandbox: SandboxProcess, network: Network) -> Callable[[], bool]:
+    """Put the ends at a distance; return what tells whether a request has come."""
+    sandbox.add_fault("intake", SlowReceipts(network.push_ms, network.push_event_ms))
+    pages = SlowPages(network.fetch_ms, network.fetch_event_ms)
+    rule = sandbox.add_fault("jumpcloud", pages)
+    return lambda: _fired(sandbox, rule)
+
+
+def _check(contender: Contender, verdict: Verdict) -> None:
+    altered = verdict.altered if contender.is_verbatim else 0
+    if verdict.lost or verdict.duplicated or altered:
+        raise RunFailed(f"The events of {contender.name} are not right:\n{verdict.table()}")
+
+
+def _fired(sandbox: SandboxProcess, rule: int) -> bool:
+    return sandbox.switch_fault(rule, on=True) > 0
+
+
+def _accepted(sandbox: SandboxProcess, count: int) -> Callable[[], bool]:
+    return lambda: sandbox.accepted() >= count
+
+
+def _await(connector: ConnectorProcess, happened: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while not happened():
+        if not connector.running or time.monotonic() > deadline:
+            end = "\n".join(connector.output.splitlines()[-20:])
+            raise RunFailed(f"{connector.command} did not {what}; it wrote:\n{end}")
+        time.sleep(_STEP_SECONDS)
+
+
+def _risen(
+    before: dict[str, Any], after: dict[str, Any], read: Callable[[dict[str, Any]], int]
+) -> int:
+    return read(after) - read(before)
+
+
+def _requests(statistics: dict[str, Any]) -> int:
+    return sum(statistics["jumpcloud"]["requests"].values())
+
+
+def _read(statistics: dict[str, Any]) -> int:
+    return int(statistics["jumpcloud"]["events"])
+
+
+def _delivered(statistics: dict[str, Any]) -> int:
+    return int(statistics["accepted"])

@@ -1,0 +1,1 @@
+"""JumpCloud Directory Insights events, collected and pushed to a Sekoia intake."""

@@ -1,0 +1,274 @@
+"""JumpCloud Directory Insights over HTTP: a page of events, counts by bucket.
+
+Every answer is checked against what the API promises; a broken promise is an error, never a skip.
+Knows nothing of what was delivered, and tries each request once: the caller paces the tries.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+import requests
+
+from jumpcloud_modules import events
+from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
+from jumpcloud_modules.events import Event
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_rfc3339
+from jumpcloud_modules.transport import Transport
+
+BASE_PATH = "/insights/directory/v1"
+MOST_PAGE_BYTES = 12 << 20
+MOST_SINGLE_EVENT_BYTES = 256 << 20
+MOST_COUNTS_BYTES = 16 << 20
+_DISORDER_TOLERANCE_MS = 1000
+
+Unit = Literal["m", "h"]
+UNIT_MS: dict[Unit, int] = {"m": MINUTE_MS, "h": HOUR_MS}
+
+Cursor = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Ask for at most `limit` events from `start_ms` (inclusive), in ascending order.
+
+    `end_ms` None leaves the end open; whether JumpCloud includes it is not documented.
+    The pages that follow repeat the same query with the cursor of the page before.
+    """
+
+    start_ms: int
+    end_ms: int | None
+    limit: int
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hold a page: its events in order, what else it held, whether and how more follows.
+
+    `position_ms` is an instant (epoch ms) before which the page leaves nothing unread, so a query
+    may begin there again (and must, where more follows without a cursor); None where the page
+    does not tell.
+    """
+
+    events: list[Event]
+    oddities: list[Event]
+    more: bool
+    cursor: Cursor | None
+    position_ms: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    count: int | None
+    limit: int
+    cursor: Cursor | None
+
+
+class JumpCloudApi:
+    """Speak to one organisation's Directory Insights."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        services: Sequence[str],
+        organization_id: str | None = None,
+        user_agent: str = "jumpcloud-directory-insights",
+    ) -> None:
+        headers = {
+            "x-api-key": api_key,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": user_agent,
+        }
+        if organization_id:
+            headers["x-org-id"] = organization_id
+        self._transport = Transport("JumpCloud", headers, secrets=[api_key])
+        self._url = base_url.rstrip("/") + BASE_PATH
+        self._services = list(services)
+
+    def page(
+        self,
+        query: Query,
+        now_ms: int,
+        on_cursor: Callable[[Cursor | None], None] = lambda _: None,
+    ) -> Page:
+        """Return one page; `on_cursor` hears the cursor as soon as the headers are in.
+
+        Raises TryAgain, Refused or PageTooLarge.
+        """
+        body: dict[str, Any] = {"limit": query.limit, "sort": "ASC"}
+        if query.cursor is not None:
+            body["search_after"] = query.cursor
+        answer = self._post("/events", query.start_ms, query.end_ms, body)
+        with answer:
+            head = _read_head(answer, query)
+            on_cursor(head.cursor)
+            text = self._transport.read(answer, _most_bytes(query.limit))
+        return _checked_page(text, head, query, now_ms)
+
+    def count(self, start_ms: int, end_ms: int) -> int:
+        """Return how many events JumpCloud holds in a span."""
+        answer = self._post("/events/count", start_ms, end_ms, {})
+        with answer:
+            document = self._json_object(answer, "/events/count")
+        count = document.get("count")
+        if not isinstance(count, int):
+            raise TryAgain("JumpCloud answered /events/count without a count.")
+        return count
+
+    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        """Return how many events JumpCloud holds, by minute or hour of epoch milliseconds.
+
+        The first and last bucket count only what lies in the span. Empty buckets may be absent.
+        """
+        asked = {"interval_unit": unit, "interval_value": "1"}
+        answer = self._post("/events/interval", start_ms, end_ms, asked)
+        with answer:
+            document = self._json_object(answer, "/events/interval")
+        found = document.get("buckets", "absent")
+        if found is None:
+            found = []
+        if not isinstance(found, list) or not all(_is_bucket(b, unit) for b in found):
+            raise TryAgain("JumpCloud answered /events/interval with something else than buckets.")
+        return {bucket["key"]: bucket["doc_count"] for bucket in found}
+
+    def _post(
+        self, path: str, start_ms: int, end_ms: int | None, more: dict[str, Any]
+    ) -> requests.Response:
+        body: dict[str, Any] = {"service": self._services, "start_time": to_rfc3339(start_ms)}
+        if end_ms is not None:
+            body["end_time"] = to_rfc3339(end_ms)
+        answer = self._transport.post(self._url + path, orjson.dumps(body | more), {})
+        if answer.status_code != 200:
+            with answer:
+                raise self._refusal(answer, path)
+        return answer
+
+    def _refusal(self, answer: requests.Response, path: str) -> CollectorError:
+        remedy = REMEDIES.get(answer.status_code, "Check base_url.")
+        return self._transport.refusal(answer, f"POST {BASE_PATH}{path}", remedy)
+
+    def _json_object(self, answer: requests.Response, path: str) -> dict[str, Any]:
+        try:
+            text = self._transport.read(answer, MOST_COUNTS_BYTES)
+        except PageTooLarge as error:
+            raise TryAgain(f"{error} in answer to {path}.", burdened=True) from None
+        try:
+            document = orjson.loads(text)
+        except ValueError:
+            raise TryAgain(f"JumpCloud answered {path} with something else than JSON.") from None
+        if not isinstance(document, dict):
+            raise TryAgain(f"JumpCloud answered {path} with something else than an object.")
+        return document
+
+
+REMEDIES = {
+    400: "Check the service names and the organisation id in the configuration.",
+    401: "Check that the API key is valid, belongs to this region (base_url), and, for an"
+    " administrator of several organisations, that organization_id is set.",
+    402: "Directory Insights is not enabled for this organisation: enable it in JumpCloud's"
+    " admin portal or ask JumpCloud to.",
+    403: "Check that the key's administrator may read Directory Insights, that base_url is the"
+    " organisation's region, and that JumpCloud does not block this address.",
+    404: "Check base_url: it names the host only, such as https://api.jumpcloud.com/.",
+}
+
+
+def _most_bytes(limit: int) -> int:
+    return MOST_PAGE_BYTES if limit > 1 else MOST_SINGLE_EVENT_BYTES
+
+
+def _read_head(answer: requests.Response, query: Query) -> _Head:
+    headers = answer.headers
+    if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
+        raise _broken_promise("the page is sorted DESC although ASC was asked for")
+    count = _integer(headers.get("X-Result-Count"))
+    stated_limit = _integer(headers.get("X-Limit"))
+    limit = min(query.limit, stated_limit) if stated_limit else query.limit
+    more = count is None or count >= limit
+    return _Head(count, limit, _read_cursor(headers.get("X-Search_after")) if more else None)
+
+
+def _checked_page(text: bytes | bytearray, head: _Head, query: Query, now_ms: int) -> Page:
+    try:
+        found = events.cut(text)
+    except (ValueError, RecursionError):
+        raise _broken_promise("the body is no JSON array") from None
+    count = len(found.events) + len(found.oddities)
+    if head.count is not None and head.count != count:
+        raise _broken_promise(f"X-Result-Count says {head.count}, the page holds {count} events")
+    _check_order(found.events)
+    more = count > 0 and count >= head.limit
+    if more and head.cursor is not None and head.cursor == query.cursor:
+        raise _broken_promise("the cursor X-Search_after did not move")
+    position_ms = _position_ms(found.events, head.cursor, query, now_ms)
+    if more and head.cursor is None and (position_ms or 0) <= query.start_ms:
+        raise _broken_promise("a full page came without a cursor in X-Search_after")
+    return Page(
+        events=found.events,
+        oddities=found.oddities,
+        more=more,
+        cursor=head.cursor if more else None,
+        position_ms=position_ms,
+        size_bytes=len(text),
+    )
+
+
+def _check_order(found: list[Event]) -> None:
+    times = [event.time_ms for event in (found[:1] + found[-1:]) if event.time_ms is not None]
+    if len(times) == 2 and times[0] > times[1] + _DISORDER_TOLERANCE_MS:
+        raise _broken_promise("the events are in descending order although ASC was asked for")
+
+
+def _position_ms(
+    found: list[Event], cursor: Cursor | None, query: Query, now_ms: int
+) -> int | None:
+    """Trust the last event's time and the cursor's as far as both agree, and never past now."""
+    within = (
+        event.time_ms
+        for event in reversed(found)
+        if event.time_ms is not None and query.start_ms <= event.time_ms <= now_ms
+    )
+    last_ms = next(within, None)
+    cursor_ms = _integer(str(cursor[0])) if cursor else None
+    if last_ms is None or cursor_ms is None:
+        return last_ms
+    return max(query.start_ms, min(last_ms, cursor_ms))
+
+
+def _read_cursor(header: str | None) -> Cursor | None:
+    try:
+        cursor = orjson.loads(header or "null")
+    except ValueError:
+        return None
+    return cursor if isinstance(cursor, list) and cursor else None
+
+
+def _integer(header: str | None) -> int | None:
+    try:
+        return int(header or "")
+    except ValueError:
+        return None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_bucket(bucket: object, unit: Unit) -> bool:
+    if not isinstance(bucket, dict) or not _is_count(bucket.get("doc_count")):
+        return False
+    key = bucket.get("key")
+    return isinstance(key, int) and key % UNIT_MS[unit] == 0
+
+
+def _broken_promise(what: str) -> TryAgain:
+    return TryAgain(
+        f"JumpCloud broke a promise of its API: {what}. Nothing of the page was used.",
+        burdened=True,
+    )

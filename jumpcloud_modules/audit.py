@@ -1,0 +1,105 @@
+"""JumpCloud's counts against the ledger: which spans hold events that were not delivered.
+
+Values and arithmetic; the collector asks for the counts and reads the windows.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from jumpcloud_modules.progress import Window
+
+SECOND_TRY_AFTER_MS = 60_000
+TRIES_FOR_THE_SAME = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Count JumpCloud's events of a span: a unit of time, or what was asked for of it."""
+
+    unit_ms: int
+    start_ms: int
+    end_ms: int
+    count: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Return what stays the same while the end of a span moves."""
+        return self.unit_ms, self.start_ms // self.unit_ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    missing: int
+    tries: int
+    last_ms: int
+
+
+def buckets_of(counts: dict[int, int], unit_ms: int, start_ms: int, end_ms: int) -> list[Bucket]:
+    """Make buckets of counts by their starts, cut to the span that was asked for."""
+    return [
+        Bucket(unit_ms, max(key, start_ms), min(key + unit_ms, end_ms), count)
+        for key, count in sorted(counts.items())
+        if key < end_ms and start_ms < key + unit_ms and count
+    ]
+
+
+class Audit:
+    """Remember which short buckets were read again, so that none is read forever.
+
+    A bucket can stay short: two equal events count twice at JumpCloud and once in the ledger.
+    After two tries it is left alone until a different number of events is missing.
+    """
+
+    def __init__(self, known: Callable[[int, int], int]) -> None:
+        self._known = known
+        self._tried: dict[tuple[int, int], _Tried] = {}
+
+    def lacking(self, buckets: Iterable[Bucket], still_open: Iterable[Window]) -> list[Bucket]:
+        """Return the buckets that hold more than was delivered, but for those still being read."""
+        windows = list(still_open)
+        read_through = [
+            bucket
+            for bucket in buckets
+            if not any(w.overlaps(bucket.start_ms, bucket.end_ms) for w in windows)
+        ]
+        for bucket in read_through:
+            if self._missing(bucket) <= 0:
+                self._tried.pop(bucket.place, None)
+        return [bucket for bucket in read_through if self._missing(bucket) > 0]
+
+    def worth_a_try(self, lacking: Iterable[Bucket], now_ms: int) -> list[Bucket]:
+        """Return the lacking buckets that were not read again too often for what they miss."""
+        return [bucket for bucket in lacking if self._is_worth_a_try(bucket, now_ms)]
+
+    def note_tries(self, buckets: Iterable[Bucket], now_ms: int) -> None:
+        """Remember that buckets are being read again for what they miss at present."""
+        for bucket in buckets:
+            missing, tried = self._missing(bucket), self._tried.get(bucket.place)
+            tries = tried.tries + 1 if tried and tried.missing == missing else 1
+            self._tried[bucket.place] = _Tried(missing, tries, now_ms)
+
+    def forget_before(self, instant_ms: int) -> None:
+        """Drop what is remembered of buckets that ended before an instant."""
+        for unit_ms, number in [p for p in self._tried if (p[1] + 1) * p[0] <= instant_ms]:
+            del self._tried[unit_ms, number]
+
+    def _missing(self, bucket: Bucket) -> int:
+        return bucket.count - self._known(bucket.start_ms, bucket.end_ms)
+
+    def _is_worth_a_try(self, bucket: Bucket, now_ms: int) -> bool:
+        tried = self._tried.get(bucket.place)
+        if tried is None or tried.missing != self._missing(bucket):
+            return True
+        rested = now_ms - tried.last_ms >= SECOND_TRY_AFTER_MS
+        return rested and tried.tries < TRIES_FOR_THE_SAME
+
+
+def joined(buckets: Iterable[Bucket]) -> list[Window]:
+    """Turn buckets into windows, neighbours into one."""
+    windows: list[Window] = []
+    for bucket in buckets:
+        if windows and windows[-1].end_ms == bucket.start_ms:
+            windows[-1] = Window(windows[-1].start_ms, bucket.end_ms)
+        else:
+            windows.append(Window(bucket.start_ms, bucket.end_ms))
+    return windows

@@ -1,0 +1,57 @@
+"""A long stretch of time cut into windows of similar size, to be read side by side.
+
+Values and arithmetic; counts come from JumpCloud where it gives them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from jumpcloud_modules.audit import Bucket
+from jumpcloud_modules.instants import MINUTE_MS
+from jumpcloud_modules.progress import Window
+
+FEWEST_EVENTS_A_SLICE = 10_000
+MOST_EVENTS_A_SLICE = 100_000
+SLICES_AIMED_AT = 16
+SHORTEST_SLICE_MS = MINUTE_MS
+
+
+def slices(buckets: list[Bucket], start_ms: int, end_ms: int) -> list[Window]:
+    """Cut a span by the counts of its buckets; empty buckets and gaps are part of the slices.
+
+    A span with few events stays whole.
+    """
+    total = sum(bucket.count for bucket in buckets)
+    aim = min(MOST_EVENTS_A_SLICE, max(FEWEST_EVENTS_A_SLICE, total // SLICES_AIMED_AT))
+    cuts = [start_ms]
+    filled = 0.0
+    for piece in _pieces(buckets, aim):
+        if filled and filled + piece.count > aim:
+            cuts.append(piece.start_ms)
+            filled = 0
+        filled += piece.count
+    cuts.append(end_ms)
+    return [Window(a, b) for a, b in pairwise(cuts) if a < b]
+
+
+def even_slices(start_ms: int, end_ms: int) -> list[Window]:
+    """Cut a span whose counts are not known into equal parts."""
+    part_ms = max(SHORTEST_SLICE_MS, -(-(end_ms - start_ms) // SLICES_AIMED_AT))
+    return [Window(a, min(a + part_ms, end_ms)) for a in range(start_ms, end_ms, part_ms)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    start_ms: int
+    count: float
+
+
+def _pieces(buckets: list[Bucket], aim: int) -> Iterator[_Piece]:
+    """Divide a bucket that is larger than a slice into equal spans of time."""
+    for bucket in buckets:
+        parts = max(1, -(-bucket.count // aim))
+        span_ms = bucket.end_ms - bucket.start_ms
+        parts = min(parts, max(1, span_ms // SHORTEST_SLICE_MS))
+        for part in range(parts):
+            yield _Piece(bucket.start_ms + part * span_ms // parts, bucket.count / parts)

@@ -1,0 +1,340 @@
+"""The way through: plan what to read, read it, deliver what is new, commit.
+
+The commit comes after delivery, never before; so a crash repeats what was in flight and loses
+nothing. Knows neither the SDK nor HTTP: it speaks to a source, an intake, a ledger and a state.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from jumpcloud_modules.api import UNIT_MS, Page, Unit
+from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
+from jumpcloud_modules.backlog import even_slices, slices
+from jumpcloud_modules.errors import Refused, TryAgain
+from jumpcloud_modules.events import Event
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, ceil, floor
+from jumpcloud_modules.intake import Delivery
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.pages import Pages, Source
+from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.readers import Lanes, Readers
+from jumpcloud_modules.retry import Pace
+from jumpcloud_modules.sizes import PageSize
+from jumpcloud_modules.state import State
+from jumpcloud_modules.tally import Tally
+
+BACKLOG_AFTER_MS = 5 * MINUTE_MS
+BACKLOG_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
+RECENT_MS = 15 * MINUTE_MS
+REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
+LEAST_MEMORY_MS = 2 * HOUR_MS
+COUNT_FAILURES_BEFORE_REREADING = 2
+PRUNE_EVERY_MS = HOUR_MS
+
+
+class CountingSource(Source, Protocol):
+    """Give pages and counts of events, as JumpCloudApi does."""
+
+    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        """Return counts by the start of their minute or hour, or raise TryAgain or Refused."""
+
+
+class Deliverer(Protocol):
+    """Deliver events, as Intake does."""
+
+    def deliver(self, events: Sequence[Event]) -> Delivery:
+        """Return when each event was accepted or set aside."""
+
+    def set_aside(self, events: Sequence[Event], reason: str) -> Delivery:
+        """Keep what cannot be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Say what to collect: spans in milliseconds; `audit_ms` 0 looks for no late events.
+
+    `scope` names what is asked for (services, organisation, region). `readers` 0 reads the
+    backlog in the polling thread.
+    """
+
+    history_ms: int
+    audit_ms: int
+    audit_every_ms: int
+    scope: str
+    most_rows: int
+    readers: int = 4
+
+
+class Collector:
+    """Collect one scope's events, poll by poll."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: CountingSource,
+        intake: Deliverer,
+        ledger: Ledger,
+        state: State,
+        source_pace: Pace,
+        state_pace: Pace,
+        lanes: Lanes,
+        stop: threading.Event,
+        now_ms: Callable[[], int],
+        tell: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._intake = intake
+        self._ledger = ledger
+        self._state = state
+        self._state_pace = state_pace
+        self._lanes = lanes
+        self._now_ms = now_ms
+        self._tell = tell
+        self._warn = warn
+        self._pages = Pages(source, PageSize(plan.most_rows), source_pace, stop, now_ms)
+        self._audit = Audit(ledger.count)
+        self._readers = Readers(self._read_beside, plan.readers)
+        self._lock = threading.RLock()
+        self._late: list[Window] = []
+        self._caught_up_ms: int | None = None
+        self._audited_by_hour_ms: int | None = None
+        self._count_failures = 0
+        self._pruned_ms = 0
+        self._progress = Progress(0, 0)
+        self.tally = Tally()
+
+    @property
+    def progress(self) -> Progress:
+        """Return how far collecting got."""
+        return self._progress
+
+    @property
+    def collected_to_ms(self) -> int:
+        """Return the instant up to which everything was collected, as far as is known."""
+        progress = self._progress
+        if progress.windows:
+            return progress.oldest_open_ms
+        return self._caught_up_ms or progress.watermark_ms
+
+    def start(self) -> None:
+        """Find the state and commit it, before the first page is asked for."""
+        now_ms = self._now_ms()
+        found = self._state_pace.call(lambda: self._state.load(now_ms, self._plan.history_ms))
+        for message in found.messages:
+            self._tell(message)
+        for warning in found.warnings:
+            self._warn(warning)
+        with self._lock:
+            self._progress = self._scoped(found.progress)
+            self._commit()
+        self._offer(self._progress.windows)
+
+    def poll(self) -> None:
+        """Read what is new, look for what is late, and have a backlog read beside it.
+
+        Raises Stopped when asked to stop.
+        """
+        self._readers.check()
+        self._plan_backlog()
+        self._read_tail()
+        self._look_for_late_events()
+        self._prune()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for readers beside the poll to end after the stop event was set."""
+        self._readers.join(timeout_seconds)
+
+    def _scoped(self, progress: Progress) -> Progress:
+        if progress.scope not in ("", self._plan.scope):
+            self._tell(
+                "The configuration asks for other events than before: late events are looked for"
+                " from here on."
+            )
+            progress = replace(progress, beginning_ms=ceil(progress.watermark_ms, MINUTE_MS))
+        return replace(progress, scope=self._plan.scope)
+
+    # Reading
+
+    def _read_tail(self) -> None:
+        self._read(self._progress.tail, self._advance_tail)
+        self._caught_up_ms = self._now_ms()
+
+    def _read_beside(self, window: Window) -> None:
+        """Read a window of the backlog or of late events to its end, and close it."""
+        rest = window
+
+        def advance(position_ms: int | None) -> None:
+            nonlocal rest
+            self._progress = self._progress.with_window_at(rest, position_ms)
+            rest = rest.from_(position_ms)
+
+        self._read(window, advance, self._lanes)
+        with self._lock:
+            self._progress = self._progress.without(rest)
+            if window in self._late:
+                self._late.remove(window)
+            self._commit()
+
+    def _read(
+        self, window: Window, advance: Callable[[int | None], None], lanes: Lanes | None = None
+    ) -> None:
+        pages = self._pages.read(window)
+        while True:
+            if lanes is None:
+                page = next(pages, None)
+            else:
+                with lanes.one():
+                    page = next(pages, None)
+            if page is None:
+                return
+            self._take(page, window, advance)
+
+    def _take(self, page: Page, window: Window, advance: Callable[[int | None], None]) -> None:
+        """Deliver what is new of a page, then commit it and the way it moves the window."""
+        fresh = self._state_pace.call(lambda: self._ledger.claim(page.events))
+        odd = self._state_pace.call(lambda: self._ledger.claim(page.oddities))
+        try:
+            delivery = self._intake.deliver(fresh)
+            aside = self._intake.set_aside(odd, "because it is no JSON object")
+        except BaseException:
+            self._ledger.release([*fresh, *odd])
+            raise
+        with self._lock:
+            self._ledger.record([*fresh, *odd], window.start_ms - SECOND_MS)
+            advance(page.position_ms)
+            self._commit()
+        self.tally.count_page(page, len(fresh) + len(odd), delivery, aside)
+
+    def _advance_tail(self, position_ms: int | None) -> None:
+        self._progress = self._progress.with_tail_at(position_ms)
+
+    def _commit(self) -> None:
+        """Write what was delivered, then how far that got: never the other way round."""
+        self._state_pace.call(self._ledger.commit)
+        self._state_pace.call(lambda: self._state.save(self._progress))
+
+    def _offer(self, windows: Sequence[Window]) -> None:
+        if self._plan.readers:
+            self._readers.offer(windows)
+            return
+        for window in reversed(windows):
+            self._read_beside(window)
+
+    # The backlog
+
+    def _plan_backlog(self) -> None:
+        """Cut a long stretch that was not read yet into slices, so that the tail goes first."""
+        now_ms, start_ms = self._now_ms(), self._progress.watermark_ms
+        end_ms = floor(now_ms - BACKLOG_ENDS_BEFORE_NOW_MS, MINUTE_MS)
+        read_to_ms = max(start_ms, self._caught_up_ms or 0)
+        if now_ms - read_to_ms <= BACKLOG_AFTER_MS or end_ms <= start_ms:
+            return
+        windows = self._slices(start_ms, end_ms)
+        if len(windows) < 2:  # so little that the tail reads it as it is
+            return
+        with self._lock:
+            self._progress = self._progress.with_backlog(windows, end_ms)
+            self._commit()
+        self._offer(windows)
+
+    def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
+        try:
+            counts = self._source.buckets(start_ms, end_ms, "h")
+        except (TryAgain, Refused):
+            return even_slices(start_ms, end_ms)
+        return slices(buckets_of(counts, HOUR_MS, start_ms, end_ms), start_ms, end_ms)
+
+    # Late events
+
+    def _look_for_late_events(self) -> None:
+        if not self._plan.audit_ms:
+            return
+        now_ms, end_ms = self._now_ms(), self._progress.watermark_ms + 1
+        by_hour = self._is_hour_audit_due(now_ms)
+        start_ms = max(
+            self._progress.beginning_ms,
+            floor(now_ms - self._plan.audit_ms, HOUR_MS),
+            ceil(now_ms - RETENTION_MS, HOUR_MS),
+            0 if by_hour else floor(now_ms - RECENT_MS, MINUTE_MS),
+        )
+        if end_ms <= start_ms:
+            return
+        try:
+            find = self._short_by_hour if by_hour else self._short_by_minute
+            short = find(start_ms, end_ms)
+        except (TryAgain, Refused) as error:
+            self._read_without_counts(error)
+            return
+        self._note_counts_work()
+        if by_hour:
+            self._audited_by_hour_ms = now_ms
+        self._read_late(joined(short))
+
+    def _is_hour_audit_due(self, now_ms: int) -> bool:
+        last_ms = self._audited_by_hour_ms
+        return last_ms is None or now_ms - last_ms >= self._plan.audit_every_ms
+
+    def _short_by_minute(self, start_ms: int, end_ms: int) -> list[Bucket]:
+        lacking = self._lacking(start_ms, end_ms, "m")
+        short = self._audit.worth_a_try(lacking, self._now_ms())
+        self._audit.note_tries(short, self._now_ms())
+        return short
+
+    def _short_by_hour(self, start_ms: int, end_ms: int) -> list[Bucket]:
+        """Find the short minutes of the short hours, so that only those are read again."""
+        lacking = self._lacking(start_ms, end_ms, "h")
+        hours = self._audit.worth_a_try(lacking, self._now_ms())
+        minutes: list[Bucket] = []
+        for span in joined(hours):
+            minutes += self._lacking(span.start_ms, span.end_ms or end_ms, "m")
+        self._audit.note_tries(hours, self._now_ms())
+        return minutes
+
+    def _lacking(self, start_ms: int, end_ms: int, unit: Unit) -> list[Bucket]:
+        counts = self._source.buckets(start_ms, end_ms, unit)
+        found = buckets_of(counts, UNIT_MS[unit], start_ms, end_ms)
+        still_open = [*self._progress.windows, *self._late]
+        return self._state_pace.call(lambda: self._audit.lacking(found, still_open))
+
+    def _read_late(self, windows: list[Window]) -> None:
+        if windows:
+            with self._lock:
+                self._late += windows
+            self._offer(windows)
+
+    def _read_without_counts(self, error: TryAgain | Refused) -> None:
+        if isinstance(error, TryAgain) and error.limited:
+            self._lanes.narrow()
+            return
+        self._count_failures += 1
+        said_at = 1 if isinstance(error, Refused) else COUNT_FAILURES_BEFORE_REREADING
+        if self._count_failures == said_at:
+            self._warn(
+                f"{error} Late events cannot be counted: until they can, the last"
+                f" {REREAD_WITHOUT_COUNTS_MS // MINUTE_MS} minutes are read again at each poll."
+            )
+        if self._count_failures >= said_at:
+            end_ms = self._progress.watermark_ms
+            start_ms = max(self._progress.beginning_ms, end_ms - REREAD_WITHOUT_COUNTS_MS)
+            window = Window(start_ms, end_ms)
+            if start_ms < end_ms and not any(w.end_ms == end_ms for w in self._late):
+                self._read_late([window])
+
+    def _note_counts_work(self) -> None:
+        if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
+            self._tell("Late events can be counted again.")
+        self._count_failures = 0
+
+    def _prune(self) -> None:
+        now_ms = self._now_ms()
+        if now_ms - self._pruned_ms < PRUNE_EVERY_MS:
+            return
+        before_ms = now_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS) - HOUR_MS
+        in_use = [self._progress.watermark_ms, *(w.start_ms for w in self._progress.windows)]
+        self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
+        self._audit.forget_before(before_ms)
+        self._pruned_ms = now_ms

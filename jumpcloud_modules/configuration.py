@@ -1,0 +1,336 @@
+"""What a person fills into the two forms: values checked, faults told in one sentence each.
+
+The manifests are written from these models (tools/manifests.py). Nothing here knows where a
+configuration comes from.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
+from sekoia_automation.connector import DefaultConnectorConfiguration
+
+ALL_SERVICES: Final = "all"
+MOST_HISTORY_HOURS: Final = 2160  # JumpCloud keeps events for 90 days
+LONGEST_QUOTE: Final = 60
+
+
+def _fault(message: str) -> PydanticCustomError:
+    return PydanticCustomError("fault", "{message}", {"message": message})
+
+
+# The values
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str):
+        raise _fault("is not a text; give an address such as https://host/.")
+    address = value.strip()
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or any(character.isspace() for character in address):
+        raise _fault("is not an address; give one such as https://host/.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise _fault("holds more than a host and a path; give an address such as https://host/.")
+    if not _is_encrypted_or_local(parts):
+        raise _fault(
+            f"begins with {parts.scheme}://, which would show the key to the network; give an"
+            " https:// address."
+        )
+    return address.rstrip("/")
+
+
+def _is_encrypted_or_local(parts: SplitResult) -> bool:
+    if parts.scheme == "https":
+        return True
+    return parts.scheme == "http" and _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _url_with_slash(value: object) -> str:
+    return _url(value) + "/"
+
+
+def _header_value(value: object) -> object:
+    """Return a key or an identifier as it can be sent in a header."""
+    if not isinstance(value, str):
+        raise _fault("is not a text; paste it again.")
+    text = value.strip()
+    if not _is_header_value(text):
+        raise _fault("holds a space, a line break or a letter outside ASCII; paste it again.")
+    return text
+
+
+def _is_header_value(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
+
+
+def _secret(value: object) -> object:
+    """Return a secret without the white space around it; its characters are checked at use.
+
+    Until the platform has delivered the secret, a placeholder of any form stands in its place.
+    """
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if not isinstance(value, str):
+        raise _fault("is not a text; paste it again.")
+    return value.strip()
+
+
+def _given(value: object) -> object:
+    if value == "":
+        raise _fault("is empty; paste it again.")
+    return value
+
+
+def _whole_number(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "not a number")
+    return value
+
+
+def _service_list(value: object) -> object:
+    """Return the form's text, also where a configuration holds a list of names."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return ",".join(value)
+    if not isinstance(value, str):
+        raise _fault("is not a text; give all, or names such as directory,sso.")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Identifier = Annotated[str, BeforeValidator(_header_value)]
+
+
+# The schema of a form
+
+
+def _form(
+    title: str, required: list[str], secrets: list[str] | None = None
+) -> Callable[[dict[str, Any]], None]:
+    """Return what makes pydantic's schema one that the platform's forms show."""
+
+    def adapt(schema: dict[str, Any]) -> None:
+        schema.pop("description", None)
+        schema["title"] = title
+        schema["required"] = required
+        schema["properties"] = dict(
+            sorted(schema["properties"].items(), key=lambda item: item[0] not in required)
+        )
+        if secrets:
+            schema["secrets"] = secrets
+        for name, field in schema["properties"].items():
+            if name in required or field.get("default", "") is None:
+                field.pop("default", None)
+            if name in (secrets or []):
+                field.pop("format", None)
+                field.pop("writeOnly", None)
+
+    return adapt
+
+
+class _Form(BaseModel):
+    """Take a form's values; one that is left blank means the default."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _blank_means_default(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[str(info.field_name)]
+        return field.default if _is_blank(value) and not field.is_required() else value
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+class ModuleConfiguration(_Form):
+    """Hold what reaches one JumpCloud organisation.
+
+    The key may be absent at first: the platform delivers secrets after the rest.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        hide_input_in_errors=True,
+        validate_assignment=True,  # the platform's secrets are set as plain texts
+        json_schema_extra=_form("JumpCloud Directory Insights", ["apikey"], ["apikey"]),
+    )
+
+    base_url: Annotated[str, BeforeValidator(_url_with_slash)] = Field(
+        default="https://api.jumpcloud.com/",
+        title="Base URL",
+        description="Address of the JumpCloud API in the region of your organization:"
+        " https://api.jumpcloud.com/ (US), https://api.eu.jumpcloud.com/ (EU) or"
+        " https://api.in.jumpcloud.com/ (India).",
+    )
+    apikey: Annotated[SecretStr, BeforeValidator(_secret)] = Field(
+        default=SecretStr(""),
+        title="API key",
+        description="API key of a JumpCloud administrator who may read Directory Insights.",
+    )
+    organization_id: Identifier | SkipJsonSchema[None] = Field(
+        default=None,
+        title="Organization ID",
+        description="ID of the JumpCloud organization. Only needed when the administrator can"
+        " reach several organizations.",
+    )
+
+    @property
+    def fault_of_key(self) -> str | None:
+        """Return a sentence on why the key cannot be used, or None."""
+        key = self.apikey.get_secret_value()
+        if not key:
+            return "apikey: is empty; give an API key of JumpCloud."
+        if not _is_header_value(key):
+            return "apikey: holds a space, a line break or a letter outside ASCII; paste it again."
+        return None
+
+
+class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
+    """Hold where the events go, which ones are collected, and how often."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        hide_input_in_errors=True,
+        json_schema_extra=_form("JumpCloud Directory Insights", ["intake_key"]),
+    )
+
+    # Left out of every dump: the SDK puts dumps into Sentry's contexts.
+    intake_key: Annotated[str, BeforeValidator(_given), BeforeValidator(_header_value)] = Field(
+        exclude=True,
+        repr=False,
+        title="Intake key",
+        description="Key of the Sekoia intake that receives the events.",
+    )
+    intake_server: Annotated[str, BeforeValidator(_url)] | SkipJsonSchema[None] = Field(
+        default=None,
+        title="Intake server",
+        description="Address of the Sekoia intake, for example https://intake.sekoia.io. Leave"
+        " empty for the one of your Sekoia region.",
+    )
+    service: Annotated[str, BeforeValidator(_service_list)] = Field(
+        default=ALL_SERVICES,
+        title="Services",
+        description="JumpCloud services to collect, separated by commas, for example"
+        " directory,sso,radius. all collects present and future ones.",
+    )
+    frequency: WholeNumber = Field(
+        default=60,
+        ge=1,
+        title="Frequency",
+        description="Seconds between two calls for new events.",
+    )
+    chunk_size: WholeNumber = Field(
+        default=10_000,
+        ge=1,
+        le=10_000,
+        title="Chunk size",
+        description="Most events asked for in one call.",
+    )
+    history_hours: WholeNumber = Field(
+        default=24,
+        ge=0,
+        le=MOST_HISTORY_HOURS,
+        title="History",
+        description="Hours of past events that the first start collects. JumpCloud keeps events"
+        " for 90 days (2160 hours).",
+    )
+    audit_hours: WholeNumber = Field(
+        default=168,
+        ge=0,
+        le=MOST_HISTORY_HOURS,
+        title="Late events",
+        description="Hours back for which events that JumpCloud publishes late are looked for."
+        " 0 turns this off.",
+    )
+    audit_frequency: WholeNumber = Field(
+        default=600,
+        ge=5,
+        title="Frequency of the search for late events",
+        description="Seconds between two searches for late events.",
+    )
+    organization_id: Identifier | SkipJsonSchema[None] = Field(
+        default=None,
+        title="Organization ID",
+        description="ID of the JumpCloud organization to collect from, if it is another one than"
+        " the account's.",
+    )
+
+    @property
+    def services(self) -> list[str]:
+        """Return the names to ask for: each once, or only `all`."""
+        names = [name.strip() for name in self.service.split(",")]
+        chosen = list(dict.fromkeys(filter(None, names)))
+        if not chosen or ALL_SERVICES in (name.lower() for name in chosen):
+            return [ALL_SERVICES]
+        return chosen
+
+
+# The faults
+
+
+def explain(error: ValidationError) -> list[str]:
+    """Return a sentence for each bad value: the field, the fault, what is allowed."""
+    bounds = _bounds().get(error.title, {})
+    faults = (details for details in error.errors() if details["type"] != "none_required")
+    return [_sentence(details, bounds) for details in faults]
+
+
+def _sentence(details: ErrorDetails, bounds: dict[str, str]) -> str:
+    if not details["loc"]:
+        return "The configuration is not a JSON object with a value for each field."
+    name = str(details["loc"][0])
+    if details["type"] == "fault":
+        return f"{name}: {_said(details)}"
+    if details["type"] == "missing":
+        return f"{name}: is missing; give a value."
+    if name in bounds:
+        return f"{name}: {_quoted(details['input'])} is not possible; give {bounds[name]}."
+    return f"{name}: is not possible ({details['type'].replace('_', ' ')})."
+
+
+def _said(details: ErrorDetails) -> str:
+    return str(details.get("ctx", {}).get("message", details["msg"]))
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
+
+
+def _bounds() -> dict[str, dict[str, str]]:
+    """Return what each whole number may be, by model and field; none of them is a secret."""
+    models = (ModuleConfiguration, ConnectorConfiguration)
+    return {model.__name__: _bounds_of(model.model_json_schema()) for model in models}
+
+
+def _bounds_of(schema: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: f"a whole number from {field['minimum']} to {field['maximum']}"
+        if "maximum" in field
+        else f"a whole number, {field['minimum']} or more"
+        for name, field in schema["properties"].items()
+        if field["type"] == "integer"
+    }

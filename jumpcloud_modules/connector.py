@@ -1,0 +1,354 @@
+"""The SDK's side: configuration in, the polling loop, logs, metrics and health out."""
+
+import sys
+import threading
+import time
+from functools import cached_property
+from typing import Any
+
+import orjson
+import requests
+from prometheus_client import Counter
+from pydantic import BaseModel, ValidationError
+from sekoia_automation.configuration.exception import MissingConfigurationError
+from sekoia_automation.connector import Connector, EventType
+from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
+from sekoia_automation.module import LogLevelStr
+
+from jumpcloud_modules.api import JumpCloudApi
+from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.events import from_texts
+from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.platform_logs import PlatformLogs, Record
+from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.retry import Failure, Pace
+from jumpcloud_modules.state import State
+from jumpcloud_modules.tally import Counts
+from jumpcloud_modules.troubles import Troubles
+
+SECONDS_TO_FINISH = 3.0
+SECONDS_TO_SEND_LAST_LOGS = 1.0
+SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
+LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
+LAG_GRACE_SECONDS = 30.0
+HEALTH_GRACE_SECONDS = 900
+
+COLLECTED_MESSAGES = Counter(
+    name="collected_messages",
+    documentation="Number of events collected from JumpCloud",
+    namespace="symphony_module_jumpcloud",
+    labelnames=["intake_key"],
+)
+
+
+class JumpcloudDirectoryInsightsConnector(Connector):
+    """Collect JumpCloud Directory Insights events and push them to a Sekoia intake."""
+
+    module: JumpcloudDirectoryInsightsModule
+    configuration: ConnectorConfiguration
+
+    # A quiet directory is a healthy one: health follows the heartbeat, not the events.
+    seconds_without_events = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._log_lock = threading.RLock()
+        self._platform_logs = PlatformLogs(self._post_logs)
+        self._is_collecting = False
+        super().__init__(*args, **kwargs)
+
+    # Configuration
+
+    @property  # type: ignore[no-redef]
+    def configuration(self) -> ConnectorConfiguration:
+        """Return the connector's configuration, read from the platform at first use."""
+        return super().configuration  # type: ignore[return-value]
+
+    @configuration.setter
+    def configuration(self, configuration: dict[str, Any]) -> None:  # type: ignore[override]
+        try:
+            self._configuration = ConnectorConfiguration.model_validate(configuration)
+        except ValidationError as error:
+            raise TriggerConfigurationError(" ".join(explain(error))) from None
+
+    @property
+    def frequency(self) -> int:
+        """Return the seconds from one poll to the next."""
+        return self.configuration.frequency
+
+    # Running
+
+    def execute(self) -> None:
+        """Run until stopped; a configuration that cannot work is told and ends it."""
+        try:
+            super().execute()
+        except (ModuleConfigurationError, TriggerConfigurationError) as error:
+            self.log(_sentence(error), level="critical")
+            raise SystemExit(1) from None
+        finally:
+            self._send_logs_to_api()
+            self._platform_logs.close(SECONDS_TO_SEND_LAST_LOGS)
+
+    def run(self) -> None:
+        """Collect until asked to stop."""
+        self._is_collecting = True
+        try:
+            collector = self._collector
+        except (
+            ModuleConfigurationError,
+            TriggerConfigurationError,
+            MissingConfigurationError,
+        ) as error:
+            self.log(_sentence(error), level="critical")
+            self._stop_event.wait()
+            return
+        self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
+        # The network is for threads that may be left behind: a signal cannot interrupt a read.
+        collecting = threading.Thread(
+            target=self._collect, args=(collector,), name="collector", daemon=True
+        )
+        collecting.start()
+        while collecting.is_alive() and not self._stop_event.wait(1.0):
+            self._show_state(collector)
+        self._finish(collector, collecting)
+
+    def stop(self, *args: Any, **kwargs: Any) -> None:
+        """End soon: what has its receipt is committed, what hangs is left behind."""
+        super().stop(*args, **kwargs)
+        if not self._is_collecting:
+            sys.exit(0)  # the SDK's start-up waits without an ear for the stop event
+
+    def _finish(self, collector: Collector, collecting: threading.Thread) -> None:
+        deadline = time.monotonic() + SECONDS_TO_FINISH
+        collecting.join(SECONDS_TO_FINISH)
+        collector.join(max(0.0, deadline - time.monotonic()))
+        self._note(collector.tally.take())
+
+    def _collect(self, collector: Collector) -> None:
+        try:
+            collector.start()
+            while self.running:
+                began = time.monotonic()
+                self._poll(collector)
+                self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
+        except Stopped:
+            return
+
+    def _poll(self, collector: Collector) -> None:
+        began = time.monotonic()
+        try:
+            collector.poll()
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
+            self.log_exception(error, message="Collecting failed unexpectedly and goes on")
+            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
+            return
+        self.heartbeat()
+        counts = collector.tally.take()
+        self._note(counts)
+        self.log(_summary(counts, collector, time.monotonic() - began), level="info")
+
+    @property
+    def _interval(self) -> int:
+        if self.configuration.audit_hours:
+            return min(self.frequency, self.configuration.audit_frequency)
+        return self.frequency
+
+    # The parts
+
+    @cached_property
+    def _collector(self) -> Collector:
+        lanes = Lanes(self._stop_event)
+        source_troubles = Troubles("JumpCloud", self._say)
+
+        def on_failure(failure: Failure) -> None:
+            if getattr(failure.error, "limited", False):
+                lanes.narrow()
+            source_troubles.failed(failure)
+
+        self._source_pace = Pace(self._stop_event, on_failure, source_troubles.recovered)
+        return Collector(
+            plan=self._plan,
+            source=self._source,
+            intake=self._intake,
+            ledger=Ledger(self.data_path / "ledger", self._warn),
+            state=State(self.data_path),
+            source_pace=self._source_pace,
+            state_pace=self._state_pace,
+            lanes=lanes,
+            stop=self._stop_event,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            tell=lambda text: self.log(text, level="info"),
+            warn=self._warn,
+        )
+
+    @property
+    def _plan(self) -> Plan:
+        configuration = self.configuration
+        scope = [
+            self.module.configuration.base_url,
+            self._organization_id or "",
+            ",".join(sorted(configuration.services)),
+        ]
+        return Plan(
+            history_ms=configuration.history_hours * HOUR_MS,
+            audit_ms=configuration.audit_hours * HOUR_MS,
+            audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
+            scope=" ".join(scope),
+            most_rows=configuration.chunk_size,
+        )
+
+    @property
+    def _organization_id(self) -> str | None:
+        return self.configuration.organization_id or self.module.configuration.organization_id
+
+    @cached_property
+    def _source(self) -> JumpCloudApi:
+        api_key = self.module.configuration.apikey.get_secret_value()
+        if not api_key:
+            raise ModuleConfigurationError("apikey: is empty; enter an API key of JumpCloud.")
+        return JumpCloudApi(
+            base_url=self.module.configuration.base_url,
+            api_key=api_key,
+            services=self.configuration.services,
+            organization_id=self._organization_id,
+            user_agent=self.http_default_headers["User-Agent"],
+        )
+
+    @cached_property
+    def _intake(self) -> Intake:
+        troubles = Troubles("The Sekoia intake", self._say)
+        self._intake_pace = Pace(self._stop_event, troubles.failed, troubles.recovered)
+        return Intake(
+            url=self.configuration.intake_server or self.intake_url,
+            intake_key=self.configuration.intake_key,
+            quarantine=Quarantine(self.data_path / "quarantine"),
+            pace=self._intake_pace,
+            state_pace=self._state_pace,
+            user_agent=self.http_default_headers["User-Agent"],
+            on_accepted=self._count_accepted,
+            on_set_aside=self._tell_set_aside,
+        )
+
+    @cached_property
+    def _state_pace(self) -> Pace:
+        troubles = Troubles("The state", self._say)
+        return Pace(self._stop_event, troubles.failed, troubles.recovered)
+
+    # Pushing
+
+    def push_events_to_intakes(
+        self,
+        events: list[EventType],
+        sync: bool = False,  # noqa: ARG002 -- the SDK's signature
+    ) -> list[str]:
+        """Push events and return their receipts, once each was accepted or set aside.
+
+        Unlike the SDK's method of this name it does not give up: it holds and repeats until it
+        is asked to stop, and raises Stopped then. `sync` is accepted and changes nothing.
+        """
+        return self._intake.deliver(from_texts([_text(event) for event in events])).receipts
+
+    # Logs, metrics, health
+
+    def log(self, message: str, level: LogLevelStr = "info", *args: Any, **kwargs: Any) -> None:
+        """Log a message here and on the platform, without waiting for it and without a key."""
+        with self._log_lock:
+            super().log(self._redacted(message), level, *args, **kwargs)
+
+    def _redacted(self, message: str) -> str:
+        secrets = []
+        if isinstance(self._configuration, ConnectorConfiguration):
+            secrets.append(self._configuration.intake_key)
+        if self._is_collecting:
+            secrets.append(self.module.configuration.apikey.get_secret_value())
+        for secret in filter(None, secrets):
+            message = message.replace(secret, "[redacted]")
+        return message
+
+    def _send_logs_to_api(self) -> None:  # type: ignore[override]
+        """Hand the pending records over, where the SDK's own method waits for the platform."""
+        with self._log_lock:
+            records, self._logs = self._logs, []
+        self._platform_logs.ship(records)
+
+    def _post_logs(self, records: list[Record]) -> None:
+        answer = requests.post(
+            self.logs_url,
+            json={"logs": records},
+            headers=self._headers,
+            timeout=LOGS_TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
+        answer.raise_for_status()
+
+    def _say(self, text: str, level: LogLevelStr) -> None:
+        self.log(text, level=level)
+
+    def _warn(self, text: str) -> None:
+        self.log(text, level="warning")
+
+    def _count_accepted(self, count: int, seconds: float) -> None:
+        intake_key = self.configuration.intake_key
+        self.put_forwarded_events(intake_key=intake_key, count=count)
+        self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
+        self.heartbeat()
+        self._last_events_time = self._last_heartbeat
+
+    def _tell_set_aside(self, event: Quarantined) -> None:
+        self.put_discarded_events(intake_key=self.configuration.intake_key, count=1)
+        self._warn(str(event))
+
+    def _note(self, counts: Counts) -> None:
+        collected = counts.read - counts.known
+        COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
+        if counts.without_receipt:
+            self._warn(
+                f"The intake accepted {counts.delivered} events but gave no receipt for"
+                f" {counts.without_receipt} of them; they are not sent again."
+            )
+
+    def _show_state(self, collector: Collector) -> None:
+        if self._is_failing:
+            self.heartbeat()  # waiting out a failure is what it should do
+        self.put_events_lag(
+            intake_key=self.configuration.intake_key, lag=self._lag_seconds(collector)
+        )
+
+    @property
+    def _is_failing(self) -> bool:
+        paces = (self._source_pace, self._intake_pace, self._state_pace)
+        return any(pace.is_failing for pace in paces)
+
+    def _lag_seconds(self, collector: Collector) -> float:
+        """Return 0 when caught up, or the age of the oldest instant not collected yet."""
+        age = max(0.0, time.time() - collector.collected_to_ms / 1000)
+        is_behind = self._is_failing or bool(collector.progress.windows)
+        return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
+
+
+def _summary(counts: Counts, collector: Collector, seconds: float) -> str:
+    windows = len(collector.progress.windows)
+    backlog = f"; {windows} stretches of backlog still open" if windows else ""
+    return (
+        f"Polled in {seconds:.1f} s: {counts.read} events read in {counts.pages} pages,"
+        f" {counts.delivered} delivered, {counts.known} known already,"
+        f" {counts.set_aside} set aside; newest {to_rfc3339(collector.progress.watermark_ms)}"
+        f"{backlog}."
+    )
+
+
+def _sentence(error: Exception) -> str:
+    return f"The configuration cannot work: {error.args[0] if error.args else error}"
+
+
+def _text(event: EventType) -> str:
+    if isinstance(event, BaseModel):
+        return event.model_dump_json()
+    return event if isinstance(event, str) else orjson.dumps(event).decode()

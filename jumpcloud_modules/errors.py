@@ -1,0 +1,66 @@
+"""The errors of the collector, named by what the caller should do.
+
+::
+
+    CollectorError
+    ├── TryAgain            the cause may pass by itself: wait, then repeat
+    │   └── StateUnavailable the state cannot be read or written: nothing goes on before it can
+    ├── Refused             the cause needs a person: tell the operator, repeat slowly
+    ├── PageTooLarge        ask for fewer events at once
+    ├── BatchTooLarge       send fewer events at once
+    ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
+    └── Stopped             the connector is asked to stop: leave without a commit
+
+Every message is one sentence or two for the operator: what was tried, what came back, what to do.
+None carries a key or an event's body.
+"""
+
+
+class CollectorError(Exception):
+    """Name the common ancestor of everything the collector raises on purpose."""
+
+
+class TryAgain(CollectorError):
+    """Report a failure that may pass by itself.
+
+    `retry_after_seconds` is what the other end asked for; `burdened` says that a smaller
+    request may succeed where this one failed (a timeout, a 5xx, a truncated answer);
+    `limited` says that the other end wants fewer requests (429).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        burdened: bool = False,
+        limited: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.burdened = burdened
+        self.limited = limited
+
+
+class StateUnavailable(TryAgain):
+    """Report that the state cannot be read or written, so that nothing later may be sent."""
+
+
+class Refused(CollectorError):
+    """Report a refusal that lasts until a person has acted."""
+
+
+class PageTooLarge(CollectorError):
+    """Report a page that would not fit into the memory set aside for it."""
+
+
+class BatchTooLarge(CollectorError):
+    """Report a batch that the intake finds too large (413)."""
+
+
+class BatchRejected(CollectorError):
+    """Report a batch of which at least one event is not acceptable (400, 422)."""
+
+
+class Stopped(CollectorError):
+    """Report that the connector was asked to stop while it waited."""

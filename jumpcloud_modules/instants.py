@@ -1,0 +1,36 @@
+"""Instants and spans as integer milliseconds since the epoch, and as text."""
+
+from datetime import UTC, datetime, timedelta
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+
+RETENTION = timedelta(days=90)
+"""How long JumpCloud keeps events, at most; the lowest plan keeps 15 days."""
+RETENTION_MS = int(RETENTION / timedelta(milliseconds=1))
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_rfc3339(instant_ms: int) -> str:
+    """Write an instant as JumpCloud writes it: UTC with `Z`, three fractional digits."""
+    instant = _EPOCH + timedelta(milliseconds=instant_ms)
+    return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def from_iso8601(text: str) -> int:
+    """Read an ISO 8601 instant, in UTC where it names no zone. Raises ValueError."""
+    instant = datetime.fromisoformat(text)
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(milliseconds=1)
+
+
+def floor(instant_ms: int, unit_ms: int) -> int:
+    """Return the start of the unit that holds the instant."""
+    return instant_ms // unit_ms * unit_ms
+
+
+def ceil(instant_ms: int, unit_ms: int) -> int:
+    """Return the first start of a unit that is not before the instant."""
+    return -(-instant_ms // unit_ms) * unit_ms

@@ -1,0 +1,237 @@
+"""The Sekoia intake over HTTP: deliver events, with a receipt for each.
+
+Delivery returns only when every event was accepted or set aside. Knows nothing of windows, of the
+ledger, or of where the events came from.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import orjson
+import requests
+from isal import igzip
+
+from jumpcloud_modules.errors import (
+    BatchRejected,
+    BatchTooLarge,
+    CollectorError,
+    PageTooLarge,
+    Refused,
+    TryAgain,
+)
+from jumpcloud_modules.events import Event
+from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.retry import Pace
+from jumpcloud_modules.transport import Transport
+
+MOST_EVENT_BYTES = 250_000
+BATCH_BYTES = 5 << 20
+MOST_BODY_BYTES = 10 * (1 << 20) - (1 << 16)
+MOST_RECEIPT_BYTES = 16 << 20
+REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
+HOLDING_TRIES = 40
+_COMPRESSION_LEVEL = 1
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Say what became of a delivery: every event is in one of the three.
+
+    `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
+    of accepted batches for which the intake gave no id; `quarantined` were set aside.
+    """
+
+    receipts: list[str] = field(default_factory=list)
+    missing_receipts: int = 0
+    quarantined: list[Quarantined] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> int:
+        """Count the events that the intake has."""
+        return len(self.receipts) + self.missing_receipts
+
+
+class Intake:
+    """Deliver events to one intake key."""
+
+    def __init__(
+        self,
+        url: str,
+        intake_key: str,
+        quarantine: Quarantine,
+        pace: Pace,
+        state_pace: Pace,
+        user_agent: str = "jumpcloud-directory-insights",
+        on_accepted: Callable[[int, float], None] = lambda _, __: None,
+        on_set_aside: Callable[[Quarantined], None] = lambda _: None,
+    ) -> None:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": user_agent,
+        }
+        self._transport = Transport("The Sekoia intake", headers, secrets=[intake_key])
+        self._url = url.rstrip("/") + "/batch"
+        self._intake_key = intake_key
+        self._quarantine = quarantine
+        self._pace = pace
+        self._state_pace = state_pace
+        self._on_accepted = on_accepted
+        self._on_set_aside = on_set_aside
+        self._encoding = threading.Lock()
+        self._refused_in_a_row = 0
+
+    def deliver(self, events: Sequence[Event]) -> Delivery:
+        """Send events and return when the intake has each of them, or it was set aside.
+
+        Holds and repeats for as long as it takes. Raises Stopped when asked to stop meanwhile;
+        then nothing is known of the events.
+        """
+        delivery = Delivery()
+        for batch in _batches(events):
+            if len(batch) == 1 and len(batch[0].raw) > MOST_EVENT_BYTES:
+                reason = f"because the intake takes at most {MOST_EVENT_BYTES} bytes an event"
+                self._set_aside(batch[0], reason, delivery)
+            else:
+                self._send(batch, delivery)
+        return delivery
+
+    def set_aside(self, events: Sequence[Event], reason: str) -> Delivery:
+        """Keep events that cannot be sent. Raises Stopped when asked to stop meanwhile."""
+        delivery = Delivery()
+        for event in events:
+            self._set_aside(event, reason, delivery)
+        return delivery
+
+    def _send(self, batch: Sequence[Event], delivery: Delivery) -> None:
+        try:
+            receipts = self._accept(batch, self._push)
+        except (BatchTooLarge, BatchRejected) as error:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._send(batch[:half], delivery)
+                self._send(batch[half:], delivery)
+            else:
+                self._isolate(batch[0], str(error), delivery)
+            return
+        self._refused_in_a_row = 0
+        _note_receipts(len(batch), receipts, delivery)
+
+    def _accept(
+        self,
+        batch: Sequence[Event],
+        push: Callable[[bytes], list[str]],
+        tries: int | None = None,
+    ) -> list[str]:
+        body = self._encoded(batch)
+        began = monotonic()
+        receipts = self._pace.call(lambda: push(body), tries)
+        self._on_accepted(len(batch), monotonic() - began)
+        return receipts
+
+    def _isolate(self, event: Event, reason: str, delivery: Delivery) -> None:
+        """Set a refused event aside, unless so many are refused that it cannot be the events."""
+        if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
+            self._refused_in_a_row = 0
+            if self._is_accepted_after_holding(event, delivery):
+                return
+        self._refused_in_a_row += 1
+        self._set_aside(event, reason, delivery)
+
+    def _is_accepted_after_holding(self, event: Event, delivery: Delivery) -> bool:
+        while True:
+            try:
+                receipts = self._accept([event], self._held, HOLDING_TRIES)
+            except TryAgain:
+                continue  # the intake is away, which says nothing of the event
+            except (BatchRejected, BatchTooLarge, Refused):
+                return False
+            _note_receipts(1, receipts, delivery)
+            return True
+
+    def _held(self, body: bytes) -> list[str]:
+        try:
+            return self._push(body)
+        except (BatchRejected, BatchTooLarge) as error:
+            raise Refused(
+                f"The Sekoia intake refused {REFUSED_IN_A_ROW_BEFORE_HOLDING} events in a row "
+                f"({error}). Check the intake key and the intake's format; events are held back."
+            ) from None
+
+    def _set_aside(self, event: Event, reason: str, delivery: Delivery) -> None:
+        kept = self._state_pace.call(lambda: self._quarantine.keep(event, reason))
+        delivery.quarantined.append(kept)
+        self._on_set_aside(kept)
+
+    def _encoded(self, batch: Sequence[Event]) -> bytes:
+        with self._encoding:  # one at a time, so that memory holds one body beside its texts
+            try:
+                texts = [str(event.raw, "utf-8") for event in batch]
+            except UnicodeDecodeError:
+                raise BatchRejected("because it is not valid UTF-8") from None
+            body = orjson.dumps({"intake_key": self._intake_key, "jsons": texts})
+            if len(body) > MOST_BODY_BYTES:
+                raise BatchTooLarge(f"because its batch is {len(body)} bytes")
+            return igzip.compress(body, _COMPRESSION_LEVEL)
+
+    def _push(self, body: bytes) -> list[str]:
+        answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
+        with answer:
+            status = answer.status_code
+            if status == 413:
+                raise BatchTooLarge("because the intake answered 413 (too large)")
+            if status in (400, 422):
+                raise BatchRejected(self._rejection(answer))
+            if not 200 <= status < 300:
+                raise self._refusal(answer)
+            return self._receipts(answer)
+
+    def _rejection(self, answer: requests.Response) -> str:
+        said = str(self._transport.refusal(answer, "it", "")).strip()
+        return f"because the intake refused it: {said.rstrip('.')}"
+
+    def _refusal(self, answer: requests.Response) -> CollectorError:
+        remedy = REMEDIES.get(answer.status_code, "Check intake_server.")
+        return self._transport.refusal(answer, "POST /batch", remedy)
+
+    def _receipts(self, answer: requests.Response) -> list[str]:
+        try:
+            text = self._transport.read(answer, MOST_RECEIPT_BYTES)
+            receipts: Any = orjson.loads(text)["event_ids"]
+        except (PageTooLarge, ValueError, LookupError, TypeError):
+            receipts = None
+        if not isinstance(receipts, list):
+            raise TryAgain("The Sekoia intake answered without receipts (event_ids).")
+        return receipts
+
+
+REMEDIES = {
+    401: "Check the intake key.",
+    403: "Check the intake key and that this address may reach the intake.",
+    404: "Check the intake key and intake_server: the key's region must match it.",
+}
+
+
+def _note_receipts(count: int, receipts: list[str], delivery: Delivery) -> None:
+    delivery.receipts += receipts[:count]
+    delivery.missing_receipts += max(0, count - len(receipts))
+
+
+def _batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Group events by size; one that is too large for the intake stands alone."""
+    start = size_bytes = 0
+    for index, event in enumerate(events):
+        event_bytes = len(event.raw)
+        too_large = event_bytes > MOST_EVENT_BYTES
+        if index > start and (too_large or size_bytes + event_bytes > BATCH_BYTES):
+            yield events[start:index]
+            start, size_bytes = index, 0
+        size_bytes += event_bytes
+        if too_large:
+            yield events[start : index + 1]
+            start, size_bytes = index + 1, 0
+    if start < len(events):
+        yield events[start:]

@@ -1,0 +1,102 @@
+"""The module on the SDK: its configuration told in sentences, its error reports without keys."""
+
+from typing import Any, Final
+
+import sentry_sdk
+from pydantic import ValidationError
+from sekoia_automation.exceptions import ModuleConfigurationError
+from sekoia_automation.module import Module
+from sentry_sdk.types import Event, Hint
+
+from jumpcloud_modules.configuration import ModuleConfiguration, explain
+
+WITHHELD: Final = "[withheld]"
+SECRET_NAMES: Final = frozenset(
+    {"apikey", "api_key", "x-api-key", "x_api_key", "authorization", "intake_key", "token"}
+)
+
+
+class JumpcloudDirectoryInsightsModule(Module):
+    """Hold the configuration of one JumpCloud organisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @property
+    def configuration(self) -> ModuleConfiguration:
+        """Return the module's configuration, read from the platform at first use.
+
+        Raises ModuleConfigurationError with a sentence for each bad value.
+        """
+        if not isinstance(self._configuration, ModuleConfiguration):
+            self.configuration = self._load()
+        assert isinstance(self._configuration, ModuleConfiguration)  # noqa: S101 - for mypy
+        return self._configuration
+
+    @configuration.setter
+    def configuration(self, configuration: Any) -> None:
+        # Not the SDK's own setter: that one wants secrets in the file, which arrive later.
+        try:
+            self._configuration = ModuleConfiguration.model_validate(configuration)
+        except ValidationError as error:
+            raise ModuleConfigurationError(" ".join(explain(error))) from None
+        shown = self._configuration.model_dump(mode="json")
+        sentry_sdk.set_context("module_configuration", shown)
+
+    @property
+    def api_key(self) -> str:
+        """Return the key to speak to JumpCloud with.
+
+        Raises ModuleConfigurationError where it cannot be one.
+        """
+        if fault := self.configuration.fault_of_key:
+            raise ModuleConfigurationError(fault)
+        return self.configuration.apikey.get_secret_value()
+
+    def _load(self) -> Any:
+        try:
+            return self.load_config(self.MODULE_CONFIGURATION_FILE_NAME, "json")
+        except ValueError:
+            raise ModuleConfigurationError(
+                "The module's configuration is not JSON; save the account's form again."
+            ) from None
+
+    def set_secrets(self, secrets: dict[str, Any]) -> None:
+        """Lay the platform's secrets over the configuration; unknown ones are left out.
+
+        Raises ModuleConfigurationError with a sentence for each bad value.
+        """
+        for name, value in secrets.items():
+            if name not in ModuleConfiguration.model_fields or value is None:
+                continue
+            try:
+                setattr(self.configuration, name, value)
+            except ValidationError as error:
+                raise ModuleConfigurationError(" ".join(explain(error))) from None
+
+    def init_sentry(self) -> None:
+        """Start Sentry where the platform asks for it, and keep keys out of its reports."""
+        super().init_sentry()
+        client = sentry_sdk.get_client()
+        if client.is_active():
+            # The SDK offers no way to pass these; both are looked up whenever a report is made.
+            client.options["include_local_variables"] = False
+            client.options["before_send"] = without_secrets
+
+
+def without_secrets(event: Event, _hint: Hint) -> Event:
+    """Return a report without request, without variables, and with secrets withheld by name."""
+    event.pop("request", None)
+    return _withheld(event)  # type: ignore[no-any-return]
+
+
+def _withheld(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: WITHHELD if str(name).lower() in SECRET_NAMES else _withheld(item)
+            for name, item in value.items()
+            if name != "vars"
+        }
+    if isinstance(value, list):
+        return [_withheld(item) for item in value]
+    return value

@@ -1,0 +1,91 @@
+"""What is still to be read: windows of time, and the watermark that the tail starts from.
+
+Values only; `state.py` writes them down.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from jumpcloud_modules.instants import SECOND_MS, floor
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Span the time from `start_ms` (inclusive) to `end_ms` (exclusive; None is open)."""
+
+    start_ms: int
+    end_ms: int | None = None
+
+    def from_(self, position_ms: int | None) -> "Window":
+        """Return what is left of the window from a position on, which never moves back."""
+        if position_ms is None or position_ms <= self.start_ms:
+            return self
+        if self.end_ms is not None and position_ms > self.end_ms:
+            return replace(self, start_ms=self.end_ms)
+        return replace(self, start_ms=position_ms)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing is left of the window: JumpCloud may refuse such a span."""
+        return self.end_ms is not None and self.start_ms >= self.end_ms
+
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
+        """Tell whether the window shares an instant with a span."""
+        return self.start_ms < end_ms and (self.end_ms is None or start_ms < self.end_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Say how far the connector got.
+
+    Nothing before `beginning_ms` is this connector's concern. Everything from there to
+    `watermark_ms` has been read once, but for `windows`, which are still open. `scope` names what
+    was asked for, because counts of another scope cannot be compared.
+    """
+
+    beginning_ms: int
+    watermark_ms: int
+    windows: tuple[Window, ...] = ()
+    scope: str = ""
+
+    @property
+    def tail(self) -> Window:
+        """Return the window that new events appear in."""
+        return Window(self.watermark_ms)
+
+    @property
+    def oldest_open_ms(self) -> int:
+        """Return the instant before which everything has been read once."""
+        return min((window.start_ms for window in self.windows), default=self.watermark_ms)
+
+    @property
+    def most_recent_date_seen_ms(self) -> int:
+        """Return the instant that module 1.8.2 would go on from without a loss.
+
+        1.8.2 names the start of the second after the newest event it sent.
+        """
+        if self.windows or self.watermark_ms == self.beginning_ms:
+            return self.oldest_open_ms
+        return floor(self.watermark_ms, SECOND_MS) + SECOND_MS
+
+    def with_tail_at(self, position_ms: int | None) -> "Progress":
+        """Move the watermark forward to a position."""
+        return replace(self, watermark_ms=max(self.watermark_ms, position_ms or 0))
+
+    def with_window_at(self, window: Window, position_ms: int | None) -> "Progress":
+        """Shrink an open window to what is left of it after a position."""
+        return self._replacing(window, (window.from_(position_ms),))
+
+    def without(self, window: Window) -> "Progress":
+        """Close a window that has been read to its end."""
+        return self._replacing(window, ())
+
+    def with_backlog(self, windows: Iterable[Window], watermark_ms: int) -> "Progress":
+        """Open windows up to a new watermark, which must leave no time between them and it."""
+        return replace(self, windows=(*self.windows, *windows), watermark_ms=watermark_ms)
+
+    def _replacing(self, window: Window, by: tuple[Window, ...]) -> "Progress":
+        if window not in self.windows:
+            return self
+        index = self.windows.index(window)
+        return replace(self, windows=(*self.windows[:index], *by, *self.windows[index + 1 :]))

@@ -1,0 +1,224 @@
+"""The main state document, `context.json`: how far the connector got, across restarts.
+
+It carries a version and a checksum, and its previous good copy is kept beside it. Its
+`most_recent_date_seen` is what module 1.8.2 reads and writes; where it differs from what was
+written here, 1.8.2 (or a person) has moved on, and its word is taken.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import orjson
+
+from jumpcloud_modules import storage
+from jumpcloud_modules.instants import (
+    RETENTION_MS,
+    SECOND_MS,
+    from_iso8601,
+    to_rfc3339,
+)
+from jumpcloud_modules.progress import Progress, Window
+
+VERSION = 2
+FILE_NAME = "context.json"
+PREVIOUS_FILE_NAME = "context.previous.json"
+COPY_EVERY_SECONDS = 60.0
+_OVERLAP_MS = SECOND_MS
+"""How far before 1.8.2's instant a takeover begins: 1.8.2 skips what shares its last second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Say what the state holds at a start, and what there is to tell about it."""
+
+    progress: Progress
+    messages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class State:
+    """Read and write the progress in a data folder, local or on S3."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = monotonic) -> None:
+        self._path = folder / FILE_NAME
+        self._previous_path = folder / PREVIOUS_FILE_NAME
+        self._clock = clock
+        self._written: bytes | None = None
+        self._copied_at = float("-inf")
+
+    def load(self, now_ms: int, history_ms: int) -> Found:
+        """Return the progress to go on from, whatever is on the disk.
+
+        Tries the document, its previous copy, the instant that 1.8.2 left, and begins anew
+        `history_ms` before now, in this order. Raises StateUnavailable.
+        """
+        content = storage.read(self._path)
+        previous = storage.read(self._previous_path)
+        fresh = Progress(now_ms - history_ms, now_ms - history_ms)
+        since = f"collecting events since {to_rfc3339(fresh.watermark_ms)}"
+        if content is None and previous is None:
+            return Found(fresh, (f"First start: {since}.",))
+        document = _parsed(content)
+        found = _resumed(document) or _taken_over(document)
+        if found is not None:
+            self._written = content
+        else:
+            found = _recovered(document, _parsed(previous), self._path)
+        if found is None:
+            message = (
+                f"The state in {self._path} does not say how far collecting got: {since}; what"
+                " happened before that and was not delivered yet is not collected. To reach"
+                " further back, raise history_hours and remove the file."
+            )
+            return Found(fresh, warnings=(message,))
+        return _within_retention(_not_ahead(found, now_ms, fresh), now_ms)
+
+    def save(self, progress: Progress) -> None:
+        """Write the progress, so that a crash leaves it or what was there before.
+
+        Raises StateUnavailable.
+        """
+        content = _document(progress)
+        if content == self._written:
+            return
+        if self._written and self._clock() - self._copied_at >= COPY_EVERY_SECONDS:
+            storage.write_atomically(self._previous_path, self._written)
+            self._copied_at = self._clock()
+        storage.write_atomically(self._path, content)
+        self._written = content
+
+
+def _document(progress: Progress) -> bytes:
+    seen = to_rfc3339(progress.most_recent_date_seen_ms)
+    body = {
+        "most_recent_date_seen": seen,
+        "beginning_ms": progress.beginning_ms,
+        "watermark_ms": progress.watermark_ms,
+        "windows": [[window.start_ms, window.end_ms] for window in progress.windows],
+        "scope": progress.scope,
+    }
+    return orjson.dumps(
+        {
+            "most_recent_date_seen": seen,
+            "version": VERSION,
+            "progress": body,
+            "checksum": _checksum(body),
+        },
+        option=orjson.OPT_INDENT_2,
+    )
+
+
+def _checksum(body: object) -> str:
+    text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _parsed(content: bytes | None) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(content or b"")
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _resumed(document: dict[str, Any] | None) -> Found | None:
+    """Read an intact document of this version, unless 1.8.2 has moved on from it."""
+    if not document or not _is_intact(document):
+        return None
+    body = document["progress"]
+    if document.get("most_recent_date_seen") != body["most_recent_date_seen"]:
+        return None
+    return Found(
+        Progress(
+            beginning_ms=body["beginning_ms"],
+            watermark_ms=body["watermark_ms"],
+            windows=tuple(Window(start, end) for start, end in body["windows"]),
+            scope=body["scope"],
+        )
+    )
+
+
+def _is_intact(document: dict[str, Any]) -> bool:
+    body = document.get("progress")
+    return (
+        document.get("version") == VERSION
+        and isinstance(body, dict)
+        and document.get("checksum") == _checksum(body)
+    )
+
+
+def _taken_over(document: dict[str, Any] | None) -> Found | None:
+    """Go on from `most_recent_date_seen`: the word of 1.8.2, or of a newer version."""
+    if not document or (document.get("version") == VERSION and not _is_intact(document)):
+        return None
+    return _from_date_seen(document)
+
+
+def _recovered(
+    document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path
+) -> Found | None:
+    """Make the best of a damaged document: its previous copy, or else its date seen."""
+    if copy := _resumed(previous) or _taken_over(previous):
+        damage = f"The state in {path} is damaged; its last copy is used."
+        return Found(copy.progress, warnings=(damage,))
+    return _from_date_seen(document) if document else None
+
+
+def _from_date_seen(document: dict[str, Any]) -> Found | None:
+    seen = document.get("most_recent_date_seen")
+    try:
+        start_ms = from_iso8601(seen) - _OVERLAP_MS if isinstance(seen, str) else None
+    except (ValueError, OverflowError):
+        return None
+    if start_ms is None:
+        return None
+    version = document.get("version", VERSION)
+    writer = "1.8.2" if version == VERSION else version
+    message = (
+        f"Taking over the state of version {writer}: collecting events since {_text(start_ms)}."
+    )
+    return Found(Progress(start_ms, start_ms), (message,))
+
+
+def _not_ahead(found: Found, now_ms: int, fresh: Progress) -> Found:
+    if found.progress.watermark_ms <= now_ms + SECOND_MS:
+        return found
+    message = (
+        f"The state names {_text(found.progress.watermark_ms)}, which is in the future:"
+        f" collecting events since {to_rfc3339(fresh.watermark_ms)}."
+    )
+    return Found(fresh, found.messages, (*found.warnings, message))
+
+
+def _within_retention(found: Found, now_ms: int) -> Found:
+    limit_ms = now_ms - RETENTION_MS
+    progress = found.progress
+    if progress.oldest_open_ms >= limit_ms:
+        return found
+    message = (
+        f"Events between {_text(progress.oldest_open_ms)} and {to_rfc3339(limit_ms)} are"
+        " beyond JumpCloud's retention and cannot be collected any more."
+    )
+    windows = tuple(
+        window.from_(limit_ms)
+        for window in progress.windows
+        if window.end_ms is None or window.end_ms > limit_ms
+    )
+    kept = Progress(
+        max(progress.beginning_ms, limit_ms),
+        max(progress.watermark_ms, limit_ms),
+        windows,
+        progress.scope,
+    )
+    return Found(kept, found.messages, (*found.warnings, message))
+
+
+def _text(instant_ms: int) -> str:
+    try:
+        return to_rfc3339(instant_ms)
+    except OverflowError:
+        return f"{instant_ms} ms"

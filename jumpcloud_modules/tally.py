@@ -1,0 +1,49 @@
+"""What happened since the last look, counted across all readers."""
+
+import threading
+from dataclasses import dataclass, replace
+
+from jumpcloud_modules.api import Page
+from jumpcloud_modules.intake import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Count pages and events: `known` were delivered before and not sent again."""
+
+    pages: int = 0
+    read: int = 0
+    known: int = 0
+    delivered: int = 0
+    set_aside: int = 0
+    without_receipt: int = 0
+
+
+class Tally:
+    """Add up what readers did."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = Counts()
+
+    def count_page(self, page: Page, fresh: int, *deliveries: Delivery) -> None:
+        """Take note of a page and of what became of its `fresh` events."""
+        read = len(page.events) + len(page.oddities)
+        with self._lock:
+            counts = self._counts
+            self._counts = replace(
+                counts,
+                pages=counts.pages + 1,
+                read=counts.read + read,
+                known=counts.known + read - fresh,
+                delivered=counts.delivered + sum(d.accepted for d in deliveries),
+                set_aside=counts.set_aside + sum(len(d.quarantined) for d in deliveries),
+                without_receipt=counts.without_receipt
+                + sum(d.missing_receipts for d in deliveries),
+            )
+
+    def take(self) -> Counts:
+        """Return the counts and begin again at nothing."""
+        with self._lock:
+            counts, self._counts = self._counts, Counts()
+            return counts

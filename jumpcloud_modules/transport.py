@@ -1,0 +1,160 @@
+"""HTTP requests as this project makes them: bounded, redirects refused, failures named.
+
+Knows neither JumpCloud nor the intake; both speak through it.
+"""
+
+import email.utils
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from time import monotonic
+
+import requests
+from isal import igzip, isal_zlib
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+SILENCE_TIMEOUT_SECONDS = 30.0
+ANSWER_TIMEOUT_SECONDS = 300.0
+_PIECE_BYTES = 1 << 18
+_CONNECTIONS = 16
+_QUOTED_CHARACTERS = 300
+
+
+class Transport:
+    """Keep connections to one remote end; `end` is its name in messages.
+
+    `secrets` are blanked out of everything quoted from an answer.
+    """
+
+    def __init__(self, end: str, headers: dict[str, str], secrets: Iterable[str]) -> None:
+        self.end = end
+        self._secrets = sorted(_written_forms(secrets), key=len, reverse=True)
+        self._session = requests.Session()
+        self._session.headers.update(headers)
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+        """Send a body and return as soon as the answer's headers are in, whatever its status.
+
+        Raises TryAgain where no answer came.
+        """
+        try:
+            return self._session.post(
+                url,
+                data=body,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS),
+            )
+        except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
+            raise self._no_answer(error) from None
+
+    def read(self, answer: requests.Response, most_bytes: int) -> bytes | bytearray:
+        """Return the answer's body, decompressed.
+
+        Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
+        """
+        deadline = monotonic() + ANSWER_TIMEOUT_SECONDS
+        body = bytearray()
+        try:
+            while piece := answer.raw.read(_PIECE_BYTES, decode_content=False):
+                body += piece
+                if len(body) > most_bytes:
+                    answer.close()
+                    raise PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")
+                if monotonic() > deadline:
+                    answer.close()
+                    raise self._truncated("it took too long")
+        except (HTTPError, OSError) as error:
+            raise self._truncated(type(error).__name__) from None
+        return self._decompressed(answer, body, most_bytes)
+
+    def refusal(self, answer: requests.Response, request: str, remedy: str) -> CollectorError:
+        """Name the error for an answer that is no success; `remedy` tells what to do about it."""
+        status = answer.status_code
+        said = f"{self.end} answered {status} to {request}{self._quoted(answer)}"
+        if status in {408, 429} or status >= 500:
+            return TryAgain(
+                f"{said}.",
+                retry_after_seconds=retry_after_seconds(answer.headers.get("Retry-After")),
+                burdened=status != 429,
+                limited=status == 429,
+            )
+        if 300 <= status < 400:
+            remedy = "Redirects are not followed, because the key would travel along: " + remedy
+        return Refused(f"{said}. {remedy}")
+
+    def redact(self, text: str) -> str:
+        """Blank this end's keys out of a text."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        return text
+
+    def _quoted(self, answer: requests.Response) -> str:
+        try:
+            body = bytes(self.read(answer, 1 << 16))
+        except CollectorError:
+            return ""
+        text = re.sub(r"<[^>]*>", " ", body.decode(errors="replace"))
+        text = self.redact(" ".join(text.split()))[:_QUOTED_CHARACTERS]
+        return f" ({text})" if text else ""
+
+    def _no_answer(self, error: Exception) -> TryAgain:
+        timed_out = isinstance(error, requests.Timeout)
+        why = "did not answer in time" if timed_out else "could not be reached"
+        reason = self.redact(_innermost(error))
+        return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out)
+
+    def _truncated(self, reason: str) -> TryAgain:
+        return TryAgain(f"{self.end} broke off its answer ({reason}).", burdened=True)
+
+    def _decompressed(
+        self, answer: requests.Response, body: bytearray, most_bytes: int
+    ) -> bytes | bytearray:
+        if answer.headers.get("Content-Encoding", "").lower() != "gzip":
+            return body
+        try:
+            inflating = isal_zlib.decompressobj(wbits=31)
+            text: bytes = inflating.decompress(bytes(body), most_bytes + 1)
+        except (isal_zlib.IsalError, igzip.BadGzipFile, EOFError) as error:
+            raise self._truncated(f"broken gzip: {error}") from None
+        if len(text) > most_bytes:
+            raise PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")
+        if not inflating.eof:
+            raise self._truncated("broken gzip: it ends early")
+        return text
+
+
+def _written_forms(secrets: Iterable[str]) -> set[str]:
+    """Return keys as they are, as a form's stray blanks leave them, and as an error quotes them."""
+    forms = {form for key in secrets for form in (key, key.strip(), repr(key)[1:-1])}
+    return forms - {""}
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Read a Retry-After header, in seconds or as a date; None where it says neither."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(int(header)))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        instant = email.utils.parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+
+
+def _innermost(error: BaseException) -> str:
+    """Name the first cause: the messages of requests repeat the URL and the pool instead."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return f"{type(error).__name__}: {error}"[:_QUOTED_CHARACTERS]

@@ -1,0 +1,38 @@
+"""JumpCloud and Sekoia to run against: emulators over real HTTP, faults, and a verdict."""
+
+from sandbox.events import Event, generate, make_event, mostly_prompt
+from sandbox.faults import Faults, Rule
+from sandbox.http import Reply, Request, RequestLog
+from sandbox.intake import INTAKE_KEY, Intake
+from sandbox.jumpcloud import API_KEY, JumpCloud
+from sandbox.platform import TOKEN, Platform
+from sandbox.query import SERVICES, Answers
+from sandbox.server import Addresses, Sandbox, SandboxError, wait_until
+from sandbox.verdict import Verdict, delays_ms, judge
+
+__all__ = [
+    "API_KEY",
+    "INTAKE_KEY",
+    "SERVICES",
+    "TOKEN",
+    "Addresses",
+    "Answers",
+    "Event",
+    "Faults",
+    "Intake",
+    "JumpCloud",
+    "Platform",
+    "Reply",
+    "Request",
+    "RequestLog",
+    "Rule",
+    "Sandbox",
+    "SandboxError",
+    "Verdict",
+    "delays_ms",
+    "generate",
+    "judge",
+    "make_event",
+    "mostly_prompt",
+    "wait_until",
+]

@@ -1,0 +1,138 @@
+"""Run the real connector and show what it does: by default against the sandbox alone.
+
+With JUMPCLOUD_API_KEY it reads the real JumpCloud, with SEKOIA_INTAKE_KEY too it pushes to the
+real intake.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.connector import ConnectorProcess, Settings
+from sandbox.display import Display, Figures
+from sandbox.events import generate
+from sandbox.instants import now_ms
+from sandbox.live import Live
+from sandbox.real import run_end_to_end, run_with_real_jumpcloud
+from sandbox.server import Sandbox
+
+_LIVE_SECONDS = 25.0
+_SETTLE_SECONDS = 120.0
+_HISTORY_HOURS = 24
+_AUDIT_SECONDS = 5
+_MARGIN_MS = 300_000  # the connector starts a little later than the events were made
+_STEP_SECONDS = 0.5
+_FAULT_RATE = 0.2
+_LAG_METRIC = "symphony_module_common_events_lags"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run. `live_seconds` None: as long as is usual for the kind of run."""
+
+    live_seconds: float | None
+    events: int
+    with_faults: bool
+    seed: int
+
+
+def run(plan: Plan) -> int:
+    """Run what the plan and the environment's keys ask for; return the exit status."""
+    display = Display(sys.stdout)
+    if not os.environ.get("JUMPCLOUD_API_KEY"):
+        if os.environ.get("SEKOIA_INTAKE_KEY"):
+            display.say("SEKOIA_INTAKE_KEY is not used without JUMPCLOUD_API_KEY.")
+        return run_emulated(plan, display)
+    if os.environ.get("SEKOIA_INTAKE_KEY"):
+        return run_end_to_end(plan.live_seconds, display)
+    return run_with_real_jumpcloud(plan.live_seconds, display)
+
+
+def run_emulated(plan: Plan, display: Display) -> int:
+    """Run a day of history and a stretch of live events through the connector, and judge."""
+    now = now_ms()
+    start_ms = now - _HISTORY_HOURS * 3_600_000 + _MARGIN_MS
+    history = generate(plan.events, start_ms, now, plan.seed, surrogate_share=0.0005)
+    with Sandbox(history) as sandbox:
+        if plan.with_faults:
+            sandbox.chaos(plan.seed, rate=_FAULT_RATE)
+        display.say(_opening(plan, sandbox))
+        settings = Settings(history_hours=_HISTORY_HOURS, audit_frequency=_AUDIT_SECONDS)
+        with ConnectorProcess(sandbox.addresses, settings) as connector:
+            _watch(plan, display, sandbox, connector)
+            status = _end(connector)
+        return _close(display, sandbox, connector, status)
+
+
+def _watch(plan: Plan, display: Display, sandbox: Sandbox, connector: ConnectorProcess) -> None:
+    """Show progress while events come, until all are accepted, and for one audit more."""
+    started = time.monotonic()
+
+    def until(seconds: float, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while connector.running and time.monotonic() < deadline and not done():
+            display.show(_figures(started, sandbox, connector))
+            time.sleep(_STEP_SECONDS)
+
+    live_seconds = _LIVE_SECONDS if plan.live_seconds is None else plan.live_seconds
+    with Live(sandbox.jumpcloud, seed=plan.seed):
+        until(live_seconds, lambda: False)
+    until(_SETTLE_SECONDS, lambda: _all_accepted(sandbox))
+    until(_AUDIT_SECONDS + 1, lambda: False)
+
+
+def _all_accepted(sandbox: Sandbox) -> bool:
+    enough = sandbox.intake.count >= len(sandbox.jumpcloud.published)
+    return enough and not sandbox.verdict().lost
+
+
+def _end(connector: ConnectorProcess) -> int | None:
+    """Stop the connector; return its exit status, None where it had to be killed."""
+    if not connector.running:
+        return connector.wait()
+    try:
+        return connector.stop()
+    except TimeoutError:
+        return None
+
+
+def _figures(started: float, sandbox: Sandbox, connector: ConnectorProcess) -> Figures:
+    return Figures(
+        elapsed_seconds=time.monotonic() - started,
+        produced=len(sandbox.jumpcloud.published),
+        accepted=sandbox.intake.count,
+        jumpcloud_requests=sandbox.jumpcloud.requests.arrivals(),
+        intake_requests=sandbox.intake.requests.arrivals(),
+        lag_seconds=connector.metric(_LAG_METRIC),
+    )
+
+
+def _opening(plan: Plan, sandbox: Sandbox) -> str:
+    faults = " One request in five fails, one way or another." if plan.with_faults else ""
+    return (
+        f"JumpCloud ({sandbox.jumpcloud.url}) and Sekoia ({sandbox.intake.url}) are emulated.\n"
+        f"{plan.events:,} events of the last day wait; a few more come every second, "
+        f"some of them late.{faults}"
+    )
+
+
+def _close(
+    display: Display, sandbox: Sandbox, connector: ConnectorProcess, status: int | None
+) -> int:
+    verdict = sandbox.verdict()
+    usage = connector.usage()
+    display.say("")
+    display.say(verdict.table())
+    ended = "had to be killed" if status is None else f"ended with status {status}"
+    display.say(
+        f"The connector {ended}; {usage.cpu_seconds:.1f} s of processor time, "
+        f"{usage.peak_rss_bytes / 1e6:.0f} MB at most."
+    )
+    if verdict.clean and status == 0:
+        return 0
+    display.say("The connector's last words:\n" + "\n".join(connector.output.splitlines()[-25:]))
+    return 1

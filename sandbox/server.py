@@ -1,0 +1,179 @@
+"""One object that serves the emulated JumpCloud, intake and platform on loopback ports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from sandbox import faults as mixtures
+from sandbox.events import Event
+from sandbox.faults import Faults
+from sandbox.http import Reply, Request, RequestLog, Server
+from sandbox.instants import now_ms as clock_ms
+from sandbox.intake import INTAKE_KEY, Intake
+from sandbox.jumpcloud import API_KEY, JumpCloud
+from sandbox.platform import TOKEN, Platform
+from sandbox.query import Answers
+from sandbox.verdict import Verdict, judge
+
+End = Literal["jumpcloud", "intake", "platform"]
+
+_INTAKE_PREFIX = "/api/v1/intake-http"
+_PLATFORM_PREFIX = "/api/v1/module"
+
+
+class SandboxError(Exception):
+    """Something went wrong inside an emulator, or a client asked for what is not imitated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a connector finds the three ends, and with which keys."""
+
+    jumpcloud_url: str
+    intake_url: str
+    platform_url: str
+    api_key: str = field(repr=False)
+    intake_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+class _Emulator(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    faults: Faults
+    requests: RequestLog
+    errors: list[str]
+    url: str
+
+    def answer(self, request: Request) -> Reply: ...
+
+
+class Sandbox:
+    """The three ends, served from `with` to its end; errors inside them are raised there.
+
+    `keep_texts=False` saves memory: the intake then keeps the digests of what it knows.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[Event] = (),
+        *,
+        answers: Answers | None = None,
+        api_key: str = API_KEY,
+        intake_key: str = INTAKE_KEY,
+        token: str = TOKEN,
+        organizations: Iterable[str] = (),
+        keep_texts: bool = True,
+        now_ms: Callable[[], int] = clock_ms,
+    ) -> None:
+        self.errors: list[str] = []
+        self.jumpcloud = JumpCloud(
+            events, api_key=api_key, organizations=organizations, answers=answers, now_ms=now_ms
+        )
+        known = None if keep_texts else self.jumpcloud.holds
+        self.intake = Intake(intake_key=intake_key, known=known)
+        self.platform = Platform(secrets={"apikey": api_key}, token=token)
+        self._servers = {
+            end.name: self._server(end) for end in (self.jumpcloud, self.intake, self.platform)
+        }
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if self.errors and error is None:
+            raise SandboxError("\n".join(self.errors))
+
+    @property
+    def addresses(self) -> Addresses:
+        """Return what a connector needs to know."""
+        return Addresses(
+            jumpcloud_url=self.jumpcloud.url,
+            intake_url=self.intake.url,
+            platform_url=self.platform.url,
+            api_key=self.jumpcloud.api_key,
+            intake_key=self.intake.intake_key,
+            token=self.platform.token,
+        )
+
+    def start(self) -> None:
+        """Serve all three."""
+        for server in self._servers.values():
+            server.start()
+        self.jumpcloud.url = self._servers["jumpcloud"].url
+        self.intake.url = self._servers["intake"].url + _INTAKE_PREFIX
+        self.platform.url = self._servers["platform"].url + _PLATFORM_PREFIX
+        self.platform.module_configuration.setdefault("base_url", self.jumpcloud.url)
+
+    def stop(self) -> None:
+        """Stop serving, and hang up every connection."""
+        for server in self._servers.values():
+            server.stop()
+
+    @contextmanager
+    def unplugged(self, end: End) -> Iterator[None]:
+        """Refuse connections at one end for the time of a `with` block."""
+        self._servers[end].stop()
+        try:
+            yield
+        finally:
+            self._servers[end].start()
+
+    def chaos(self, seed: int, rate: float, *, repeats: bool = False) -> None:
+        """Let a share of all requests fail, each in one of many ways.
+
+        With `repeats`, replies to accepted batches get lost too, so that events come twice.
+        """
+        ends = (self.jumpcloud.faults, self.intake.faults, self.platform.faults)
+        for number, faults in enumerate(ends):
+            faults.seed(seed * len(ends) + number)
+        mixtures.jumpcloud_chaos(self.jumpcloud.faults, rate)
+        mixtures.intake_chaos(self.intake.faults, rate, repeats=repeats)
+        mixtures.platform_chaos(self.platform.faults, rate)
+
+    def verdict(
+        self,
+        *,
+        since_ms: int | None = None,
+        visible_until_ms: int | None = None,
+        without: Iterable[Event] = (),
+    ) -> Verdict:
+        """Judge what was accepted; by default everything published is due."""
+        return judge(
+            self.jumpcloud.published,
+            self.intake,
+            since_ms=since_ms,
+            visible_until_ms=visible_until_ms,
+            without=without,
+        )
+
+    def _server(self, end: _Emulator) -> Server:
+        end.errors = self.errors
+
+        def answer(request: Request) -> Reply:
+            return end.faults.play(request, end.answer)
+
+        return Server(end.name, answer, end.requests, self.errors)
+
+
+def wait_until(happened: Callable[[], object], timeout_seconds: float = 10.0) -> bool:
+    """Wait for something to become true; return whether it did."""
+    deadline = time.monotonic() + timeout_seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,360 @@
+"""Processes: the connector under test, the sandbox apart, and the run that a person starts."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from sandbox import API_KEY, INTAKE_KEY, Answers, Sandbox, faults, make_event, wait_until
+from sandbox.__main__ import main
+from sandbox.apart import SandboxProcess
+from sandbox.connector import (
+    ConnectorProcess,
+    Settings,
+    platform_variables,
+    wait_for_health,
+)
+from sandbox.display import Display, Figures
+from sandbox.instants import instant_text, now_ms
+from sandbox.live import Live
+from sandbox.real import arrived_table
+
+STAND_IN = """
+import json, os, pathlib, signal, sys, threading, time, urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Ports(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"ok": 1}' if self.path == "/health" else b'# TYPE x\\nlag{a="b"} 2.0\\nlag 1.0\\n'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+
+def call(url, content=None, headers={}):
+    data = None if content is None else json.dumps(content).encode()
+    return urllib.request.urlopen(urllib.request.Request(url, data, headers))
+
+for name in ("LIVENESS_PORT", "METRICS_PORT"):
+    server = HTTPServer(("", int(os.environ[name])), Ports)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+token = {"Authorization": "Bearer " + os.environ["TOKEN"]}
+key = json.load(call(os.environ["URL_SECRETS"], headers=token))["value"]["apikey"]
+module = json.loads(os.environ["MODULE_CONFIGURATION"])
+connector = json.loads(os.environ["CONNECTOR_CONFIGURATION"])
+folder = pathlib.Path(os.environ["SUB_FOLDER"])
+print("started", *sys.argv[1:], sorted(os.environ), flush=True)
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+if "STUBBORN" in os.environ:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+seen = set()
+while not stop.wait(0.1):
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86000))
+    page = call(module["base_url"] + "/insights/directory/v1/events",
+                {"service": ["all"], "start_time": start, "limit": 10000}, {"x-api-key": key})
+    text, place, fresh = page.read().decode(), 1, []
+    while text != "[]":
+        event, end = json.JSONDecoder().raw_decode(text, place)
+        if event["id"] not in seen:
+            seen.add(event["id"])
+            fresh.append(text[place:end])
+        place = end + 1
+        if text[end] == "]":
+            break
+    if fresh:
+        call(os.environ["INTAKE_URL"] + "/batch",
+             {"intake_key": connector["intake_key"], "jsons": fresh})
+        (folder / "state").write_text(str(len(seen)))
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """Return a folder with a main.py that behaves like a simple connector."""
+    (tmp_path / "main.py").write_text(textwrap.dedent(STAND_IN))
+    return tmp_path
+
+
+def test_the_connector_is_told_what_the_platform_tells_and_no_key(stand_in: Path) -> None:
+    """The API key comes from the secrets alone, and state goes to the data folder."""
+    event = make_event(now_ms() - 5_000)
+    settings = Settings(service="sso, radius", more={"chunk_size": 5})
+    with (
+        Sandbox([event]) as sandbox,
+        ConnectorProcess(sandbox.addresses, settings, root=stand_in) as connector,
+    ):
+        assert wait_until(lambda: sandbox.verdict().clean)
+        state = connector.data_folder / "state"
+        assert wait_until(state.exists)
+        assert connector.stop() == 0
+        variables = Path(f"/proc/{os.getpid()}/environ").read_text()
+
+    assert "started JumpcloudDirectoryInsightsConnector" in connector.output
+    assert "CONNECTOR_CONFIGURATION" in connector.output
+    assert "PYTEST_CURRENT_TEST" not in connector.output
+    assert API_KEY not in variables
+
+
+def test_settings_become_the_connectors_form(stand_in: Path) -> None:
+    """Unset ones are left out, and `more` has the last word."""
+    with Sandbox() as sandbox:
+        connector = ConnectorProcess(
+            sandbox.addresses, Settings(more={"chunk_size": 5}), root=stand_in
+        )
+        variables = platform_variables(connector)
+
+    form = json.loads(variables["CONNECTOR_CONFIGURATION"])
+    assert form["chunk_size"] == 5
+    assert form["intake_key"] == INTAKE_KEY
+    assert "organization_id" not in form
+    assert API_KEY not in json.dumps(variables)
+
+
+def test_health_metrics_and_usage_can_be_read_while_it_runs(stand_in: Path) -> None:
+    """Metrics with the same name are added up."""
+    with (
+        Sandbox() as sandbox,
+        ConnectorProcess(sandbox.addresses, root=stand_in) as connector,
+    ):
+        health = wait_for_health(connector)
+        time.sleep(0.15)
+
+        assert (health.status, dict(health.content)) == (200, {"ok": 1})
+        assert connector.metrics() == {'lag{a="b"}': 2.0, "lag": 1.0}
+        assert connector.metric("lag") == 3.0
+        assert connector.metric("other") is None
+        assert connector.usage().peak_rss_bytes > 1_000_000
+
+
+def test_a_killed_connector_can_be_started_again_on_its_state(stand_in: Path) -> None:
+    """The status says which signal it was, and the usage stays."""
+    with Sandbox() as sandbox:
+        connector = ConnectorProcess(sandbox.addresses, root=stand_in).start()
+        wait_for_health(connector)
+        connector.kill()
+        killed, usage = connector.status, connector.usage()
+        connector.start()
+        wait_for_health(connector)
+
+        assert killed == -signal.SIGKILL
+        assert usage.cpu_seconds > 0
+        assert connector.status is None
+        assert connector.stop() == 0
+        assert connector.output.count("started") == 2
+
+
+def test_a_connector_that_does_not_obey_is_killed(stand_in: Path) -> None:
+    """The caller is told by an error."""
+    with Sandbox() as sandbox:
+        connector = ConnectorProcess(
+            sandbox.addresses, root=stand_in, environment={"STUBBORN": "1"}
+        ).start()
+        wait_for_health(connector)
+        assert wait_until(lambda: "started" in connector.output)
+        time.sleep(0.1)
+
+        with pytest.raises(TimeoutError):
+            connector.stop(timeout_seconds=0.3)
+
+        assert connector.status == -signal.SIGKILL
+
+
+def test_a_sandbox_apart_is_steered_and_judged_from_here() -> None:
+    """Events, faults, answers, figures and the verdict cross its control port."""
+    now = now_ms()
+    with SandboxProcess() as sandbox:
+        sandbox.generate(200, now - 60_000, now - 1_000, seed=1)
+        odd = make_event(now - 500, text=b'{"id":"odd","half":"\\ud800"}')
+        sandbox.publish([odd])
+        rule = sandbox.add_fault("jumpcloud", faults.Status(503), endpoint="events", times=1)
+        sandbox.set_answers(Answers(limit_above_maximum="clamped"))
+
+        statuses = [_page(sandbox, now, limit=99_999).status_code for _ in range(2)]
+        page = _page(sandbox, now, limit=200)
+        texts = [json.dumps(event, ensure_ascii=False) for event in page.json()[:3]]
+        _push(sandbox, [*texts, odd.text.decode()])
+        verdict = sandbox.verdict()
+
+        assert statuses == [503, 200]
+        assert sandbox.switch_fault(rule, on=False) == 1
+        assert sandbox.statistics()["jumpcloud"]["statuses"] == {"503": 1, "200": 2}
+        assert (verdict.produced, verdict.accepted, verdict.altered) == (201, 4, 3)
+        assert verdict.lost == 201 - 4
+        assert len(sandbox.delays_ms()) == 1
+
+
+def test_a_sandbox_apart_publishes_live_events_and_chaos() -> None:
+    """Both can be switched on and off."""
+    with SandboxProcess() as sandbox:
+        sandbox.go_live(per_second=100, late_share=0.0)
+        assert wait_until(lambda: sandbox.statistics()["published"] > 10)
+        sandbox.end_live()
+        published = sandbox.statistics()["published"]
+        time.sleep(0.3)
+        sandbox.chaos(seed=1, rate=1.0)
+        sandbox.clear_faults()
+
+        assert sandbox.statistics()["published"] == published
+        assert _page(sandbox, now_ms(), limit=10).status_code == 200
+
+
+def test_live_events_are_visible_the_moment_they_happen_or_late() -> None:
+    """None is visible before it is published."""
+    with Sandbox() as sandbox:
+        with Live(sandbox.jumpcloud, per_second=200, late_share=0.5, latest_ms=2_000):
+            started_ms = now_ms()
+            wait_until(lambda: len(sandbox.jumpcloud.published) > 60)
+        events = sandbox.jumpcloud.published
+
+    delays = [event.visible_ms - event.time_ms for event in events]
+    assert all(event.time_ms >= started_ms - 50 for event in events)
+    assert 0.2 < sum(1 for delay in delays if delay == 0) / len(delays) < 0.8
+    assert max(delays) <= 2_000
+
+
+@pytest.mark.parametrize("with_faults", [False, True])
+def test_a_run_ends_with_the_verdict_and_status_zero(
+    stand_in: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    with_faults: bool,
+) -> None:
+    """With faults, the stand-in dies of them, and the run says so."""
+    _use(monkeypatch, stand_in)
+
+    status = main(["run", "--seconds", "1", "--events", "300"] + ["--faults"] * with_faults)
+
+    output = capsys.readouterr().out
+    if with_faults and status:
+        assert "The connector's last words" in output
+    else:
+        assert status == 0, output
+        assert "verdict          clean" in output
+    assert API_KEY not in output
+
+
+def test_with_a_key_the_run_reads_the_jumpcloud_it_names(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What arrived at the emulated intake is listed, and the key is not."""
+    _use(monkeypatch, stand_in)
+    event = make_event(now_ms() - 5_000)
+    with Sandbox([event], api_key="jca_the_real_one") as elsewhere:
+        monkeypatch.setenv("JUMPCLOUD_API_KEY", "jca_the_real_one")
+        monkeypatch.setenv("JUMPCLOUD_BASE_URL", elsewhere.jumpcloud.url)
+
+        status = main(["run", "--seconds", "1"])
+
+    output = capsys.readouterr().out
+    assert status == 0, output
+    assert re.search(r"directory +user_update +1", output)
+    assert re.search(r"of these repeated +0", output)
+    assert "jca_the_real_one" not in output
+
+
+def test_with_both_keys_the_run_is_the_self_hosted_connector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It starts main.py without a command, and ends it after the seconds asked for."""
+    _use(monkeypatch, tmp_path)
+    (tmp_path / "main.py").write_text(
+        "import sys, time; print(sys.argv, flush=True); time.sleep(60)"
+    )
+    monkeypatch.setenv("JUMPCLOUD_API_KEY", "jca_the_real_one")
+    monkeypatch.setenv("SEKOIA_INTAKE_KEY", "the real intake")
+
+    status = main(["run", "--seconds", "0.5"])
+
+    assert status == -signal.SIGTERM
+    assert "['./main.py']" in capfd.readouterr().out
+
+
+def test_a_run_whose_connector_dies_is_not_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends at once, with what the connector wrote."""
+    (tmp_path / "main.py").write_text("raise SystemExit('no good today')")
+    _use(monkeypatch, tmp_path)
+
+    status = main(["run", "--seconds", "20", "--events", "10"])
+
+    output = capsys.readouterr().out
+    assert status == 1
+    assert "no good today" in output
+    assert re.search(r"lost +1\d", output)
+
+
+def test_a_terminal_gets_one_line_and_a_file_plain_ones() -> None:
+    """Plain lines come every two seconds at most."""
+    figures = Figures(1.0, 20_000, 5, 2, 1, None)
+    clock = [0.0]
+    plain, terminal = io.StringIO(), _Terminal()
+
+    for out in (plain, terminal):
+        display = Display(out, clock=lambda: clock[0])
+        for clock[0] in (0.0, 1.0, 2.5):
+            display.show(figures)
+        display.say("done")
+
+    line = "  1.0 s | produced 20,000 | accepted 5 | requests 2 in, 1 out | lag -"
+    assert plain.getvalue() == f"{line}\n{line}\ndone\n"
+    assert terminal.getvalue() == f"\r{line}\r{line}\r{line}\ndone\n"
+
+
+def test_what_arrived_is_listed_by_service_and_type() -> None:
+    """Repeats are counted, and strange texts have a line too."""
+    texts = [b'{"service":"sso","event_type":"sso_auth"}'] * 2 + [b"[1]", b"?"]
+
+    lines = [line.split() for line in arrived_table(texts).splitlines()]
+
+    assert ["sso", "sso_auth", "2"] in lines
+    assert ["in", "all", "4"] in lines
+    assert ["of", "these", "repeated", "1"] in lines
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _use(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    """Let the run start the main.py of a folder, settle soon, and see no real key."""
+
+    def start(*args: object, **options: object) -> ConnectorProcess:
+        return ConnectorProcess(*args, root=root, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("sandbox.run.ConnectorProcess", start)
+    monkeypatch.setattr("sandbox.real.ConnectorProcess", start)
+    monkeypatch.setattr("sandbox.real.ROOT", root)
+    monkeypatch.setattr("sandbox.run._AUDIT_SECONDS", 0)
+    monkeypatch.setattr("sandbox.run._SETTLE_SECONDS", 10)
+    for name in ("JUMPCLOUD_API_KEY", "SEKOIA_INTAKE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _page(sandbox: SandboxProcess, now: int, *, limit: int) -> requests.Response:
+    return requests.post(
+        f"{sandbox.addresses.jumpcloud_url}/insights/directory/v1/events",
+        json={"service": ["all"], "start_time": instant_text(now - 60_000), "limit": limit},
+        headers={"x-api-key": sandbox.addresses.api_key},
+        timeout=5,
+    )
+
+
+def _push(sandbox: SandboxProcess, texts: list[str]) -> None:
+    requests.post(
+        f"{sandbox.addresses.intake_url}/batch",
+        json={"intake_key": sandbox.addresses.intake_key, "jsons": texts},
+        timeout=5,
+    ).raise_for_status()

@@ -1,0 +1,257 @@
+"""The collector as a state machine: any script of events, faults and crashes keeps the promises."""
+
+import contextlib
+import shutil
+import tempfile
+from unittest import mock
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from jumpcloud_modules import backlog, ledger
+from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.instants import HOUR_MS
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.retry import Pace
+from jumpcloud_modules.state import State
+from tests.world import (
+    AcceptingIntake,
+    Clock,
+    Crash,
+    Directory,
+    FragilePath,
+    Fuse,
+    PatientEvent,
+    event_text,
+)
+
+LATENESS_SECONDS = (0, 1, 5, 60, 240, 3_000, 36_000, 3 * 86_400)
+PAUSES_SECONDS = (0, 1, 60, 240, 601, 3_000, 36_000, 3 * 86_400)
+AUDIT_MS = 168 * HOUR_MS
+
+page_troubles = st.sampled_from(
+    [
+        TryAgain("a timeout", burdened=True),
+        TryAgain("a 429", limited=True, retry_after_seconds=3),
+        TryAgain("a reset"),
+        Refused("a 401"),
+        PageTooLarge("too large"),
+    ]
+)
+
+
+class CollectorMachine(RuleBasedStateMachine):
+    """Drive a collector against a directory, an intake and a disk, and compare with a set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.folder = FragilePath(tempfile.mkdtemp(prefix="collector-"))
+        self.directory = Directory(self.clock)
+        self.intake = AcceptingIntake()
+        self.expected: set[str] = set()
+        self.number = 0
+        self.newest_ms = 0
+        self.collector: Collector | None = None
+        Fuse.left = None
+        self.patches = [
+            mock.patch.object(backlog, "FEWEST_EVENTS_A_SLICE", 3),
+            mock.patch.object(ledger, "MOST_UNFOLDED_FILES", 4),
+            mock.patch.object(ledger, "MOST_KEYS_IN_USE", 5),
+        ]
+        for patch in self.patches:
+            patch.start()
+
+    def teardown(self) -> None:
+        try:
+            self.check_the_promises()
+        finally:
+            Fuse.left = None
+            for patch in self.patches:
+                patch.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @initialize(
+        rows=st.integers(1, 7), end_included=st.booleans(), history=st.sampled_from([0, 24])
+    )
+    def choose(self, rows: int, end_included: bool, history: int) -> None:
+        self.rows = rows
+        self.directory.end_included = end_included
+        self.history_ms = history * HOUR_MS
+        self.beginning_ms = self.clock.now_ms - self.history_ms
+        self.boot()
+
+    # What happens in the directory
+
+    @rule(lateness=st.sampled_from(LATENESS_SECONDS), count=st.integers(1, 12))
+    def publish(self, lateness: int, count: int) -> None:
+        """Events appear that happened now, or a while ago."""
+        for index in range(count):
+            self.add(self.clock.now_ms - lateness * 1000 - 250 * index)
+
+    @rule(count=st.integers(2, 9))
+    def publish_in_one_instant(self, count: int) -> None:
+        """More events share a millisecond than a page holds."""
+        for _ in range(count):
+            self.add(self.newest_ms or self.clock.now_ms)
+
+    @rule(seconds=st.sampled_from([1, 30, 3_600, 400 * 86_400]))
+    def publish_from_the_future(self, seconds: int) -> None:
+        """An event claims to happen later."""
+        self.add(self.clock.now_ms + seconds * 1000)
+
+    @rule(with_time=st.booleans())
+    def publish_without_identity(self, with_time: bool) -> None:
+        """An event carries no id, or neither id nor time."""
+        time_ms = self.clock.now_ms
+        text = event_text(self.next_number(), time_ms if with_time else None, with_id=False)
+        self.publish_text(text, time_ms)
+
+    @precondition(lambda self: self.directory.documents)
+    @rule(data=st.data())
+    def publish_again(self, data: st.DataObject) -> None:
+        """The very same event is in the index twice."""
+        document = data.draw(st.sampled_from(self.directory.documents))
+        self.directory.publish(document.text, document.time_ms)
+
+    # What goes wrong
+
+    @rule(troubles=st.lists(page_troubles, min_size=1, max_size=5))
+    def trouble_pages(self, troubles: list[Exception]) -> None:
+        """The next pages fail."""
+        self.directory.troubles += troubles
+
+    @rule(works=st.booleans())
+    def break_counting(self, works: bool) -> None:
+        """Counts fail, or work again."""
+        self.directory.counting_works = works
+
+    @rule(seconds=st.sampled_from(PAUSES_SECONDS))
+    def wait(self, seconds: int) -> None:
+        """Time passes without a poll: a pause, or an outage of our own."""
+        self.clock.pass_seconds(seconds)
+
+    @rule()
+    def restart(self) -> None:
+        """The process is stopped and started."""
+        self.boot()
+
+    @rule(events=st.integers(0, 6))
+    def crash_while_delivering(self, events: int) -> None:
+        """The process is killed when the intake has some of a batch."""
+        self.intake.crash_after_events = events
+        self.poll()
+        self.intake.crash_after_events = None
+
+    @rule(operations=st.integers(0, 12))
+    def crash_while_writing(self, operations: int) -> None:
+        """The process is killed in the middle of a file operation."""
+        Fuse.left = operations
+        self.poll()
+        Fuse.left = None
+
+    @rule(operations=st.integers(0, 6))
+    def crash_while_starting(self, operations: int) -> None:
+        """The process is killed while it starts."""
+        Fuse.left = operations
+        with contextlib.suppress(Crash):
+            self.boot()
+        Fuse.left = None
+        self.boot()
+
+    @rule()
+    def poll(self) -> None:
+        """The collector polls, and is started again when that kills it."""
+        self.clock.pass_seconds(1)
+        try:
+            self.running.poll()
+        except Crash:
+            self.intake.in_doubt |= self.intake.last
+            Fuse.left = None
+            self.boot()
+
+    @invariant()
+    def nothing_is_delivered_that_was_not_published(self) -> None:
+        """What the intake has is what the directory gave, to the letter."""
+        published = {document.text for document in self.directory.documents}
+
+        assert set(self.intake.accepted) <= published
+
+    @invariant()
+    def nothing_is_delivered_twice_but_what_was_in_flight_at_a_crash(self) -> None:
+        """Only events that a crash left in doubt may come twice."""
+        twice = {text for text, count in self.intake.accepted.items() if count > 1}
+
+        assert twice <= self.intake.in_doubt
+
+    def check_the_promises(self) -> None:
+        """Whatever happened, all that is in reach arrives once things work again."""
+        if self.collector is None:
+            return
+        self.directory.troubles.clear()
+        self.directory.counting_works = True
+        self.intake.crash_after_events = Fuse.left = None
+        for _ in range(4):
+            self.clock.pass_seconds(700)
+            self.poll()
+
+        assert self.expected - set(self.intake.accepted) == set()
+        self.nothing_is_delivered_that_was_not_published()
+        self.nothing_is_delivered_twice_but_what_was_in_flight_at_a_crash()
+
+    # Means
+
+    @property
+    def running(self) -> Collector:
+        assert self.collector is not None
+        return self.collector
+
+    def boot(self) -> None:
+        stop = PatientEvent(self.clock)
+        pace = Pace(stop, clock=self.clock.seconds)
+        self.collector = Collector(
+            plan=Plan(self.history_ms, AUDIT_MS, 600_000, "all", self.rows, readers=0),
+            source=self.directory,
+            intake=self.intake,
+            ledger=Ledger(self.folder / "ledger"),
+            state=State(self.folder, clock=self.clock.seconds),
+            source_pace=pace,
+            state_pace=Pace(stop, clock=self.clock.seconds),
+            lanes=Lanes(stop, clock=self.clock.seconds),
+            stop=stop,
+            now_ms=self.clock,
+            tell=lambda _: None,
+            warn=lambda _: None,
+        )
+        self.collector.start()
+
+    def add(self, time_ms: int) -> None:
+        self.publish_text(event_text(self.next_number(), time_ms), time_ms)
+
+    def publish_text(self, text: str, time_ms: int) -> None:
+        self.newest_ms = max(self.newest_ms, time_ms)
+        self.directory.publish(text, time_ms)
+        if self.is_promised(time_ms):
+            self.expected.add(text)
+
+    def is_promised(self, time_ms: int) -> bool:
+        """Tell whether an event is within reach: after the beginning, and still audited."""
+        audited_for_a_while = self.clock.now_ms - AUDIT_MS + 86_400_000
+        return time_ms >= max(self.beginning_ms, audited_for_a_while)
+
+    def next_number(self) -> int:
+        self.number += 1
+        return self.number
+
+
+TestCollectorMachine = CollectorMachine.TestCase
+TestCollectorMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

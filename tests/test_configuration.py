@@ -1,0 +1,238 @@
+"""What the two forms hold: defaults, leniency, faults in a sentence each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from jumpcloud_modules.configuration import (
+    ConnectorConfiguration,
+    ModuleConfiguration,
+    explain,
+)
+
+Faults = Callable[..., list[str]]
+
+
+def connector(**values: Any) -> ConnectorConfiguration:
+    """Return the configuration of a form in which only some fields were filled in."""
+    return ConnectorConfiguration.model_validate({"intake_key": "key", **values})
+
+
+def faults(model: type[BaseModel], **values: Any) -> list[str]:
+    """Return the sentences on a form that has faults."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(values)
+    return explain(caught.value)
+
+
+def test_an_untouched_form_gives_the_defaults() -> None:
+    """Only the two keys have to be given."""
+    module = ModuleConfiguration.model_validate({"apikey": "key"})
+    defaults = connector().model_dump()
+
+    assert module.base_url == "https://api.jumpcloud.com/"
+    assert module.organization_id is None
+    assert defaults == {
+        "intake_server": None,
+        "service": "all",
+        "frequency": 60,
+        "chunk_size": 10_000,
+        "history_hours": 24,
+        "audit_hours": 168,
+        "audit_frequency": 600,
+        "organization_id": None,
+    }
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_a_blank_field_means_its_default(blank: str | None) -> None:
+    """Forms and environment variables deliver empty texts for what was left out."""
+    blanks = {name: blank for name in ConnectorConfiguration.model_fields if name != "intake_key"}
+
+    module = ModuleConfiguration.model_validate({"base_url": blank, "organization_id": blank})
+
+    assert connector(**blanks) == connector()
+    assert module == ModuleConfiguration()
+
+
+def test_numbers_may_come_as_texts() -> None:
+    """What is filled in from the environment is text."""
+    filled = connector(frequency="5", audit_hours=" 0 ")
+
+    assert (filled.frequency, filled.audit_hours) == (5, 0)
+
+
+def test_unknown_keys_are_ignored() -> None:
+    """A configuration of a later version does not stop this one."""
+    assert connector(future="x") == connector()
+
+
+@pytest.mark.parametrize(
+    ("service", "services"),
+    [
+        ("all", ["all"]),
+        ("directory", ["directory"]),
+        (" directory , sso,,directory ", ["directory", "sso"]),
+        ("directory,ALL,sso", ["all"]),
+        (" , ", ["all"]),
+        ("tomorrows_service", ["tomorrows_service"]),
+        (["ldap", "radius"], ["ldap", "radius"]),
+        ([], ["all"]),
+    ],
+)
+def test_services_are_a_list_of_names(service: object, services: list[str]) -> None:
+    """Blanks are ignored, `all` swallows the rest, unknown names pass, each counts once."""
+    assert connector(service=service).services == services
+
+
+@given(st.lists(st.text(alphabet="abc_, ", max_size=6), max_size=8))
+def test_services_are_never_empty_and_never_repeated(names: list[str]) -> None:
+    """JumpCloud refuses an empty list, and repeats what is asked for twice."""
+    services = connector(service=",".join(names)).services
+
+    assert services
+    assert len(services) == len(set(services))
+    assert all(name == name.strip() and name for name in services)
+
+
+@pytest.mark.parametrize(
+    ("given_url", "url"),
+    [
+        ("https://api.eu.jumpcloud.com", "https://api.eu.jumpcloud.com/"),
+        (" https://api.jumpcloud.com// ", "https://api.jumpcloud.com/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+        ("http://127.9.9.9/", "http://127.9.9.9/"),
+        ("http://[::1]:80/", "http://[::1]:80/"),
+        ("http://localhost/x/", "http://localhost/x/"),
+    ],
+)
+def test_addresses_end_with_one_slash(given_url: str, url: str) -> None:
+    """Https everywhere, http on this machine only."""
+    assert ModuleConfiguration(base_url=given_url).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://api.jumpcloud.com/", "https://"),
+        ("http://localhost.example.com/", "https://"),
+        ("http://10.0.0.1/", "https://"),
+        ("ftp://127.0.0.1/", "https://"),
+        ("api.jumpcloud.com", "is not an address"),
+        ("https://", "is not an address"),
+        ("https://a b/", "is not an address"),
+        ("https://[::1/", "is not an address"),
+        ("https://host:port/", "is not an address"),
+        ("https://me:hunter2@host/", "more than a host"),
+        ("https://host/?key=hunter2", "more than a host"),
+        (7, "is not a text"),
+    ],
+)
+def test_an_address_that_would_show_the_key_is_refused(url: object, fault: str) -> None:
+    """Both addresses are told in one sentence, without what may be a secret in them."""
+    (at_module,) = faults(ModuleConfiguration, base_url=url)
+    (at_connector,) = faults(ConnectorConfiguration, intake_key="k", intake_server=url)
+
+    assert at_module.startswith("base_url: ")
+    assert at_connector.startswith("intake_server: ")
+    assert fault in at_module
+    assert fault in at_connector
+    assert "hunter2" not in at_module + at_connector
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("frequency", 0, "a whole number, 1 or more"),
+        ("frequency", "often", "a whole number, 1 or more"),
+        ("frequency", True, "a whole number, 1 or more"),
+        ("chunk_size", 10_001, "a whole number from 1 to 10000"),
+        ("chunk_size", 1.5, "a whole number from 1 to 10000"),
+        ("history_hours", -1, "a whole number from 0 to 2160"),
+        ("audit_hours", 2161, "a whole number from 0 to 2160"),
+        ("audit_frequency", 4, "a whole number, 5 or more"),
+        ("audit_frequency", [5], "a whole number, 5 or more"),
+    ],
+)
+def test_a_bad_number_is_told_with_its_value_and_its_bounds(
+    name: str, value: object, allowed: str
+) -> None:
+    """The sentence is enough to correct the form."""
+    said = faults(ConnectorConfiguration, intake_key="k", **{name: value})
+
+    assert said == [f"{name}: {value!r} is not possible; give {allowed}."]
+
+
+def test_each_bad_value_gets_a_sentence_of_its_own() -> None:
+    """A person corrects them all at once."""
+    said = faults(ConnectorConfiguration, frequency=0, service=1, intake_server="http://x")
+
+    assert sorted(sentence.partition(":")[0] for sentence in said) == [
+        "frequency",
+        "intake_key",
+        "intake_server",
+        "service",
+    ]
+
+
+def test_a_long_value_is_shortened() -> None:
+    """A log line stays a line."""
+    (said,) = faults(ConnectorConfiguration, intake_key="k", frequency="9" * 100 + "x")
+
+    assert len(said) < 130
+
+
+@pytest.mark.parametrize("document", [[], "text", None])
+def test_a_configuration_that_is_no_object_is_told(document: object) -> None:
+    """Whatever the platform mounts, the answer is a sentence."""
+    with pytest.raises(ValidationError) as caught:
+        ConnectorConfiguration.model_validate(document)
+
+    assert explain(caught.value) == [
+        "The configuration is not a JSON object with a value for each field."
+    ]
+
+
+def test_secrets_are_in_no_message() -> None:
+    """Neither in our sentences nor in pydantic's own text."""
+    with pytest.raises(ValidationError) as caught:
+        ConnectorConfiguration.model_validate({"intake_key": "hunter2 x", "frequency": 0})
+
+    assert "hunter2" not in " ".join(explain(caught.value))
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in " ".join(faults(ModuleConfiguration, apikey=["hunter2"]))
+
+
+def test_secrets_are_in_no_dump_and_no_repr() -> None:
+    """The SDK puts dumps into error reports."""
+    module = ModuleConfiguration.model_validate({"apikey": "hunter2"})
+    form = connector(intake_key="hunter2")
+
+    shown = [repr(module), repr(form), str(module.model_dump()), str(form.model_dump())]
+    assert "hunter2" not in " ".join([*shown, module.model_dump_json(), form.model_dump_json()])
+    assert module.apikey.get_secret_value() == form.intake_key == "hunter2"
+
+
+def test_a_secret_that_is_set_later_is_wrapped_and_stripped() -> None:
+    """The platform's secrets are set as plain texts, pasted ones with a line break."""
+    module = ModuleConfiguration.model_validate({"apikey": "a placeholder"})
+
+    module.apikey = " jca_key\n"  # type: ignore[assignment]
+
+    assert module.apikey == SecretStr("jca_key")
+    assert module.fault_of_key is None
+    assert module.organization_id is None
+
+
+@pytest.mark.parametrize("key", ["", "a key", "cl\u00e9", "a\nb"])
+def test_a_key_that_no_header_can_carry_is_told_at_use(key: str) -> None:
+    """A placeholder may be anything, but it must not be sent."""
+    fault = ModuleConfiguration.model_validate({"apikey": key}).fault_of_key
+
+    assert fault is not None
+    assert fault.startswith("apikey: ")
+    assert not key or key not in fault

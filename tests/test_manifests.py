@@ -1,0 +1,115 @@
+"""The manifests, held to the configuration models."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+from tools.manifests import ROOT, differing, main, manifests
+
+FILES = (
+    "manifest.json",
+    "connector_jumpcloud_directory_insights.json",
+    "trigger_jumpcloud_directory_insights.json",
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Copy what the tool reads."""
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    return tmp_path
+
+
+def forms() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the schema of each form."""
+    written = manifests("1.0.0")
+    yield "module", written["manifest.json"]["configuration"]
+    yield "connector", written["connector_jumpcloud_directory_insights.json"]["arguments"]
+
+
+def fields() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every field of both forms."""
+    for form, schema in forms():
+        yield from ((f"{form}.{name}", field) for name, field in schema["properties"].items())
+
+
+def test_the_manifests_are_what_the_models_say() -> None:
+    """`make manifests` was run after the last change."""
+    assert differing(ROOT) == []
+
+
+def test_check_names_the_file_that_differs(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says what to run."""
+    main([], root=tree)
+    trigger = tree / FILES[2]
+    trigger.write_text(trigger.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+    status = main(["--check"], root=tree)
+
+    assert status == 1
+    assert capsys.readouterr().err == f"{FILES[2]} differs from the models: run make manifests\n"
+
+
+def test_check_notices_a_file_that_is_missing(tree: Path) -> None:
+    """A manifest that is not there is no manifest."""
+    main([], root=tree)
+    (tree / FILES[0]).unlink()
+
+    assert main(["--check"], root=tree) == 1
+
+
+def test_what_was_written_passes_the_check(tree: Path) -> None:
+    """Writing and checking agree."""
+    assert main([], root=tree) == 0
+    assert main(["--check"], root=tree) == 0
+    assert sorted(path.name for path in tree.glob("*.json")) == sorted(FILES)
+
+
+def test_the_trigger_is_the_connector_s_twin() -> None:
+    """Playbooks that start with the connector go on working."""
+    connector, trigger = (json.loads((ROOT / name).read_bytes()) for name in FILES[1:])
+
+    assert trigger == connector
+    assert trigger["results"] == {}
+
+
+@pytest.mark.parametrize(("name", "field"), list(fields()), ids=[name for name, _ in fields()])
+def test_a_field_is_one_that_the_form_can_show(name: str, field: dict[str, Any]) -> None:
+    """Plain types, with words for the person who fills it in."""
+    assert field["type"] in {"string", "integer", "boolean"}
+    assert set(field) <= {"type", "title", "description", "default", "minimum", "maximum"}
+    assert field.get("default", 0) is not None
+    assert field["title"]
+    assert field["description"].endswith(".")
+
+
+def test_the_bounds_stand_in_the_form() -> None:
+    """The form refuses what the model would refuse."""
+    bounds = {
+        name: (field["minimum"], field.get("maximum"), field["default"])
+        for name, field in fields()
+        if field["type"] == "integer"
+    }
+
+    assert bounds == {
+        "connector.frequency": (1, None, 60),
+        "connector.chunk_size": (1, 10_000, 10_000),
+        "connector.history_hours": (0, 2160, 24),
+        "connector.audit_hours": (0, 2160, 168),
+        "connector.audit_frequency": (5, None, 600),
+    }
+
+
+def test_the_forms_ask_for_every_value_of_the_models() -> None:
+    """Nothing that can be configured is missing, and the keys have to be given."""
+    module, connector = (schema for _, schema in forms())
+
+    assert set(module["properties"]) == set(ModuleConfiguration.model_fields)
+    assert set(connector["properties"]) == set(ConnectorConfiguration.model_fields)
+    assert module["required"] == module["secrets"] == ["apikey"]
+    assert connector["required"] == ["intake_key"]
+    assert "secrets" not in connector

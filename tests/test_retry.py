@@ -1,0 +1,207 @@
+"""The pace at which a remote end is tried again."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
+from jumpcloud_modules.retry import Failure, Pace, delay_seconds
+from sandbox import wait_until
+from tests.doubles import Waits
+
+
+class _Failing:
+    """Fail in the given ways, one by one, then succeed."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.tries = 0
+
+    def __call__(self) -> str:
+        self.tries += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+def test_a_success_costs_one_try_and_no_waiting() -> None:
+    """Nothing is told where nothing went wrong."""
+    stop, told = Waits(), list[object]()
+    attempt = _Failing()
+
+    result = Pace(stop, told.append, told.append, stop.clock).call(attempt)
+
+    assert (result, attempt.tries, stop.seconds, told) == ("done", 1, [], [])
+
+
+def test_a_failure_is_tried_again_until_it_succeeds() -> None:
+    """Both a hiccup and a refusal end by themselves when their cause does."""
+    stop, failures, recoveries = Waits(), list[Failure](), list[int]()
+    attempt = _Failing(TryAgain("busy"), Refused("key"), TryAgain("busy"))
+    pace = Pace(stop, failures.append, recoveries.append, stop.clock)
+
+    result = pace.call(attempt)
+
+    assert (result, attempt.tries) == ("done", 4)
+    assert [failure.in_a_row for failure in failures] == [1, 2, 3]
+    assert stop.clock() == pytest.approx(sum(f.next_try_seconds for f in failures))
+    assert recoveries == [3]
+    assert not pace.is_failing
+
+
+def test_after_so_many_tries_the_last_failure_is_raised() -> None:
+    """Who limits the tries wants to go on differently."""
+    stop = Waits()
+    attempt = _Failing(TryAgain("first"), TryAgain("second"))
+    pace = Pace(stop, clock=stop.clock)
+
+    with pytest.raises(TryAgain, match="second"):
+        pace.call(attempt, tries=2)
+
+    assert attempt.tries == 2
+    assert pace.is_failing
+
+
+def test_an_error_that_is_not_about_the_remote_end_passes_through() -> None:
+    """Waiting would not change it."""
+    stop = Waits()
+    attempt = _Failing(PageTooLarge("large"))
+
+    with pytest.raises(PageTooLarge):
+        Pace(stop, clock=stop.clock).call(attempt)
+
+    assert (attempt.tries, stop.seconds) == (1, [])
+
+
+def test_waiting_hears_the_stop_event() -> None:
+    """No try follows it."""
+    stop = Waits(stop_after=2)
+    attempt = _Failing(*[TryAgain("busy")] * 9)
+
+    with pytest.raises(Stopped):
+        Pace(stop, clock=stop.clock).call(attempt)
+
+    assert attempt.tries == 2
+
+
+def test_a_wait_for_real_ends_with_the_stop_event() -> None:
+    """A stop is not an hour away because the other end asked for an hour."""
+    stop, ended = threading.Event(), list[str]()
+    pace = Pace(stop)
+    attempt = _Failing(TryAgain("limited", retry_after_seconds=3600))
+
+    def call() -> None:
+        with pytest.raises(Stopped):
+            pace.call(attempt)
+        ended.append("stopped")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert wait_until(lambda: pace.is_failing)
+    stop.set()
+    thread.join(10)
+
+    assert ended == ["stopped"]
+
+
+def test_while_an_end_fails_one_caller_at_a_time_tries_it() -> None:
+    """However many readers there are, a refused key costs a handful of requests."""
+    stop = threading.Event()
+    pace, together = Pace(stop), threading.Barrier(4)
+    lock, tries, refused = threading.Lock(), list[int](), threading.Event()
+    refused.set()
+
+    def attempt() -> str:
+        with lock:
+            tries.append(1)
+            first = len(tries) <= 4
+        if first:
+            together.wait(10)
+        if refused.is_set():
+            raise TryAgain("limited", retry_after_seconds=1)
+        return "done"
+
+    results = list[str]()
+    threads = [threading.Thread(target=lambda: results.append(pace.call(attempt))) for _ in "1234"]
+    for thread in threads:
+        thread.start()
+    assert wait_until(lambda: len(tries) >= 5)
+    tried_in_the_first_second = len(tries)
+    refused.clear()
+    for thread in threads:
+        thread.join(20)
+
+    assert tried_in_the_first_second == 5
+    assert results == ["done"] * 4
+
+
+def test_requests_that_fail_together_count_as_one_failure() -> None:
+    """Four readers that meet the same outage do not make it four times as long."""
+    stop, failures = threading.Event(), list[Failure]()
+    pace, together = Pace(stop, failures.append), threading.Barrier(3)
+
+    def attempt() -> None:
+        together.wait(10)
+        raise TryAgain("down")
+
+    def call() -> None:
+        with pytest.raises(TryAgain):
+            pace.call(attempt, tries=1)
+
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert [failure.in_a_row for failure in failures] == [1, 1, 1]
+
+
+@given(st.integers(1, 10_000))
+def test_a_hiccup_is_tried_again_within_a_minute_and_never_at_once(in_a_row: int) -> None:
+    """The delay doubles from a second, with jitter, up to a minute."""
+    delay = delay_seconds(TryAgain("busy"), in_a_row)
+
+    longest = min(60.0, 2.0 ** min(in_a_row - 1, 10))
+    assert longest / 2 <= delay <= longest
+
+
+@given(st.integers(1, 100), st.floats(0, 1e9))
+def test_what_the_other_end_asks_for_is_heard_within_reason(in_a_row: int, asked: float) -> None:
+    """Retry-After comes first, but zero is no reason to hammer, and a year none to give up."""
+    delay = delay_seconds(TryAgain("limited", retry_after_seconds=asked), in_a_row)
+
+    assert delay == min(max(asked, 1.0), 3600.0)
+
+
+def test_a_refusal_costs_at_most_six_requests_in_eight_seconds_and_recovers_in_a_minute() -> None:
+    """The operator's new key is noticed soon, and the old one is not hammered."""
+    delays = [delay_seconds(Refused("key"), in_a_row) for in_a_row in range(1, 50)]
+
+    assert delays[0] + delays[1] > 8
+    assert max(delays) <= 60
+
+
+def test_a_stop_does_not_keep_a_healthy_end_from_a_first_try() -> None:
+    """What was delivered is still written down after the stop event is set."""
+    stop = Waits()
+    stop.set()
+    attempt = _Failing()
+
+    result = Pace(stop, clock=stop.clock).call(attempt)
+
+    assert (result, attempt.tries) == ("done", 1)
+
+
+def test_after_a_stop_nothing_is_tried_twice() -> None:
+    """A failure then ends the matter."""
+    stop = Waits()
+    stop.set()
+    attempt = _Failing(TryAgain("busy"))
+
+    with pytest.raises(Stopped):
+        Pace(stop, clock=stop.clock).call(attempt)
+
+    assert attempt.tries == 1

@@ -1,0 +1,206 @@
+"""The connector without the platform: module.json, the environment, a run against the sandbox."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+from jumpcloud_modules.self_hosted import ConfigurationError, fill_in, read_document
+from sandbox import Sandbox, generate, wait_until
+from sandbox.instants import now_ms
+
+ROOT = Path(__file__).resolve().parent.parent
+HOUR_MS = 3_600_000
+
+
+@contextmanager
+def self_hosted(folder: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `python main.py` with these variables, and none of the machine's own."""
+    with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
+        ports = [taken.getsockname()[1] for taken in (one, other)]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATA_DIR": str(folder / "state"),
+        "LIVENESS_PORT": str(ports[0]),
+        "METRICS_PORT": str(ports[1]),
+        **variables,
+    }
+    output = folder / "output"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "main.py"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def test_a_variable_is_filled_in_wherever_it_stands() -> None:
+    """In any text, more than once, in nested parts; anything else stays as it is."""
+    document = {"a": "${HOST}:${PORT}", "b": [{"c": "x${HOST}"}, 1, None, True], "d": "$HOST {x}"}
+
+    filled = fill_in(document, {"HOST": "h", "PORT": "1"})
+
+    assert filled == {"a": "h:1", "b": [{"c": "xh"}, 1, None, True], "d": "$HOST {x}"}
+
+
+@pytest.mark.parametrize("environment", [{}, {"HOST": ""}])
+def test_a_default_stands_in_for_what_is_not_set(environment: dict[str, str]) -> None:
+    """An empty variable counts as not set, as in a shell."""
+    assert fill_in("${HOST:-https://a:1/}", environment) == "https://a:1/"
+    assert fill_in("${HOST:-}", environment) == ""
+
+
+def test_a_missing_variable_is_named_with_its_place() -> None:
+    """The person sees what to set, and what for."""
+    with pytest.raises(ConfigurationError, match=r"KEY, which module\.keys\[1\]\.a needs"):
+        fill_in({"module": {"keys": ["x", {"a": "${KEY}"}]}}, {})
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Z_]{1,5}", fullmatch=True), st.text(), min_size=1))
+def test_what_is_filled_in_is_not_filled_in_again(environment: dict[str, str]) -> None:
+    """A key may hold any characters, also those of a variable."""
+    document = {name: f"${{{name}}}" for name in environment}
+
+    assert fill_in(document, environment) == environment
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("{", "is not JSON"),
+        ("[]", "needs the form"),
+        ('{"module": {}}', "needs the form"),
+        ('{"module": {}, "connector": "x"}', "needs the form"),
+        ('{"module": {"a": "${X}"}, "connector": {}}', "variable X, which module.a needs"),
+    ],
+)
+def test_a_bad_document_is_told_with_its_file(tmp_path: Path, text: str | None, said: str) -> None:
+    """One sentence, no stack."""
+    path = tmp_path / "module.json"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(ConfigurationError) as caught:
+        read_document(path, {})
+
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_module_json_needs_only_the_two_keys() -> None:
+    """Everything else has the forms' defaults."""
+    keys = {"JUMPCLOUD_API_KEY": "jca_key", "SEKOIA_INTAKE_KEY": "intake"}
+
+    document = read_document(ROOT / "module.json", keys)
+
+    module = ModuleConfiguration.model_validate(document["module"])
+    connector = ConnectorConfiguration.model_validate(document["connector"])
+    assert module == ModuleConfiguration.model_validate({"apikey": "jca_key"})
+    assert connector == ConnectorConfiguration(
+        intake_key="intake", intake_server="https://intake.sekoia.io"
+    )
+
+
+def test_module_json_offers_every_field() -> None:
+    """What the forms ask for can be set by a variable; the organisation once is enough."""
+    document = json.loads((ROOT / "module.json").read_bytes())
+
+    assert set(document["module"]) == set(ModuleConfiguration.model_fields)
+    assert set(document["connector"]) == set(ConnectorConfiguration.model_fields) - {
+        "organization_id"
+    }
+
+
+def test_it_collects_without_any_platform(tmp_path: Path) -> None:
+    """Events arrive, the state is in DATA_DIR, the log on standard output, and it ends with 0."""
+    to_ms = now_ms() - 60_000
+    events = generate(300, start_ms=to_ms - HOUR_MS, end_ms=to_ms, seed=7)
+    with (
+        Sandbox(events) as sandbox,
+        self_hosted(tmp_path, **variables(sandbox)) as process,
+    ):
+        arrived = wait_until(lambda: sandbox.verdict().clean, 30)
+        process.send_signal(signal.SIGTERM)
+        status, told = process.wait(10), process.communicate()[1]
+
+        assert arrived, told
+        assert status == 0
+        assert told == ""
+        assert sandbox.platform.requests.arrivals() == 0
+    assert (tmp_path / "state" / "context.json").exists()
+    assert " delivered" in (tmp_path / "output").read_text()
+    assert sandbox.jumpcloud.api_key not in (tmp_path / "output").read_text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"JUMPCLOUD_API_KEY": ""}, "apikey: is empty"),
+        ({"SEKOIA_INTAKE_KEY": "hunter2 x"}, "intake_key: holds a space"),
+        ({"FREQUENCY": "0"}, "frequency: '0' is not possible; give a whole number, 1 or more."),
+        ({"JUMPCLOUD_BASE_URL": "http://api.jumpcloud.com"}, "base_url: begins with http://"),
+        ({"MODULE_JSON": "/nowhere/module.json"}, "/nowhere/module.json cannot be read"),
+        ({"DATA_DIR": "/dev/null/state"}, "name another in DATA_DIR"),
+        ({"LIVENESS_PORT": "70000"}, "set LIVENESS_PORT and METRICS_PORT to free ones"),
+    ],
+)
+def test_a_bad_configuration_ends_it_with_one_line(
+    tmp_path: Path, wrong: dict[str, str], said: str
+) -> None:
+    """Status 2, what to do, and neither a stack nor a key."""
+    keys = {"JUMPCLOUD_API_KEY": "hunter2", "SEKOIA_INTAKE_KEY": "hunter2"}
+
+    with self_hosted(tmp_path, **keys | wrong) as process:
+        told = process.communicate(timeout=20)[1]
+
+    assert process.returncode == 2
+    assert said in told
+    assert told.count("\n") == 1
+    assert "hunter2" not in told
+
+
+def test_a_port_in_use_ends_it_with_one_line(tmp_path: Path) -> None:
+    """Two connectors on one machine need ports of their own."""
+    keys = {"JUMPCLOUD_API_KEY": "x", "SEKOIA_INTAKE_KEY": "y"}
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with self_hosted(tmp_path, **keys, METRICS_PORT=port) as process:
+            told = process.communicate(timeout=20)[1]
+
+    assert process.returncode == 2
+    assert f"METRICS_PORT {port}) cannot be opened: Address already in use" in told
+    assert told.count("\n") == 1
+
+
+def variables(sandbox: Sandbox) -> dict[str, Any]:
+    """Return what a person would set."""
+    return {
+        "JUMPCLOUD_BASE_URL": sandbox.addresses.jumpcloud_url,
+        "JUMPCLOUD_API_KEY": sandbox.addresses.api_key,
+        "SEKOIA_INTAKE_URL": sandbox.addresses.intake_url,
+        "SEKOIA_INTAKE_KEY": sandbox.addresses.intake_key,
+        "FREQUENCY": "1",
+    }

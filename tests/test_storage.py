@@ -1,0 +1,77 @@
+"""Files that are whole or absent."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jumpcloud_modules import storage
+from jumpcloud_modules.errors import StateUnavailable
+
+
+@pytest.mark.parametrize("write", [storage.write_atomically, storage.write_once])
+def test_what_is_written_is_read(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+    """In a folder that is made where it does not exist."""
+    path = tmp_path / "a" / "b" / "file"
+
+    write(path, b"one")
+    write(path, b"two")
+
+    assert storage.read(path) == b"two"
+    assert list(storage.files(path.parent)) == [path]
+
+
+def test_a_file_that_is_not_there_is_read_as_none(tmp_path: Path) -> None:
+    """And its folder as empty."""
+    assert storage.read(tmp_path / "absent") is None
+    assert list(storage.files(tmp_path / "absent")) == []
+
+
+def test_removing_what_is_not_there_changes_nothing(tmp_path: Path) -> None:
+    """A crash may have been faster."""
+    path = tmp_path / "file"
+    storage.write_once(path, b"x")
+
+    storage.remove(path)
+    storage.remove(path)
+
+    assert not path.exists()
+
+
+def test_a_write_that_fails_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it left unfinished is no file of the folder."""
+    path = tmp_path / "file"
+    storage.write_atomically(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StateUnavailable, match="No space left on device"):
+        storage.write_atomically(path, b"new")
+
+    assert storage.read(path) == b"old"
+    assert list(storage.files(tmp_path)) == [path]
+
+
+def test_every_failure_of_the_disk_is_named_as_one_to_wait_for(tmp_path: Path) -> None:
+    """With the path and what to check."""
+    (tmp_path / "plain").write_bytes(b"")
+    inside_a_file = tmp_path / "plain" / "file"
+    a_folder = tmp_path / "folder"
+    (a_folder / "kept").mkdir(parents=True)
+
+    for act in (
+        lambda: storage.write_atomically(inside_a_file, b"x"),
+        lambda: storage.write_once(inside_a_file, b"x"),
+        lambda: storage.read(a_folder),
+        lambda: storage.remove(a_folder),
+        lambda: list(storage.files(tmp_path / "plain")),
+        lambda: storage.size(tmp_path / "absent"),
+    ):
+        with pytest.raises(StateUnavailable, match="check the disk's space and rights") as raised:
+            act()
+        assert str(tmp_path) in str(raised.value)

@@ -1,0 +1,217 @@
+"""HTTP as this project makes it."""
+
+import email.utils
+import gzip
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.transport import Transport, retry_after_seconds
+from sandbox import Reply, Sandbox, faults
+from tests.doubles import Says
+
+_KEY = "jca_a_key_that_nobody_may_read"
+
+
+def _transport() -> Transport:
+    return Transport("The end", {"x-api-key": _KEY, "Accept-Encoding": "gzip"}, secrets=[_KEY])
+
+
+def _read(reply: Reply, most_bytes: int = 1000) -> bytes:
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(Says(reply))
+        transport = _transport()
+        with transport.post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
+            return bytes(transport.read(answer, most_bytes))
+
+
+def _refusal(reply: Reply) -> CollectorError:
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(Says(reply))
+        transport = _transport()
+        with transport.post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
+            return transport.refusal(answer, "POST /events", "Do this.")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("0", 0.0),
+        ("17", 17.0),
+        (" 17 ", 17.0),
+        ("-5", 0.0),
+        ("1.5", None),
+        ("soon", None),
+        ("9" * 400, None),
+        ("9" * 5000, None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(header: str | None, seconds: float | None) -> None:
+    """Seconds, a date, or nothing that helps: never an error."""
+    assert retry_after_seconds(header) == seconds
+
+
+def test_retry_after_as_a_date_is_the_time_until_then() -> None:
+    """As HTTP allows it."""
+    date = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+
+    seconds = retry_after_seconds(date)
+
+    assert seconds is not None
+    assert 40 < seconds <= 100
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=40))
+def test_reading_retry_after_never_fails(header: str) -> None:
+    """Whatever a proxy writes there."""
+    seconds = retry_after_seconds(header)
+
+    assert seconds is None or seconds >= 0
+
+
+def test_a_body_is_read_whole() -> None:
+    """Byte by byte what was sent."""
+    assert _read(Reply(200, b'{"x": "\xff"}')) == b'{"x": "\xff"}'
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_a_compressed_body_is_read_whole(size: int) -> None:
+    """Up to the very bound."""
+    reply = Reply(200, gzip.compress(b"x" * size), {"Content-Encoding": "gzip"})
+
+    assert _read(reply) == b"x" * size
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_body_beyond_the_bound_is_left_unread(encoding: str) -> None:
+    """Neither its length on the wire nor what it inflates to can fill the memory."""
+    body = b"x" * 1001 if encoding == "identity" else gzip.compress(b"x" * 1001)
+
+    with pytest.raises(PageTooLarge):
+        _read(Reply(200, body, {"Content-Encoding": encoding}))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no gzip at all", gzip.compress(b"x" * 500)[:-9], gzip.compress(b"abc")[:-1]]
+)
+def test_a_broken_compression_is_worth_another_try(body: bytes) -> None:
+    """A piece of an answer is never taken for the answer."""
+    with pytest.raises(TryAgain, match="gzip") as raised:
+        _read(Reply(200, body, {"Content-Encoding": "gzip"}))
+
+    assert raised.value.burdened
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.TruncatedBody(), faults.ResetMidBody(), faults.ResetBeforeHeaders()]
+)
+def test_an_answer_that_breaks_off_is_worth_another_try(fault: faults.Fault) -> None:
+    """In good order or not, before the headers or after."""
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(fault)
+        sandbox.jumpcloud.faults.add(Says(Reply(200, b"x" * 5_000)))
+        transport = _transport()
+
+        with pytest.raises(TryAgain):
+            transport.read(transport.post(sandbox.jumpcloud.url + "/events", b"{}", {}), 10_000)
+
+
+def test_an_end_that_cannot_be_reached_is_worth_another_try() -> None:
+    """The message says so without the address of the pool or the key."""
+    with Sandbox() as sandbox:
+        url = sandbox.jumpcloud.url
+    transport = _transport()
+
+    with pytest.raises(TryAgain, match="The end could not be reached") as raised:
+        transport.post(url + "/events", b"{}", {})
+
+    assert not raised.value.burdened
+    assert _KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+def test_a_status_that_may_pass_is_worth_another_try(status: int) -> None:
+    """429 asks for fewer requests, the others may want smaller ones."""
+    error = _refusal(Reply(status, b'{"message":"busy"}', {"Retry-After": "7"}))
+
+    assert isinstance(error, TryAgain)
+    assert error.retry_after_seconds == 7
+    assert (error.limited, error.burdened) == (status == 429, status != 429)
+    assert f"The end answered {status} to POST /events" in str(error)
+    assert "busy" in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 410, 204])
+def test_another_status_needs_a_person(status: int) -> None:
+    """The message says what came back and what to do."""
+    error = _refusal(Reply(status, b'{"message":"no"}' if status != 204 else b""))
+
+    assert isinstance(error, Refused)
+    assert f"answered {status}" in str(error)
+    assert str(error).endswith("Do this.")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    """The key would travel along to wherever it points."""
+    with Sandbox() as sandbox:
+        elsewhere = sandbox.intake.url + "/batch"
+        sandbox.jumpcloud.faults.add(faults.Redirect(elsewhere, status))
+        transport = _transport()
+
+        with transport.post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
+            error = transport.refusal(answer, "POST /events", "Do this.")
+
+        assert isinstance(error, Refused)
+        assert "Redirects are not followed" in str(error)
+        assert sandbox.intake.requests.arrivals() == 0
+
+
+def test_an_html_page_is_quoted_as_text_and_shortly() -> None:
+    """A log line is no place for a web page."""
+    page = b"<html><body><h1>Blocked</h1>" + b"<p>by the proxy</p>" * 500 + b"</body></html>"
+
+    message = str(_refusal(Reply(403, page)))
+
+    assert "(Blocked by the proxy" in message
+    assert "<" not in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize("status", [307, 400, 401, 403, 429, 500])
+def test_a_key_that_is_echoed_does_not_reach_a_message(status: int) -> None:
+    """Not even at the place where the quotation is cut."""
+    for padding in (0, 280, 299):
+        said = "x" * padding + _KEY
+
+        message = str(_refusal(Reply(status, said.encode())))
+
+        assert _KEY[:12] not in message
+        assert "[redacted]"[:1] in message
+
+
+@pytest.mark.parametrize("key", ["a key\n", "a\nkey", "clé\n", " key", "schlüssel€"])
+def test_a_key_that_no_header_can_carry_does_not_reach_a_message(key: str) -> None:
+    """The HTTP library quotes a header that it refuses."""
+    transport = Transport("The end", {"x-api-key": key}, secrets=[key])
+
+    with pytest.raises(CollectorError) as raised:
+        transport.post("http://127.0.0.1:9/events", b"{}", {})
+
+    assert key.strip() not in str(raised.value)
+    assert repr(key)[1:-1].strip() not in str(raised.value)
+
+
+def test_a_long_body_of_a_refusal_is_not_read() -> None:
+    """It would be held in memory for a sentence in a log."""
+    message = str(_refusal(Reply(403, b"x" * 200_000)))
+
+    assert "xxx" not in message
+    assert "answered 403" in message

@@ -1,0 +1,198 @@
+"""A directory, an intake and a disk in memory, with a clock that only moves when told.
+
+What the collector's state machine runs against: no HTTP, no waiting, and a crash at any step.
+"""
+
+import json
+import math
+import threading
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from jumpcloud_modules import events
+from jumpcloud_modules.api import UNIT_MS, Cursor, Page, Query, Unit
+from jumpcloud_modules.errors import TryAgain
+from jumpcloud_modules.events import Event
+from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.intake import Delivery
+
+BEGINNING_MS = 1_790_000_000_000
+
+
+class Crash(BaseException):
+    """End the process, as `kill -9` would."""
+
+
+@dataclass
+class Clock:
+    """Tell the time that the test set."""
+
+    now_ms: int = BEGINNING_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def seconds(self) -> float:
+        return self.now_ms / 1000
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now_ms += math.ceil(seconds * 1000)
+
+
+class PatientEvent(threading.Event):
+    """Wait without waiting: the clock moves instead."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._test_clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._test_clock.pass_seconds(timeout or 0)
+        return self.is_set()
+
+
+@dataclass(order=True, frozen=True)
+class Document:
+    """Hold an event as the index does: by time, then by a hidden id."""
+
+    time_ms: int
+    document_id: str
+    text: str = field(compare=False)
+
+
+@dataclass
+class Directory:
+    """Give pages and counts of the documents published so far."""
+
+    clock: Clock
+    end_included: bool = False
+    documents: list[Document] = field(default_factory=list)
+    troubles: list[Exception] = field(default_factory=list)
+    counting_works: bool = True
+    pages_given: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def publish(self, text: str, time_ms: int) -> None:
+        with self._lock:
+            hidden_id = f"{len(self.documents) * 7919 % 997:03}"
+            insort(self.documents, Document(time_ms, hidden_id, text))
+
+    def page(
+        self,
+        query: Query,
+        now_ms: int,
+        on_cursor: Callable[[Cursor | None], None] = lambda _: None,
+    ) -> Page:
+        with self._lock:
+            if self.troubles:
+                raise self.troubles.pop()
+            self.pages_given += 1
+            found = list(self._between(query.start_ms, query.end_ms))
+            if query.cursor:
+                after = Document(int(query.cursor[0]), str(query.cursor[1]), "")
+                found = found[bisect_right(found, after) :]
+        found = found[: query.limit]
+        more = len(found) == query.limit
+        cursor: Cursor | None = [found[-1].time_ms, found[-1].document_id] if more else None
+        on_cursor(cursor)
+        cut = events.cut(b"[" + ",".join(d.text for d in found).encode() + b"]")
+        past = [d.time_ms for d in found if d.time_ms <= now_ms]
+        return Page(cut.events, cut.oddities, more, cursor, past[-1] if past else None, 100)
+
+    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        if not self.counting_works:
+            raise TryAgain("JumpCloud does not count.", burdened=True)
+        with self._lock:
+            unit_ms = UNIT_MS[unit]
+            found = self._between(start_ms, end_ms)
+            counts = Counter(document.time_ms // unit_ms * unit_ms for document in found)
+        return dict(counts)
+
+    def _between(self, start_ms: int, end_ms: int | None) -> Iterator[Document]:
+        for document in self.documents:
+            before_end = (
+                end_ms is None
+                or document.time_ms < end_ms
+                or (self.end_included and document.time_ms == end_ms)
+            )
+            if start_ms <= document.time_ms and before_end:
+                yield document
+
+
+@dataclass
+class AcceptingIntake:
+    """Accept events, or crash before or after having them."""
+
+    accepted: Counter[str] = field(default_factory=Counter)
+    in_doubt: set[str] = field(default_factory=set)
+    last: set[str] = field(default_factory=set)
+    crash_after_events: int | None = None
+
+    def deliver(self, found: Sequence[Event]) -> Delivery:
+        self.last = set()
+        for event in found:
+            if self.crash_after_events is not None:
+                if self.crash_after_events == 0:
+                    self.crash_after_events = None
+                    raise Crash
+                self.crash_after_events -= 1
+            text = str(event.raw, "utf-8")
+            self.accepted[text] += 1
+            self.last.add(text)
+        return Delivery(receipts=[f"{event.key:x}" for event in found])
+
+    def set_aside(self, found: Sequence[Event], reason: str) -> Delivery:
+        return Delivery()
+
+
+class Fuse:
+    """Count file operations down to a crash."""
+
+    left: int | None = None
+
+    @classmethod
+    def burn(cls) -> bool:
+        """Tell whether the crash comes at this operation."""
+        if cls.left is None:
+            return False
+        cls.left -= 1
+        if cls.left >= 0:
+            return False
+        cls.left = None
+        return True
+
+
+class FragilePath(type(Path())):  # type: ignore[misc]
+    """Be a path whose changes crash half-way when the fuse has burnt down."""
+
+    def open(self, mode: str = "r", *args: Any, **kwargs: Any) -> IO[Any]:
+        if "w" in mode and Fuse.burn():
+            with super().open(mode, *args, **kwargs) as file:
+                file.write(b'JCL1 {"torn')
+            raise Crash
+        opened: IO[Any] = super().open(mode, *args, **kwargs)
+        return opened
+
+    def replace(self, target: Any) -> Any:
+        if Fuse.burn():
+            raise Crash
+        return super().replace(target)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        if Fuse.burn():
+            raise Crash
+        super().unlink(missing_ok=missing_ok)
+
+
+def event_text(number: int, time_ms: int | None, *, with_id: bool = True) -> str:
+    """Write an event of the index time, or one whose text does not tell its time or id."""
+    body: dict[str, Any] = {"number": number, "service": "directory"}
+    if with_id:
+        body["id"] = f"{number:024x}"
+    if time_ms is not None:
+        body["timestamp"] = to_rfc3339(time_ms)
+    return json.dumps(body)

@@ -1,0 +1,111 @@
+"""Write the platform's manifests from the configuration models, or tell which one differs.
+
+::
+
+    python -m tools.manifests [--check]
+"""
+
+import argparse
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+
+ROOT = Path(__file__).resolve().parent.parent
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+# The identity that existing users have, so that they upgrade in place.
+MODULE_UUID = "fb8568bd-8b80-4c84-bde4-2d24275ce34f"
+MODULE_SLUG = "jumpcloud-directory-insights"
+CONNECTOR_UUID = "5de877fd-effb-5ebc-9358-8df26c06a140"
+CONNECTOR_COMMAND = "JumpcloudDirectoryInsightsConnector"
+NAME = "JumpCloud Directory Insights"
+
+MODULE_DESCRIPTION = (
+    "JumpCloud is a cloud directory that manages the identities, devices and accesses of an"
+    " organization. This module collects its Directory Insights events."
+)
+CONNECTOR_DESCRIPTION = (
+    "Collect the events of JumpCloud Directory Insights, late ones included, and push each of"
+    " them as it came to a Sekoia intake."
+)
+
+
+def manifests(version: str) -> dict[str, dict[str, Any]]:
+    """Return each manifest by its file's name."""
+    connector = {
+        "description": CONNECTOR_DESCRIPTION,
+        "docker_parameters": CONNECTOR_COMMAND,
+        "name": NAME,
+        "uuid": CONNECTOR_UUID,
+        "arguments": _schema(ConnectorConfiguration),
+        "results": {},
+    }
+    return {
+        "manifest.json": {
+            "configuration": _schema(ModuleConfiguration),
+            "description": MODULE_DESCRIPTION,
+            "name": NAME,
+            "uuid": MODULE_UUID,
+            "slug": MODULE_SLUG,
+            "version": version,
+            "categories": ["IAM"],
+            "supports_validation": True,
+        },
+        "connector_jumpcloud_directory_insights.json": connector,
+        # Playbooks that have the connector as their trigger go on working.
+        "trigger_jumpcloud_directory_insights.json": connector,
+    }
+
+
+def version_of(root: Path) -> str:
+    """Return the version that pyproject.toml names."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
+
+
+def text_of(manifest: dict[str, Any]) -> str:
+    """Return a manifest as the registry lays it out: two spaces, no line break at the end."""
+    return json.dumps(manifest, indent=2)
+
+
+def differing(root: Path) -> list[str]:
+    """Return the names of the files that are not what the models say."""
+    return [
+        name
+        for name, manifest in manifests(version_of(root)).items()
+        if not (root / name).is_file()
+        or (root / name).read_text(encoding="utf-8") != text_of(manifest)
+    ]
+
+
+def write(root: Path) -> None:
+    """Write every manifest."""
+    for name, manifest in manifests(version_of(root)).items():
+        (root / name).write_text(text_of(manifest), encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Write or check the manifests, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Write the manifests from the models.")
+    parser.add_argument("--check", action="store_true", help="only tell which file differs")
+    if not parser.parse_args(arguments).check:
+        write(root)
+        return 0
+    names = differing(root)
+    for name in names:
+        sys.stderr.write(f"{name} differs from the models: run make manifests\n")
+    return 1 if names else 0
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$schema": DRAFT_7, **model.model_json_schema()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
