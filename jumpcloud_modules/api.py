@@ -4,9 +4,9 @@ Every answer is checked against what the API promises; a broken promise is an er
 Knows nothing of what was delivered, and tries each request once: the caller paces the tries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import orjson
 import requests
@@ -18,7 +18,7 @@ from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_rfc3339
 from jumpcloud_modules.transport import Transport
 
 BASE_PATH = "/insights/directory/v1"
-MOST_PAGE_BYTES = 12 << 20
+MOST_PAGE_BYTES = 8 << 20
 MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
 _DISORDER_TOLERANCE_MS = 1000
@@ -117,7 +117,7 @@ class JumpCloudApi:
         with answer:
             document = self._json_object(answer, "/events/count")
         count = document.get("count")
-        if not isinstance(count, int):
+        if not _is_count(count):
             raise TryAgain("JumpCloud answered /events/count without a count.")
         return count
 
@@ -202,7 +202,7 @@ def _checked_page(text: bytes | bytearray, head: _Head, query: Query, now_ms: in
     count = len(found.events) + len(found.oddities)
     if head.count is not None and head.count != count:
         raise _broken_promise(f"X-Result-Count says {head.count}, the page holds {count} events")
-    _check_order(found.events)
+    _check_order(found.events, query, now_ms)
     more = count > 0 and count >= head.limit
     if more and head.cursor is not None and head.cursor == query.cursor:
         raise _broken_promise("the cursor X-Search_after did not move")
@@ -219,9 +219,10 @@ def _checked_page(text: bytes | bytearray, head: _Head, query: Query, now_ms: in
     )
 
 
-def _check_order(found: list[Event]) -> None:
-    times = [event.time_ms for event in (found[:1] + found[-1:]) if event.time_ms is not None]
-    if len(times) == 2 and times[0] > times[1] + _DISORDER_TOLERANCE_MS:
+def _check_order(found: list[Event], query: Query, now_ms: int) -> None:
+    first_ms = next(_times_within(found, query, now_ms), 0)
+    last_ms = next(_times_within(reversed(found), query, now_ms), 0)
+    if first_ms > last_ms + _DISORDER_TOLERANCE_MS:
         raise _broken_promise("the events are in descending order although ASC was asked for")
 
 
@@ -229,16 +230,19 @@ def _position_ms(
     found: list[Event], cursor: Cursor | None, query: Query, now_ms: int
 ) -> int | None:
     """Trust the last event's time and the cursor's as far as both agree, and never past now."""
-    within = (
-        event.time_ms
-        for event in reversed(found)
-        if event.time_ms is not None and query.start_ms <= event.time_ms <= now_ms
-    )
-    last_ms = next(within, None)
+    last_ms = next(_times_within(reversed(found), query, now_ms), None)
     cursor_ms = _integer(str(cursor[0])) if cursor else None
     if last_ms is None or cursor_ms is None:
         return last_ms
     return max(query.start_ms, min(last_ms, cursor_ms))
+
+
+def _times_within(found: Iterable[Event], query: Query, now_ms: int) -> Iterator[int]:
+    """Yield the times that lie in what was asked for: another is not where JumpCloud keeps it."""
+    latest_ms = now_ms if query.end_ms is None else min(now_ms, query.end_ms)
+    for event in found:
+        if event.time_ms is not None and query.start_ms <= event.time_ms <= latest_ms:
+            yield event.time_ms
 
 
 def _read_cursor(header: str | None) -> Cursor | None:
@@ -256,7 +260,7 @@ def _integer(header: str | None) -> int | None:
         return None
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -19,7 +19,7 @@ from jumpcloud_modules.intake import Delivery
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.pages import Pages, Source
 from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.readers import Lanes, Readers
+from jumpcloud_modules.readers import MOST_READERS, Lanes, Readers
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 from jumpcloud_modules.state import State
@@ -64,7 +64,7 @@ class Plan:
     audit_every_ms: int
     scope: str
     most_rows: int
-    readers: int = 4
+    readers: int = MOST_READERS
 
 
 class Collector:

@@ -69,8 +69,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """Return the connector's configuration, read from the platform at first use."""
         return super().configuration  # type: ignore[return-value]
 
-    @configuration.setter
-    def configuration(self, configuration: dict[str, Any]) -> None:  # type: ignore[override]
+    @configuration.setter  # type: ignore[override]
+    def configuration(self, configuration: dict[str, Any]) -> None:
         try:
             self._configuration = ConnectorConfiguration.model_validate(configuration)
         except ValidationError as error:
@@ -210,12 +210,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     @cached_property
     def _source(self) -> JumpCloudApi:
-        api_key = self.module.configuration.apikey.get_secret_value()
-        if not api_key:
-            raise ModuleConfigurationError("apikey: is empty; enter an API key of JumpCloud.")
         return JumpCloudApi(
             base_url=self.module.configuration.base_url,
-            api_key=api_key,
+            api_key=self.module.api_key,
             services=self.configuration.services,
             organization_id=self._organization_id,
             user_agent=self.http_default_headers["User-Agent"],

@@ -7,7 +7,7 @@ written here, 1.8.2 (or a person) has moved on, and its word is taken.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -191,7 +191,13 @@ def _not_ahead(found: Found, now_ms: int, fresh: Progress) -> Found:
         f"The state names {_text(found.progress.watermark_ms)}, which is in the future:"
         f" collecting events since {to_rfc3339(fresh.watermark_ms)}."
     )
-    return Found(fresh, found.messages, (*found.warnings, message))
+    progress = replace(
+        found.progress,
+        beginning_ms=min(found.progress.beginning_ms, fresh.beginning_ms),
+        watermark_ms=fresh.watermark_ms,
+        windows=tuple(window for window in found.progress.windows if window.start_ms < now_ms),
+    )
+    return Found(progress, found.messages, (*found.warnings, message))
 
 
 def _within_retention(found: Found, now_ms: int) -> Found:

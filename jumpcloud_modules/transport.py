@@ -4,13 +4,14 @@ Knows neither JumpCloud nor the intake; both speak through it.
 """
 
 import email.utils
+import gzip
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from time import monotonic
 
 import requests
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
@@ -122,7 +123,7 @@ class Transport:
         try:
             inflating = isal_zlib.decompressobj(wbits=31)
             text: bytes = inflating.decompress(bytes(body), most_bytes + 1)
-        except (isal_zlib.IsalError, igzip.BadGzipFile, EOFError) as error:
+        except (isal_zlib.error, gzip.BadGzipFile, EOFError) as error:  # type: ignore[misc]
             raise self._truncated(f"broken gzip: {error}") from None
         if len(text) > most_bytes:
             raise PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")

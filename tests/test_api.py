@@ -121,7 +121,7 @@ def test_a_position_never_lies_in_the_future() -> None:
     """A future event is delivered, and the watermark waits for it."""
     query = replace(_query(), end_ms=None)
     present, future = query.start_ms + 5, now_ms() + HOUR_MS
-    with Sandbox([make_event(present), make_event(future)]) as sandbox:
+    with Sandbox([make_event(present), make_event(future, visible_ms=present)]) as sandbox:
         page = _api(sandbox).page(query, now_ms())
 
     assert len(page.events) == 2
