@@ -148,35 +148,13 @@ def catching_up(effort: Effort) -> list[Figure]:
 
 def memory(effort: Effort) -> list[Figure]:
     """Compare the peaks of a long backlog and of a short one."""
-    small, large = effort.small_backlog, effort.large_backlog
-    ours_small, reference_small = _medians(effort, lambda who: _peak(who, Backlog(small)))
-    ours, reference = _medians(effort, lambda who: _peak(who, Backlog(large)))
-    title = f"Peak memory at {large:,} events"
-    return [
-        Figure(
-            f"{title}, over that at {small:,} (the reference's grows to"
-            f" {reference / reference_small:.2f})",
-            "MB",
-            ours,
-            reference,
-            ours_small,
-            Limit("at most", 1.25, "ratio"),
-        ),
-        Figure(title, "MB", ours, reference, reference, Limit("at most", 150, "ours")),
-    ]
+    return _peaks(effort, Backlog(effort.small_backlog), Backlog(effort.large_backlog))
 
 
 def large_events(effort: Effort) -> list[Figure]:
     """Compare the peaks of many events of 70 kB and of few."""
     few, many = effort.few_large_events, effort.many_large_events
-    ours_few = _median_of_ours(effort, lambda who: _peak(who, Backlog(few, large_share=1.0)))
-    ours = _median_of_ours(effort, lambda who: _peak(who, Backlog(many, large_share=1.0)))
-    title = f"Peak memory at {many:,} events of 70 kB"
-    over = f"{title}, over that at {few:,}"
-    return [
-        Figure(over, "MB", ours, None, ours_few, Limit("at most", 1.25, "ratio")),
-        Figure(title, "MB", ours, None, None, Limit("at most", 150, "ours")),
-    ]
+    return _peaks(effort, Backlog(few, large_share=1.0), Backlog(many, large_share=1.0))
 
 
 def live(effort: Effort) -> list[Figure]:
@@ -260,6 +238,18 @@ def _point(measured: tuple[Contender, int]) -> Point:
     )
 
 
+def _peaks(effort: Effort, small: Backlog, large: Backlog) -> list[Figure]:
+    ours_small, _ = _medians(effort, lambda contender: _peak(contender, small))
+    ours, reference = _medians(effort, lambda contender: _peak(contender, large))
+    size = "70 kB" if large.large_share else "1.2 kB"
+    title = f"Peak memory, {large.events:,} events of {size} behind"
+    over = f"{title}, over that of {small.events:,}"
+    return [
+        Figure(over, "MB", ours, reference, ours_small, Limit("at most", 1.25, "ratio")),
+        Figure(title, "MB", ours, reference, reference, Limit("at most", 150, "ours")),
+    ]
+
+
 def _peak(contender: Contender, backlog: Backlog) -> float:
     return _megabytes(runs.catch_up(contender, backlog))
 
@@ -271,10 +261,6 @@ def _megabytes(caught_up: CaughtUp) -> float:
 def _medians(effort: Effort, measure: Callable[[Contender], float]) -> tuple[float, float]:
     ours, reference = _alternately(effort, measure, (OURS, REFERENCE))
     return median(ours), median(reference)
-
-
-def _median_of_ours(effort: Effort, measure: Callable[[Contender], float]) -> float:
-    return median(_alternately(effort, measure, (OURS,))[0])
 
 
 def _alternately(

@@ -6,23 +6,21 @@ Knows how to run and what to read off; knows neither figures nor limits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from benchmarks import workload
 from benchmarks.contenders import Contender, default_settings
 from sandbox.apart import SandboxProcess
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faults import Hang, SlowPages, SlowReceipts
 from sandbox.instants import now_ms
 
-SERVICES: Mapping[str, float] = {"systems": 1.0}
-"""The service whose events have 1.2 kB on average and no number that the reference cannot read."""
-
-_HOUR_MS = 3_600_000
-_SPAN_MS = 23 * _HOUR_MS
+_PUBLISHED_AT_ONCE = 20_000
+_LIVE_STARTS_IN_MS = 2_000
 _STEP_SECONDS = 0.025
 _LONGEST_SECONDS = 300.0
 _LOOK_AT_LEISURE_SECONDS = 5.0
@@ -104,13 +102,15 @@ def live(contender: Contender, seconds: float, per_second: float, audit_polls: i
     """Collect events as they happen, polling every second; nothing is late."""
     settings = replace(default_settings(), frequency=1, audit_frequency=max(5, audit_polls))
     with _idling(contender, settings) as (sandbox, _):
-        sandbox.go_live(per_second=per_second, late_share=0.0, surrogate_share=0.0, seed=2)
-        time.sleep(2.0)
+        start_ms = now_ms() + _LIVE_STARTS_IN_MS
+        count, end_ms = int(seconds * per_second), start_ms + int(seconds * 1000)
+        sandbox.publish(workload.future(count, start_ms, end_ms))
+        _sleep_until(start_ms)
         before = sandbox.statistics()
-        time.sleep(seconds)
+        _sleep_until(end_ms)
         after = sandbox.statistics()
-        sandbox.end_live()
-        delays_ms = sandbox.delays_ms()
+        time.sleep(2.0)
+        delays_ms = sandbox.delays_ms()[1:]  # the first is of the event that began it
     if not delays_ms or after["accepted"] == before["accepted"]:
         raise RunFailed(f"No live events came through {contender.name}.")
     return Lived(
@@ -130,17 +130,10 @@ def idle(contender: Contender, seconds: float) -> float:
 
 @contextmanager
 def _sandbox(backlog: Backlog) -> Iterator[SandboxProcess]:
-    end_ms = now_ms() - 1_000
+    events = workload.past(backlog.events, backlog.large_share)
     with SandboxProcess() as sandbox:
-        sandbox.generate(
-            backlog.events,
-            end_ms - _SPAN_MS,
-            end_ms,
-            seed=1,
-            weights=dict(SERVICES),
-            large_share=backlog.large_share,
-            surrogate_share=0.0,  # the reference's decoder refuses them
-        )
+        for first in range(0, len(events), _PUBLISHED_AT_ONCE):
+            sandbox.publish(events[first : first + _PUBLISHED_AT_ONCE])
         yield sandbox
 
 
@@ -188,6 +181,10 @@ def _await(connector: ConnectorProcess, happened: Callable[[], bool], what: str)
             end = "\n".join(connector.output.splitlines()[-20:])
             raise RunFailed(f"{connector.command} did not {what}; it wrote:\n{end}")
         time.sleep(_STEP_SECONDS)
+
+
+def _sleep_until(instant_ms: int) -> None:
+    time.sleep(max(0.0, (instant_ms - now_ms()) / 1000))
 
 
 def _risen(

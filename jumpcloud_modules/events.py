@@ -148,7 +148,7 @@ def _end_of_brackets(text: str, start: int) -> int:
     raise ValueError("not a JSON array: it breaks off")
 
 
-_standard_decoder = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
+_standard_decoder = json.JSONDecoder(parse_int=str, parse_float=str)
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 

@@ -6,7 +6,7 @@ Knows neither JumpCloud nor the intake; both speak through it.
 import email.utils
 import gzip
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -61,20 +61,28 @@ class Transport:
 
         Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
         """
-        deadline = monotonic() + ANSWER_TIMEOUT_SECONDS
+        stated = answer.headers.get("Content-Length", "")
+        if stated.isdigit() and int(stated) > most_bytes:
+            answer.close()
+            raise self._too_large(most_bytes)
         body = bytearray()
         try:
-            while piece := answer.raw.read(_PIECE_BYTES, decode_content=False):
+            for piece in self._pieces(answer):
                 body += piece
                 if len(body) > most_bytes:
                     answer.close()
-                    raise PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")
-                if monotonic() > deadline:
-                    answer.close()
-                    raise self._truncated("it took too long")
+                    raise self._too_large(most_bytes)
         except (HTTPError, OSError) as error:
             raise self._truncated(type(error).__name__) from None
         return self._decompressed(answer, body, most_bytes)
+
+    def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
+        deadline = monotonic() + ANSWER_TIMEOUT_SECONDS
+        while piece := answer.raw.read(_PIECE_BYTES, decode_content=False):
+            yield piece
+            if monotonic() > deadline:
+                answer.close()
+                raise self._truncated("it took too long")
 
     def refusal(self, answer: requests.Response, request: str, remedy: str) -> CollectorError:
         """Name the error for an answer that is no success; `remedy` tells what to do about it."""
@@ -112,6 +120,9 @@ class Transport:
         reason = self.redact(_innermost(error))
         return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out)
 
+    def _too_large(self, most_bytes: int) -> PageTooLarge:
+        return PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")
+
     def _truncated(self, reason: str) -> TryAgain:
         return TryAgain(f"{self.end} broke off its answer ({reason}).", burdened=True)
 
@@ -126,7 +137,7 @@ class Transport:
         except (isal_zlib.error, gzip.BadGzipFile, EOFError) as error:  # type: ignore[misc]
             raise self._truncated(f"broken gzip: {error}") from None
         if len(text) > most_bytes:
-            raise PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")
+            raise self._too_large(most_bytes)
         if not inflating.eof:
             raise self._truncated("broken gzip: it ends early")
         return text

@@ -17,7 +17,7 @@ from jumpcloud_modules import storage
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
-from jumpcloud_modules.ledger import UNDATED_HOUR, Ledger
+from jumpcloud_modules.ledger import Ledger
 from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at
 
 
@@ -534,11 +534,6 @@ def test_a_stray_file_named_like_a_journal_does_not_stop_the_ledger(tmp_path: Pa
     (tmp_path / "journal-copy").write_bytes(b"?")
 
     assert Ledger(tmp_path).claim([event]) == []
-
-
-def test_the_undated_hour_is_never_pruned() -> None:
-    """Its number is where no query ever reaches."""
-    assert UNDATED_HOUR == 0
 
 
 def _unreadable(path: Path) -> bytes | None:
