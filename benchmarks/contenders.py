@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ class Contender:
                 root=self.root,
                 command=self.command,
             )
+            process.liveness_port, process.metrics_port = _free_port(), _free_port()
             with process:
                 yield process
 
@@ -46,6 +49,20 @@ OURS = Contender("ours", ROOT, COMMAND, is_verbatim=True)
 REFERENCE = Contender(
     "reference", ROOT / "benchmarks" / "reference", "ReferenceConnector", is_verbatim=False
 )
+
+
+def _free_port() -> int:
+    """Find a port that nobody listens on, and that no outgoing connection can take meanwhile.
+
+    Those come from above 32768, where a port that was found free may not be so a second later.
+    """
+    while True:
+        port = random.randrange(15_000, 30_000)
+        try:
+            socket.create_server(("", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def default_settings() -> Settings:

@@ -23,7 +23,10 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much to measure. `at_once` processes run side by side: 1, or the numbers are no use."""
+    """How much to measure.
+
+    `at_once` figures, and connectors of each, run side by side: 1, or the numbers are no use.
+    """
 
     runs: int
     at_once: int
@@ -33,6 +36,7 @@ class Effort:
     large_backlog: int
     few_large_events: int
     many_large_events: int
+    settle_seconds: float
     live_seconds: float
     idle_seconds: float
     plotted: tuple[int, ...]
@@ -47,22 +51,24 @@ FULL = Effort(
     large_backlog=300_000,
     few_large_events=300,
     many_large_events=3_000,
+    settle_seconds=5.0,
     live_seconds=30.0,
     idle_seconds=60.0,
     plotted=(10_000, 30_000, 100_000, 300_000),
 )
 QUICK = Effort(
     runs=1,
-    at_once=4,
-    processor_events=2_000,
-    catching_up_events=2_000,
-    small_backlog=100,
-    large_backlog=2_000,
-    few_large_events=5,
-    many_large_events=50,
-    live_seconds=3.0,
-    idle_seconds=2.0,
-    plotted=(100, 1_000),
+    at_once=3,
+    processor_events=1_000,
+    catching_up_events=1_000,
+    small_backlog=20,
+    large_backlog=500,
+    few_large_events=2,
+    many_large_events=20,
+    settle_seconds=0.2,
+    live_seconds=2.0,
+    idle_seconds=1.0,
+    plotted=(100,),
 )
 """Enough to see that everything runs; its numbers say nothing."""
 
@@ -162,7 +168,11 @@ def live(effort: Effort) -> list[Figure]:
 
     def measure(contender: Contender) -> runs.Lived:
         return runs.live(
-            contender, effort.live_seconds, LIVE_EVENTS_A_SECOND, POLLS_BETWEEN_AUDITS
+            contender,
+            effort.live_seconds,
+            effort.settle_seconds,
+            LIVE_EVENTS_A_SECOND,
+            POLLS_BETWEEN_AUDITS,
         )
 
     ours, reference = _alternately(effort, measure, (OURS, REFERENCE))
@@ -195,7 +205,11 @@ def live(effort: Effort) -> list[Figure]:
 
 def idle(effort: Effort) -> list[Figure]:
     """See what doing nothing costs."""
-    ours, reference = _medians(effort, lambda who: 100 * runs.idle(who, effort.idle_seconds))
+
+    def measure(contender: Contender) -> float:
+        return 100 * runs.idle(contender, effort.idle_seconds, effort.settle_seconds)
+
+    ours, reference = _medians(effort, measure)
     title = "Idle at the default frequency, of one core"
     return [Figure(title, "%", ours, reference, None, Limit("at most", 0.5, "ours"))]
 
@@ -220,9 +234,7 @@ FIGURES: Mapping[str, Callable[[Effort], list[Figure]]] = {
 
 def by_backlog(effort: Effort) -> list[Point]:
     """Measure throughput and peak memory at several sizes, once each, from afar."""
-    measured = [
-        (contender, events) for events in effort.plotted for contender in (OURS, REFERENCE)
-    ]
+    measured = [(contender, events) for events in effort.plotted for contender in (OURS, REFERENCE)]
     with ThreadPoolExecutor(effort.at_once) as pool:
         return list(pool.map(_point, measured))
 

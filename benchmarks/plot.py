@@ -25,17 +25,20 @@ def draw(points: Sequence[Point], path: Path) -> bool:
         sizes = [point.events for point in mine]
         speed.plot(sizes, [p.events_a_second for p in mine], marker="o", label=name)
         memory.plot(sizes, [p.peak_megabytes for p in mine], marker="o", label=name)
-    _label(speed, "Events a second")
-    _label(memory, "Peak memory, MB")
+    every_size = sorted({point.events for point in points})
+    _label(speed, "Events a second", every_size)
+    _label(memory, "Peak memory, MB", every_size)
+    speed.legend()
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
     return True
 
 
-def _label(axes: Any, title: str) -> None:
+def _label(axes: Any, title: str, sizes: Sequence[int]) -> None:
     axes.set_title(title)
     axes.set_xlabel("events in the backlog")
     axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()

@@ -20,11 +20,10 @@ from sandbox.faults import Hang, SlowPages, SlowReceipts
 from sandbox.instants import now_ms
 
 _PUBLISHED_AT_ONCE = 20_000
-_LIVE_STARTS_IN_MS = 2_000
+_LIVE_STARTS_IN_MS = 1_500
 _STEP_SECONDS = 0.025
 _LONGEST_SECONDS = 300.0
 _LOOK_AT_LEISURE_SECONDS = 5.0
-_SETTLE_SECONDS = 5.0
 
 
 class RunFailed(Exception):
@@ -98,10 +97,16 @@ def start(contender: Contender) -> float:
             return connector.usage().cpu_seconds
 
 
-def live(contender: Contender, seconds: float, per_second: float, audit_polls: int) -> Lived:
+def live(
+    contender: Contender,
+    seconds: float,
+    settle_seconds: float,
+    per_second: float,
+    audit_polls: int,
+) -> Lived:
     """Collect events as they happen, polling every second; nothing is late."""
     settings = replace(default_settings(), frequency=1, audit_frequency=max(5, audit_polls))
-    with _idling(contender, settings) as (sandbox, _):
+    with _idling(contender, settings, settle_seconds) as (sandbox, _):
         start_ms = now_ms() + _LIVE_STARTS_IN_MS
         count, end_ms = int(seconds * per_second), start_ms + int(seconds * 1000)
         sandbox.publish(workload.future(count, start_ms, end_ms))
@@ -109,7 +114,7 @@ def live(contender: Contender, seconds: float, per_second: float, audit_polls: i
         before = sandbox.statistics()
         _sleep_until(end_ms)
         after = sandbox.statistics()
-        time.sleep(2.0)
+        time.sleep(settings.frequency + 0.5)
         delays_ms = sandbox.delays_ms()[1:]  # the first is of the event that began it
     if not delays_ms or after["accepted"] == before["accepted"]:
         raise RunFailed(f"No live events came through {contender.name}.")
@@ -120,9 +125,9 @@ def live(contender: Contender, seconds: float, per_second: float, audit_polls: i
     )
 
 
-def idle(contender: Contender, seconds: float) -> float:
+def idle(contender: Contender, seconds: float, settle_seconds: float) -> float:
     """Return the share of one core that is used while nothing happens, at the default settings."""
-    with _idling(contender, default_settings()) as (_, connector):
+    with _idling(contender, default_settings(), settle_seconds) as (_, connector):
         before = connector.usage().cpu_seconds
         time.sleep(seconds)
         return (connector.usage().cpu_seconds - before) / seconds
@@ -139,15 +144,17 @@ def _sandbox(backlog: Backlog) -> Iterator[SandboxProcess]:
 
 @contextmanager
 def _idling(
-    contender: Contender, settings: Settings
+    contender: Contender, settings: Settings, settle_seconds: float
 ) -> Iterator[tuple[SandboxProcess, ConnectorProcess]]:
     """Run a connector that has nothing left to do."""
-    with _sandbox(Backlog(1)) as sandbox:
-        with contender.running(sandbox.addresses, settings) as connector:
-            _await(connector, _accepted(sandbox, 1), "deliver an event")
-            time.sleep(_SETTLE_SECONDS)
-            yield sandbox, connector
-            connector.stop()
+    with (
+        _sandbox(Backlog(1)) as sandbox,
+        contender.running(sandbox.addresses, settings) as connector,
+    ):
+        _await(connector, _accepted(sandbox, 1), "deliver an event")
+        time.sleep(settle_seconds)
+        yield sandbox, connector
+        connector.stop()
 
 
 def _first_request(sandbox: SandboxProcess, network: Network) -> Callable[[], bool]:

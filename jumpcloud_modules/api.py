@@ -18,7 +18,7 @@ from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_rfc3339
 from jumpcloud_modules.transport import Transport
 
 BASE_PATH = "/insights/directory/v1"
-MOST_PAGE_BYTES = 8 << 20
+MOST_PAGE_BYTES = 4 << 20
 MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
 _DISORDER_TOLERANCE_MS = 1000
@@ -87,7 +87,7 @@ class JumpCloudApi:
         }
         if organization_id:
             headers["x-org-id"] = organization_id
-        self._transport = Transport("JumpCloud", headers, secrets=[api_key])
+        self._transport = Transport("JumpCloud", base_url, headers, secrets=[api_key])
         self._url = base_url.rstrip("/") + BASE_PATH
         self._services = list(services)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from jumpcloud_modules.api import UNIT_MS, Page, Unit
 from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
 from jumpcloud_modules.backlog import even_slices, slices
-from jumpcloud_modules.errors import Refused, TryAgain
+from jumpcloud_modules.errors import Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, ceil, floor
 from jumpcloud_modules.intake import Delivery
@@ -200,6 +200,12 @@ class Collector:
         try:
             delivery = self._intake.deliver(fresh)
             aside = self._intake.set_aside(odd, "because it is no JSON object")
+        except Stopped as stopped:
+            with self._lock:
+                self._ledger.record(stopped.settled, window.start_ms - SECOND_MS)
+                self._commit()
+            self._ledger.release([*fresh, *odd])
+            raise
         except BaseException:
             self._ledger.release([*fresh, *odd])
             raise

@@ -23,6 +23,7 @@ from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.platform_logs import PlatformLogs, Record
 from jumpcloud_modules.quarantine import Quarantine, Quarantined
@@ -108,6 +109,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._stop_event.wait()
             return
         self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
+        keep_small()
         # The network is for threads that may be left behind: a signal cannot interrupt a read.
         collecting = threading.Thread(
             target=self._collect, args=(collector,), name="collector", daemon=True

@@ -9,11 +9,17 @@
     ├── PageTooLarge        ask for fewer events at once
     ├── BatchTooLarge       send fewer events at once
     ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
-    └── Stopped             the connector is asked to stop: leave without a commit
+    └── Stopped             the connector is asked to stop: commit what is settled, and leave
 
 Every message is one sentence or two for the operator: what was tried, what came back, what to do.
 None carries a key or an event's body.
 """
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jumpcloud_modules.events import Event
 
 
 class CollectorError(Exception):
@@ -63,4 +69,9 @@ class BatchRejected(CollectorError):
 
 
 class Stopped(CollectorError):
-    """Report that the connector was asked to stop while it waited."""
+    """Report that the connector was asked to stop while it waited.
+
+    `settled` are the events of a delivery that were accepted or set aside before that.
+    """
+
+    settled: "Sequence[Event]" = ()

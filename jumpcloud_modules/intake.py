@@ -4,8 +4,6 @@ Delivery returns only when every event was accepted or set aside. Knows nothing 
 ledger, or of where the events came from.
 """
 
-import threading
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -13,7 +11,7 @@ from typing import Any
 
 import orjson
 import requests
-from isal import igzip
+from isal import isal_zlib
 from msgspec import Raw
 
 from jumpcloud_modules.errors import (
@@ -22,6 +20,7 @@ from jumpcloud_modules.errors import (
     CollectorError,
     PageTooLarge,
     Refused,
+    Stopped,
     TryAgain,
 )
 from jumpcloud_modules.events import Event
@@ -36,7 +35,8 @@ MOST_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 HOLDING_TRIES = 40
 _COMPRESSION_LEVEL = 1
-_UTF8_PIECE_BYTES = 1 << 18
+_GZIP = 31
+_TEXTS_IN_A_PIECE = 64
 
 
 @dataclass(slots=True)
@@ -44,12 +44,14 @@ class Delivery:
     """Say what became of a delivery: every event is in one of the three.
 
     `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
-    of accepted batches for which the intake gave no id; `quarantined` were set aside.
+    of accepted batches for which the intake gave no id; `quarantined` were set aside. `settled`
+    are the events of all three.
     """
 
     receipts: list[str] = field(default_factory=list)
     missing_receipts: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
+    settled: list[Event] = field(default_factory=list)
 
     @property
     def accepted(self) -> int:
@@ -76,7 +78,7 @@ class Intake:
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport("The Sekoia intake", headers, secrets=[intake_key])
+        self._transport = Transport("The Sekoia intake", url, headers, secrets=[intake_key])
         self._url = url.rstrip("/") + "/batch"
         self._intake_key = intake_key
         self._quarantine = quarantine
@@ -84,23 +86,29 @@ class Intake:
         self._state_pace = state_pace
         self._on_accepted = on_accepted
         self._on_set_aside = on_set_aside
-        self._encoding = threading.Lock()
         self._refused_in_a_row = 0
 
     def deliver(self, events: Sequence[Event]) -> Delivery:
         """Send events and return when the intake has each of them, or it was set aside.
 
-        Holds and repeats for as long as it takes. Raises Stopped when asked to stop meanwhile;
-        then nothing is known of the events.
+        Holds and repeats for as long as it takes. Raises Stopped when asked to stop meanwhile,
+        which names the events that were settled; of the others nothing is known.
         """
         delivery = Delivery()
+        try:
+            self._deliver(events, delivery)
+        except Stopped as stopped:
+            stopped.settled = delivery.settled
+            raise
+        return delivery
+
+    def _deliver(self, events: Sequence[Event], delivery: Delivery) -> None:
         for batch in _batches(events):
             if len(batch) == 1 and len(batch[0].raw) > MOST_EVENT_BYTES:
                 reason = f"because the intake takes at most {MOST_EVENT_BYTES} bytes an event"
                 self._set_aside(batch[0], reason, delivery)
             else:
                 self._send(batch, delivery)
-        return delivery
 
     def set_aside(self, events: Sequence[Event], reason: str) -> Delivery:
         """Keep events that cannot be sent. Raises Stopped when asked to stop meanwhile."""
@@ -121,7 +129,7 @@ class Intake:
                 self._isolate(batch[0], str(error), delivery)
             return
         self._refused_in_a_row = 0
-        _note_receipts(len(batch), receipts, delivery)
+        _note_receipts(batch, receipts, delivery)
 
     def _accept(
         self,
@@ -129,7 +137,7 @@ class Intake:
         push: Callable[[bytes], list[str]],
         tries: int | None = None,
     ) -> list[str]:
-        body = self._encoded(batch)
+        body = compressed_body([event.raw for event in batch], self._intake_key)
         began = monotonic()
         receipts = self._pace.call(lambda: push(body), tries)
         self._on_accepted(len(batch), monotonic() - began)
@@ -152,7 +160,7 @@ class Intake:
                 continue  # the intake is away, which says nothing of the event
             except (BatchRejected, BatchTooLarge, Refused):
                 return False
-            _note_receipts(1, receipts, delivery)
+            _note_receipts([event], receipts, delivery)
             return True
 
     def _held(self, body: bytes) -> list[str]:
@@ -167,14 +175,8 @@ class Intake:
     def _set_aside(self, event: Event, reason: str, delivery: Delivery) -> None:
         kept = self._state_pace.call(lambda: self._quarantine.keep(event, reason))
         delivery.quarantined.append(kept)
+        delivery.settled.append(event)
         self._on_set_aside(kept)
-
-    def _encoded(self, batch: Sequence[Event]) -> bytes:
-        with self._encoding:  # one at a time, so that memory holds one body beside its events
-            body = encoded([event.raw for event in batch], self._intake_key)
-            if len(body) > MOST_BODY_BYTES:
-                raise BatchTooLarge(f"because its batch is {len(body)} bytes")
-            return igzip.compress(body, _COMPRESSION_LEVEL)
 
     def _push(self, body: bytes) -> list[str]:
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
@@ -214,22 +216,51 @@ REMEDIES = {
 }
 
 
-def _note_receipts(count: int, receipts: list[str], delivery: Delivery) -> None:
-    delivery.receipts += receipts[:count]
-    delivery.missing_receipts += max(0, count - len(receipts))
+def _note_receipts(batch: Sequence[Event], receipts: list[str], delivery: Delivery) -> None:
+    delivery.receipts += receipts[: len(batch)]
+    delivery.missing_receipts += max(0, len(batch) - len(receipts))
+    delivery.settled += batch
 
 
-def encoded(texts: Sequence[Raw], intake_key: str) -> bytes:
-    """Write the intake's body: JSON texts as JSON strings, without decoding them.
+def compressed_body(texts: Sequence[Raw], intake_key: str) -> bytes:
+    """Write the intake's body for JSON texts, and compress it piece by piece.
+
+    Raises BatchTooLarge past what the intake takes before compression, and BatchRejected where a
+    text is not UTF-8.
+    """
+    compressor = isal_zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP)
+    parts = []
+    size_bytes = 0
+    for piece in _body_pieces(texts, intake_key):
+        size_bytes += len(piece)
+        parts.append(compressor.compress(piece))
+    if size_bytes > MOST_BODY_BYTES:
+        raise BatchTooLarge(f"because its batch is {size_bytes} bytes")
+    return b"".join([*parts, compressor.flush()])
+
+
+def _body_pieces(texts: Sequence[Raw], intake_key: str) -> Iterator[bytes]:
+    yield b'{"intake_key":%b,"jsons":["' % orjson.dumps(intake_key)
+    for start in range(0, len(texts), _TEXTS_IN_A_PIECE):
+        if start:
+            yield b'","'
+        yield escaped(texts[start : start + _TEXTS_IN_A_PIECE])
+    yield b'"]}'
+
+
+def escaped(texts: Sequence[Raw]) -> bytes:
+    """Write JSON texts as the insides of JSON strings, without decoding them.
 
     Of what JSON must escape, a JSON text can hold quotes, backslashes and the blanks between its
-    tokens; NUL it cannot hold, so it marks where one text ends.
+    tokens; NUL it cannot hold, so it marks where one text ends. Raises BatchRejected where a text
+    is not UTF-8.
     """
     joined = b"\x00".join(texts)
-    _check_utf8(joined)
-    for plain, escaped in _ESCAPES:
-        joined = joined.replace(plain, escaped)
-    return b'{"intake_key":%b,"jsons":["%b"]}' % (orjson.dumps(intake_key), joined)
+    if not joined.isascii():
+        _check_utf8(joined)
+    for plain, written in _ESCAPES:
+        joined = joined.replace(plain, written)
+    return joined
 
 
 _ESCAPES = (
@@ -243,11 +274,8 @@ _ESCAPES = (
 
 
 def _check_utf8(text: bytes) -> None:
-    decoder = getincrementaldecoder("utf-8")()
     try:
-        for start in range(0, len(text), _UTF8_PIECE_BYTES):
-            decoder.decode(text[start : start + _UTF8_PIECE_BYTES])
-        decoder.decode(b"", final=True)
+        text.decode("utf-8")
     except UnicodeDecodeError:
         raise BatchRejected("because it is not valid UTF-8") from None
 

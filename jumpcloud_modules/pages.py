@@ -14,10 +14,13 @@ from typing import Protocol, TypeVar
 from jumpcloud_modules.api import Cursor, Page, Query
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.progress import Window
+from jumpcloud_modules.readers import MOST_READERS
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
+PAGES_IN_FLIGHT_TO_LOOK_AHEAD = MOST_READERS
+"""A page is asked for ahead of its turn only while fewer are in memory: memory stays flat."""
 _STOP_CHECK_SECONDS = 0.2
 
 Value = TypeVar("Value")
@@ -48,6 +51,8 @@ class Pages:
         self._pace = pace
         self._stop = stop
         self._now_ms = now_ms
+        self._in_flight = 0
+        self._counting = threading.Lock()
 
     def read(self, window: Window) -> Iterator[Page]:
         """Yield the window's pages in order, until nothing more is there.
@@ -70,25 +75,43 @@ class Pages:
 
     def _chain(self, window: Window, rows: int) -> Iterator[Page]:
         query = Query(window.start_ms, window.end_ms, rows)
-        fetch: _Fetch | None = self._fetch(query)
-        while fetch:
-            cursor = self._wait(fetch.cursor)
-            ahead = self._following(query, cursor if self._size.known else None)
-            page = self._wait(fetch.page)
-            self._size.learn(len(page.events), page.size_bytes)
-            yield page
-            moved = (page.position_ms or 0) > window.start_ms
-            if not page.more or (moved and not self._size.suits(rows)):
-                return
-            fetch = (
-                ahead if ahead and cursor == page.cursor else self._following(query, page.cursor)
-            )
+        fetches = [self._fetch(query)]
+        try:
+            while fetches:
+                page = self._next_page(query, fetches)
+                yield page
+                self._leave(fetches.pop(0))
+                moved = (page.position_ms or 0) > window.start_ms
+                if not page.more or (moved and not self._size.suits(rows)):
+                    return
+                if page.cursor and not fetches:
+                    fetches.append(self._fetch(replace(query, cursor=page.cursor)))
+        finally:
+            for fetch in fetches:
+                self._leave(fetch)
 
-    def _following(self, query: Query, cursor: Cursor | None) -> "_Fetch | None":
-        return self._fetch(replace(query, cursor=cursor)) if cursor else None
+    def _next_page(self, query: Query, fetches: "list[_Fetch]") -> Page:
+        """Wait for the first fetch's page, and have the second begin as early as it may."""
+        cursor = self._wait(fetches[0].cursor)
+        if cursor and self._may_look_ahead():
+            fetches.append(self._fetch(replace(query, cursor=cursor)))
+        page = self._wait(fetches[0].page)
+        self._size.learn(len(page.events), page.size_bytes)
+        if len(fetches) > 1 and page.cursor != cursor:  # a second try named another
+            self._leave(fetches.pop())
+        return page
+
+    def _may_look_ahead(self) -> bool:
+        return self._size.known and self._in_flight < PAGES_IN_FLIGHT_TO_LOOK_AHEAD
+
+    def _leave(self, _: "_Fetch") -> None:
+        with self._counting:
+            self._in_flight -= 1
 
     def _fetch(self, query: Query) -> "_Fetch":
         fetch = _Fetch()
+        with self._counting:
+            self._in_flight += 1
 
         def attempt() -> Page:
             try:

@@ -20,7 +20,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     unfinished = path.with_name(path.name + _UNFINISHED)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(unfinished, content)
         unfinished.replace(path)
     except Exception as error:  # each S3 client raises a family of its own
@@ -33,7 +32,6 @@ def write_once(path: Path, content: bytes) -> None:
     A crash may leave it incomplete, which its reader notices. Raises StateUnavailable.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, content)
     except Exception as error:  # each S3 client raises a family of its own
         raise _unavailable("written", path, error) from error
@@ -49,6 +47,8 @@ def read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # each S3 client raises a family of its own
+        if _is_absent(path):
+            return None
         raise _unavailable("read", path, error) from error
 
 
@@ -82,8 +82,21 @@ def size(path: Path) -> int:
         raise _unavailable("read", path, error) from error
 
 
+def _is_absent(path: Path) -> bool:
+    """Tell whether the storage answers that there is no such file: S3 paths raise OSError then."""
+    try:
+        return not path.exists()
+    except Exception:  # noqa: BLE001 -- the error of reading is the one to tell
+        return False
+
+
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    try:
+        file = path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    with file:
         file.write(content)
         if type(path) is type(Path()):
             file.flush()

@@ -26,16 +26,17 @@ _QUOTED_CHARACTERS = 300
 
 
 class Transport:
-    """Keep connections to one remote end; `end` is its name in messages.
+    """Keep connections to one remote end at `url`; `end` is its name in messages.
 
     `secrets` are blanked out of everything quoted from an answer.
     """
 
-    def __init__(self, end: str, headers: dict[str, str], secrets: Iterable[str]) -> None:
+    def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Iterable[str]) -> None:
         self.end = end
         self._secrets = sorted(_written_forms(secrets), key=len, reverse=True)
         self._session = requests.Session()
         self._session.headers.update(headers)
+        self._settle_environment(url)
         self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
 
@@ -62,14 +63,13 @@ class Transport:
         Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
         """
         stated = answer.headers.get("Content-Length", "")
-        if stated.isdigit() and int(stated) > most_bytes:
-            answer.close()
-            raise self._too_large(most_bytes)
-        body = bytearray()
+        body = bytearray(int(stated) if stated.isdigit() and int(stated) <= most_bytes else 0)
+        filled = 0
         try:
             for piece in self._pieces(answer):
-                body += piece
-                if len(body) > most_bytes:
+                body[filled : filled + len(piece)] = piece
+                filled += len(piece)
+                if filled > most_bytes:
                     answer.close()
                     raise self._too_large(most_bytes)
         except (HTTPError, OSError) as error:
@@ -104,6 +104,16 @@ class Transport:
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
         return text
+
+    def _settle_environment(self, url: str) -> None:
+        """Take proxies and CA bundle from the environment once, and nothing from .netrc.
+
+        Left to itself, requests looks for them on the disk at each request.
+        """
+        settings = self._session.merge_environment_settings(url, {}, None, None, None)
+        self._session.proxies = settings["proxies"]
+        self._session.verify = settings["verify"]
+        self._session.trust_env = False
 
     def _quoted(self, answer: requests.Response) -> str:
         try:

@@ -10,7 +10,7 @@ PACKAGE = "jumpcloud_modules"
 MODULES = {path.stem: path for path in sorted((ROOT / PACKAGE).glob("*.py"))}
 
 # From the outside to the inside; a room knows only rooms further in, or beside it where listed.
-ENTRANCES = {"self_hosted", "validator", "connector"}
+ENTRANCES = {"self_hosted", "validator", "connector", "replay"}
 SDK_SIDE = ENTRANCES | {"module", "configuration", "platform_logs"}
 MIDDLE = {"collector"}
 ENDS = {"api", "intake"}

@@ -17,7 +17,12 @@ _KEY = "jca_a_key_that_nobody_may_read"
 
 
 def _transport() -> Transport:
-    return Transport("The end", {"x-api-key": _KEY, "Accept-Encoding": "gzip"}, secrets=[_KEY])
+    return Transport(
+        "The end",
+        "http://127.0.0.1:9/",
+        {"x-api-key": _KEY, "Accept-Encoding": "gzip"},
+        secrets=[_KEY],
+    )
 
 
 def _read(reply: Reply, most_bytes: int = 1000) -> bytes:
@@ -200,7 +205,7 @@ def test_a_key_that_is_echoed_does_not_reach_a_message(status: int) -> None:
 @pytest.mark.parametrize("key", ["a key\n", "a\nkey", "clé\n", " key", "schlüssel€"])
 def test_a_key_that_no_header_can_carry_does_not_reach_a_message(key: str) -> None:
     """The HTTP library quotes a header that it refuses."""
-    transport = Transport("The end", {"x-api-key": key}, secrets=[key])
+    transport = Transport("The end", "http://127.0.0.1:9/", {"x-api-key": key}, secrets=[key])
 
     with pytest.raises(CollectorError) as raised:
         transport.post("http://127.0.0.1:9/events", b"{}", {})

@@ -38,7 +38,7 @@ class ModuleConfiguration(BaseModel):
 class ReferenceModule(Module):
     """The module, with its configuration typed."""
 
-    configuration: ModuleConfiguration
+    configuration: ModuleConfiguration  # type: ignore[override]
 
 
 class ReferenceConnector(Connector):

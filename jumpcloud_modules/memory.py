@@ -1,0 +1,22 @@
+"""Memory that goes back where it came from.
+
+glibc gives each thread an arena of its own, and keeps large blocks for later; reading a backlog
+side by side, that costs more than the events in it (docs/performance.md has the figures).
+"""
+
+import ctypes
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_M_ARENA_MAX = -8
+_LARGE_BYTES = 1 << 20
+
+
+def keep_small() -> None:
+    """Have threads that start from here on share one arena, and pages leave it when done with.
+
+    Does nothing where the C library offers no such choice.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

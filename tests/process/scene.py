@@ -1,0 +1,87 @@
+"""What the process tests share: a sandbox with the real process before it, and patient looks."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import Answers, Event, Sandbox, generate, wait_until
+from sandbox.connector import ConnectorProcess, Settings, wait_for_health
+from sandbox.instants import now_ms
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+PATIENCE_SECONDS = 60.0
+"""How long to wait for what must happen; the machine is shared, and nothing is measured by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A sandbox, and the process that collects from it."""
+
+    sandbox: Sandbox
+    connector: ConnectorProcess
+
+    def delivers(self, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+        """Wait until the intake has accepted so many events."""
+        return wait_until(lambda: self.sandbox.intake.count >= count, timeout_seconds)
+
+    def delivers_all(self, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+        """Wait until as many events were accepted as were published."""
+        return self.delivers(len(self.sandbox.jumpcloud.published), timeout_seconds)
+
+    def polls(self, times: int = 2, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+        """Wait until the tail was read so many times more."""
+        return self.sees(lambda: self.tail_reads, self.tail_reads + times, timeout_seconds)
+
+    def sees(
+        self, figure: Callable[[], int], least: int, timeout_seconds: float = PATIENCE_SECONDS
+    ) -> bool:
+        """Wait until a figure has grown to what is named."""
+        return wait_until(lambda: figure() >= least, timeout_seconds)
+
+    def is_told(self, text: str, *levels: str, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+        """Wait until a message that holds a text has reached the platform."""
+        return wait_until(lambda: self.told(text, *levels), timeout_seconds)
+
+    def told(self, text: str, *levels: str) -> list[str]:
+        """List the messages that hold a text and have reached the platform."""
+        return [line for line in self.sandbox.platform.messages(*levels) if text in line]
+
+    @property
+    def tail_reads(self) -> int:
+        """Count the answered requests for events without an end."""
+        entries = self.sandbox.jumpcloud.requests.entries("events")
+        return sum(1 for entry in entries if entry.body and "end_time" not in entry.body)
+
+    @property
+    def judgement(self) -> str:
+        """Return `clean`, or the verdict's table for the assertion's message."""
+        verdict = self.sandbox.verdict()
+        return "clean" if verdict.clean else verdict.table()
+
+
+@contextmanager
+def scene(
+    events: Iterable[Event] = (),
+    settings: Settings | None = None,
+    *,
+    answers: Answers | None = None,
+    before: Callable[[Sandbox, Path], object] = lambda _, __: None,
+) -> Iterator[Scene]:
+    """Start a sandbox, do what is to be done `before` the process, and start the process."""
+    with Sandbox(events, answers=answers) as sandbox:
+        connector = ConnectorProcess(sandbox.addresses, settings)
+        before(sandbox, connector.data_folder)
+        with connector:
+            wait_for_health(connector, PATIENCE_SECONDS)
+            yield Scene(sandbox, connector)
+
+
+def history(count: int, seed: int = 1, *, minutes: int = 60) -> list[Event]:
+    """Make events of the last minutes, but for the last ten seconds."""
+    now = now_ms()
+    return generate(count, now - minutes * MINUTE_MS, now - 10 * SECOND_MS, seed)

@@ -1,0 +1,149 @@
+"""The benchmark works and its page is up to date; how fast the machine is does not matter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+
+import pytest
+
+from benchmarks import contenders, plot, results, runs, steps
+from benchmarks.__main__ import CHOICES, main
+from benchmarks.figures import FIGURES, QUICK, Figure, Limit, Point
+from benchmarks.results import PAGE_PATH, RESULTS_PATH, Results
+
+A_LIMIT = Limit("at most", 0.3, "ratio")
+A_FIGURE = Figure("cost", "µs", ours=6.0, reference=30.0, against=30.0, limit=A_LIMIT)
+POINTS = (Point("ours", 10, 100.0, 50.0), Point("reference", 10, 10.0, 60.0))
+STEPS = (steps.Step("fetch", 1.5, is_floor=True), steps.Step("record", 0.5, is_floor=False))
+SOME_RESULTS = Results(
+    {"python": "3", "system": "Linux", "cores": 2}, 5, (A_FIGURE,), POINTS, STEPS
+)
+A_PAGE = (
+    "before\n<!-- figures: generated -->\n<!-- end of figures -->\n"
+    "<!-- steps: generated -->\nwhat was there\n<!-- end of steps -->\nafter\n"
+)
+
+
+def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
+    """Every figure, the plot's points and the profile come out of real processes."""
+    kept = tmp_path / "results.json"
+
+    status = main(["--quick", "--json", str(kept)])
+
+    found = results.from_json(kept.read_text())
+    assert status == 0
+    assert len(found.figures) == len(FIGURES) + 4  # memory twice, large events twice, live thrice
+    assert all(isfinite(figure.ours) for figure in found.figures)
+    assert {point.contender for point in found.points} == {"ours", "reference"}
+    assert [step.name for step in found.steps] == list(steps.ORDER)
+
+
+def test_a_connector_that_does_not_collect_fails_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What ends before its work is done has no figures."""
+    (tmp_path / "main.py").write_text("print('I give up')")
+    broken = replace(contenders.OURS, root=tmp_path)
+    monkeypatch.setattr("benchmarks.figures.OURS", broken)
+
+    status = main(["--quick", "--only", "start"])
+
+    assert status == 2
+    assert "I give up" in capsys.readouterr().err
+
+
+def test_events_that_are_altered_fail_the_run() -> None:
+    """A figure over events that did not arrive as they were would be worthless."""
+    pretender = replace(contenders.REFERENCE, is_verbatim=True)
+
+    with pytest.raises(runs.RunFailed, match="are not right"):
+        runs.catch_up(pretender, runs.Backlog(20))
+
+
+@pytest.mark.parametrize(
+    ("limit", "holds"),
+    [
+        (Limit("at most", 0.2, "ratio"), True),
+        (Limit("at most", 0.19, "ratio"), False),
+        (Limit("at least", 0.2, "ratio"), True),
+        (Limit("at least", 0.21, "ratio"), False),
+        (Limit("at most", 6.0, "ours"), True),
+        (Limit("at most", 5.9, "ours"), False),
+    ],
+)
+def test_a_limit_holds_up_to_its_value(limit: Limit, holds: bool) -> None:
+    """The bound itself is allowed, on the ratio or on our own number."""
+    assert replace(A_FIGURE, limit=limit).holds is holds
+
+
+def test_a_ratio_without_a_base_breaks_its_limit() -> None:
+    """Nothing to hold it against is no success."""
+    assert not replace(A_FIGURE, against=None).holds
+
+
+def test_a_broken_limit_ends_a_full_run_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI and people alike see it; a quick run says nothing of limits."""
+    broken = replace(A_FIGURE, ours=29.0)
+    monkeypatch.setattr("benchmarks.__main__.FIGURES", {"start": lambda _: [broken]})
+
+    assert main(["--only", "start"]) == 1
+    assert main(["--only", "start", "--quick"]) == 0
+
+
+def test_results_survive_being_written() -> None:
+    """What is read back is what was measured."""
+    text = results.to_json(SOME_RESULTS)
+
+    assert results.from_json(text) == SOME_RESULTS
+    assert json.loads(text)["figures"][0]["holds"] is True
+
+
+def test_a_page_takes_the_results_between_its_markers() -> None:
+    """What people wrote around them stays."""
+    page = results.with_results(A_PAGE, SOME_RESULTS)
+
+    assert page.startswith("before\n")
+    assert page.endswith("after\n")
+    assert "| cost   | 6 µs | 30 µs     | 0.20  | at most 0.30 | yes   |" in page
+    assert "what was there" not in page
+    assert results.with_results(page, SOME_RESULTS) == page
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    """Results are never lost without a word."""
+    with pytest.raises(ValueError, match="needs"):
+        results.with_results("nothing here", SOME_RESULTS)
+
+
+def test_the_page_quotes_the_committed_results() -> None:
+    """`python -m benchmarks --write-docs` brings it up to date."""
+    committed = results.from_json(RESULTS_PATH.read_text())
+    page = PAGE_PATH.read_text()
+
+    assert results.with_results(page, committed) == page
+
+
+def test_the_committed_results_come_from_a_full_run() -> None:
+    """Five runs at least, of every figure."""
+    committed = results.from_json(RESULTS_PATH.read_text())
+
+    assert committed.runs >= 5
+    assert len(committed.figures) == len(FIGURES) + 4
+    assert committed.points
+    assert committed.steps
+    assert set(CHOICES) == {*FIGURES, "plot", "profile"}
+
+
+def test_the_plot_is_drawn_where_matplotlib_is_there(tmp_path: Path) -> None:
+    """Without it the benchmark goes on."""
+    drawn = plot.draw(POINTS, tmp_path / "plot.svg")
+
+    assert (tmp_path / "plot.svg").exists() is drawn
+
+
+def test_quick_is_no_measurement() -> None:
+    """Its processes run side by side, which no figure could be trusted from."""
+    assert QUICK.at_once > 1

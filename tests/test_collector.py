@@ -1,0 +1,621 @@
+"""The way through, poll by poll: what is read, delivered, committed, and in which order."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from jumpcloud_modules import backlog
+from jumpcloud_modules.api import JumpCloudApi, Unit
+from jumpcloud_modules.collector import Collector, Deliverer, Plan
+from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
+from jumpcloud_modules.events import Event
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from jumpcloud_modules.intake import Delivery, Intake
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.retry import Pace
+from jumpcloud_modules.state import State
+from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
+from sandbox.instants import now_ms
+from tests.doubles import BreakingDisk
+from tests.world import AcceptingIntake, Clock, Directory, PatientEvent, event_text
+
+_PLAN = Plan(
+    history_ms=24 * HOUR_MS,
+    audit_ms=48 * HOUR_MS,
+    audit_every_ms=600 * SECOND_MS,
+    scope="all",
+    most_rows=1_000,
+    readers=0,
+)
+
+
+@dataclass
+class _Counting(Directory):
+    """A directory that notes what it was asked to count."""
+
+    counted: list[tuple[int, int, Unit]] = field(default_factory=list)
+
+    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        self.counted.append((start_ms, end_ms, unit))
+        return super().buckets(start_ms, end_ms, unit)
+
+
+@dataclass
+class _World:
+    """A directory, an intake and a disk, and collectors that come and go."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+    intake: AcceptingIntake = field(default_factory=AcceptingIntake)
+    told: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.directory = _Counting(self.clock)
+        self.stop = PatientEvent(self.clock)
+
+    def boot(self, plan: Plan = _PLAN, intake: Deliverer | None = None) -> Collector:
+        self.stop = PatientEvent(self.clock)
+        pace = Pace(self.stop, clock=self.clock.seconds)
+        collector = Collector(
+            plan=plan,
+            source=self.directory,
+            intake=intake or self.intake,
+            ledger=Ledger(self.folder / "ledger", self.warned.append),
+            state=State(self.folder, clock=self.clock.seconds),
+            source_pace=pace,
+            state_pace=Pace(self.stop, clock=self.clock.seconds),
+            lanes=Lanes(self.stop, clock=self.clock.seconds),
+            stop=self.stop,
+            now_ms=self.clock,
+            tell=self.told.append,
+            warn=self.warned.append,
+        )
+        collector.start()
+        return collector
+
+    def publish(self, ago_seconds: float = 0, count: int = 1) -> list[str]:
+        texts = []
+        for _ in range(count):
+            self.number += 1
+            time_ms = self.clock.now_ms - int(ago_seconds * 1000)
+            texts.append(event_text(self.number, time_ms))
+            self.directory.publish(texts[-1], time_ms)
+        return texts
+
+    def poll(self, collector: Collector, times: int = 1) -> None:
+        for _ in range(times):
+            self.clock.pass_seconds(60)
+            collector.poll()
+
+    @property
+    def accepted(self) -> dict[str, int]:
+        return dict(self.intake.accepted)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> _World:
+    """Return an empty world."""
+    return _World(tmp_path)
+
+
+def test_new_events_are_delivered_once_each(world: _World) -> None:
+    """Poll by poll, however many share an instant."""
+    collector = world.boot()
+    texts = []
+
+    for _ in range(5):
+        texts += world.publish(count=3)
+        world.poll(collector)
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_the_first_start_reaches_back_as_configured_and_no_further(world: _World) -> None:
+    """An hour before it is not this connector's concern."""
+    before = world.publish(ago_seconds=24 * 3600 + 60)
+    within = world.publish(ago_seconds=24 * 3600 - 60)
+
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(within, 1)
+    assert not world.intake.accepted[before[0]]
+    assert len(world.told) == 1
+
+
+def test_the_first_start_is_written_down_before_the_first_page(world: _World) -> None:
+    """A quiet tenant that restarts an hour later misses nothing."""
+    plan = Plan(0, 0, 1, "all", 100, readers=0)
+    world.boot(plan)
+    texts = world.publish()
+    world.clock.pass_seconds(3600)
+
+    world.poll(world.boot(plan))
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_a_restart_delivers_nothing_again(world: _World) -> None:
+    """Nor leaves anything out that came meanwhile."""
+    first = world.boot()
+    texts = world.publish(count=3)
+    world.poll(first)
+    texts += world.publish(count=2)
+
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+@pytest.mark.parametrize("late_seconds", [5, 60, 240, 50 * 60, 10 * 3600, 40 * 3600])
+def test_a_late_event_is_found_by_the_next_audit(world: _World, late_seconds: int) -> None:
+    """However late, as far as the audit reaches and the connector was there."""
+    collector = world.boot(Plan(48 * HOUR_MS, 48 * HOUR_MS, 600_000, "all", 100, readers=0))
+    on_time = world.publish()
+    world.poll(collector)
+
+    late = world.publish(ago_seconds=late_seconds)
+    world.poll(collector, times=11)
+
+    assert world.accepted == dict.fromkeys([*on_time, *late], 1)
+
+
+@pytest.mark.parametrize("audit_hours", [1, 2, 24])
+def test_the_audit_reaches_back_as_far_as_configured(world: _World, audit_hours: int) -> None:
+    """At any minute of the hour."""
+    plan = Plan(48 * HOUR_MS, audit_hours * HOUR_MS, 600_000, "all", 100, readers=0)
+    collector = world.boot(plan)
+    expected = []
+    for minutes in (1, 20, 37):
+        world.clock.pass_seconds(minutes * 60)
+        expected += world.publish()
+        world.poll(collector)
+
+        expected += world.publish(ago_seconds=audit_hours * 3600 - 15 * 60)
+        world.poll(collector, times=11)
+
+    assert world.accepted == dict.fromkeys(expected, 1)
+
+
+def test_the_audit_never_looks_before_the_beginning(world: _World) -> None:
+    """What happened before the first start is not lacking."""
+    collector = world.boot(Plan(HOUR_MS, 48 * HOUR_MS, 600_000, "all", 100, readers=0))
+    beginning_ms = collector.progress.beginning_ms
+    world.publish(ago_seconds=2 * 3600)
+    late = world.publish(ago_seconds=1800)
+
+    world.poll(collector, times=11)
+
+    assert world.accepted == dict.fromkeys(late, 1)
+    assert min(start_ms for start_ms, _, _ in world.directory.counted) >= beginning_ms
+
+
+def test_without_an_audit_nothing_is_counted(world: _World) -> None:
+    """The operator switched it off."""
+    collector = world.boot(Plan(0, 0, 1, "all", 100, readers=0))
+    world.publish()
+
+    world.poll(collector, times=3)
+
+    assert world.directory.counted == []
+
+
+def test_with_nothing_late_nothing_is_read_twice(world: _World) -> None:
+    """But for the instant at the watermark."""
+    collector = world.boot()
+    for _ in range(30):
+        world.publish(count=5)
+        world.poll(collector)
+
+    counts = collector.tally.take()
+
+    assert counts.delivered == 150
+    assert counts.read <= 150 * 1.5 + 30 * 5
+
+
+def test_two_equal_events_are_one_and_are_not_looked_for_for_ever(world: _World) -> None:
+    """JumpCloud counts them twice, the ledger once."""
+    collector = world.boot()
+    text = world.publish()[0]
+    world.directory.publish(text, world.clock.now_ms)
+    world.poll(collector, times=15)
+    pages = world.directory.pages_given
+
+    world.poll(collector, times=30)
+
+    assert world.accepted == {text: 1}
+    assert world.directory.pages_given - pages <= 30 + 2
+
+
+def test_an_event_from_the_future_is_delivered_once_and_holds_nothing_up(world: _World) -> None:
+    """The watermark stays behind now."""
+    collector = world.boot()
+    future = event_text(99, world.clock.now_ms + 5 * HOUR_MS)
+    world.directory.publish(future, world.clock.now_ms + 5 * HOUR_MS)
+    texts = []
+
+    for _ in range(5):
+        texts += world.publish()
+        world.poll(collector)
+        assert collector.progress.watermark_ms <= world.clock.now_ms
+
+    assert world.accepted == dict.fromkeys([future, *texts], 1)
+
+
+def test_counts_that_fail_are_said_once_and_the_last_minutes_read_again(world: _World) -> None:
+    """Until they work again, which is said, too."""
+    collector = world.boot()
+    world.publish()
+    world.poll(collector)
+    world.directory.counting_works = False
+
+    late = []
+    for _ in range(5):
+        world.publish()
+        world.poll(collector)
+        late += world.publish(ago_seconds=130)
+    world.poll(collector)
+    warned = list(world.warned)
+    world.directory.counting_works = True
+    world.poll(collector)
+
+    assert len(warned) == 1
+    assert "Late events cannot be counted" in warned[0]
+    assert all(world.intake.accepted[text] == 1 for text in late)
+    assert world.told[-1] == "Late events can be counted again."
+
+
+def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is happening now does not wait for it."""
+    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 3)
+    world.poll(world.boot())
+    texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
+    world.clock.pass_seconds(1)
+
+    collector = world.boot()
+    collector.poll()
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+    assert collector.progress.windows == ()
+
+
+def test_slices_that_are_open_at_a_crash_are_read_after_it(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are part of the state."""
+    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 3)
+    texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
+    intake = _StoppingIntake(world.intake, stop_after=5)
+    collector = world.boot(intake=intake)
+    with pytest.raises(Stopped):
+        collector.poll()
+    assert collector.progress.windows
+
+    world.boot()
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_other_services_do_not_make_the_audit_read_what_was_never_asked_for(
+    world: _World,
+) -> None:
+    """Counts of another scope cannot be compared."""
+    first = world.boot()
+    texts = world.publish(count=2)
+    world.poll(first)
+    world.publish(ago_seconds=3600, count=5)  # as if another service were asked for now
+
+    other = world.boot(Plan(24 * HOUR_MS, 48 * HOUR_MS, 600_000, "all directory", 100, readers=0))
+    texts += world.publish()
+    world.poll(other, times=11)
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+    assert any("asks for other events" in text for text in world.told)
+
+
+def test_nothing_is_committed_before_it_is_delivered(world: _World) -> None:
+    """An intake that fails leaves the events new and the watermark where it was."""
+    collector = world.boot(intake=_StoppingIntake(world.intake, stop_after=0))
+    watermark_ms = collector.progress.watermark_ms
+    texts = world.publish(count=3)
+
+    with pytest.raises(Stopped):
+        world.poll(collector)
+    again = world.boot()
+
+    assert again.progress.watermark_ms == watermark_ms
+    world.poll(again)
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_a_disk_that_fails_at_a_commit_is_waited_for(world: _World, at: int) -> None:
+    """What was delivered is written when it can be, and not sent again."""
+    collector = world.boot()
+    texts = world.publish(count=3)
+
+    with BreakingDisk(at):
+        world.poll(collector)
+    texts += world.publish()
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world: _World) -> None:
+    """It has its receipt: it is not sent again after the restart."""
+    texts = world.publish(ago_seconds=60, count=3)
+    stopped: list[Callable[[], None]] = []
+
+    class SettingStop(AcceptingIntake):
+        def deliver(self, found: Sequence[Event]) -> Delivery:
+            delivery = super().deliver(found)
+            stopped[0]()
+            return delivery
+
+    intake = SettingStop(world.intake.accepted)
+    collector = world.boot(intake=intake)
+    stopped.append(world.stop.set)
+    with pytest.raises(Stopped):
+        world.poll(collector, times=2)
+
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_counts_add_up_in_the_tally(world: _World) -> None:
+    """Read is delivered, known or set aside."""
+    collector = world.boot()
+    world.publish(count=3)
+    world.directory.publish("17", world.clock.now_ms)
+    world.poll(collector)
+
+    counts = collector.tally.take()
+
+    assert (counts.read - counts.known, counts.delivered) == (4, 3)
+    assert collector.tally.take().read == 0
+
+
+def test_the_ledger_forgets_what_no_audit_will_ask_for(world: _World) -> None:
+    """Disk and memory follow the audit's reach, not the age of the connector."""
+    collector = world.boot(Plan(0, 3 * HOUR_MS, 600_000, "all", 100, readers=0))
+    old = world.publish(count=5)
+    world.poll(collector)
+    ledger = collector._ledger
+    start_ms = world.clock.now_ms - HOUR_MS
+
+    for _ in range(30):
+        world.clock.pass_seconds(1800)
+        world.publish()
+        world.poll(collector)
+
+    assert world.intake.accepted[old[0]] == 1
+    assert ledger.count(start_ms, start_ms + 2 * HOUR_MS) == 0
+    assert ledger.count(world.clock.now_ms - 3 * HOUR_MS, world.clock.now_ms) > 0
+
+
+class _StoppingIntake:
+    """Accept so many events, then be asked to stop."""
+
+    def __init__(self, intake: AcceptingIntake, stop_after: int) -> None:
+        self._intake = intake
+        self._left = stop_after
+
+    def deliver(self, found: Sequence[Event]) -> Delivery:
+        if len(found) > self._left:
+            raise Stopped
+        self._left -= len(found)
+        return self._intake.deliver(found)
+
+    def set_aside(self, found: Sequence[Event], reason: str) -> Delivery:
+        return self._intake.set_aside(found, reason)
+
+
+# Over real HTTP
+
+
+@dataclass
+class _Real:
+    """The parts of a connector against the emulators, with real time and real threads."""
+
+    sandbox: Sandbox
+    folder: Path
+    readers: int = 4
+    rows: int = 500
+    audit_ms: int = 168 * HOUR_MS
+    stop: threading.Event = field(default_factory=threading.Event)
+    said: list[str] = field(default_factory=list)
+
+    def collector(self) -> Collector:
+        addresses = self.sandbox.addresses
+        lanes = Lanes(self.stop)
+        state_pace = Pace(self.stop)
+        return Collector(
+            plan=Plan(24 * HOUR_MS, self.audit_ms, 5_000, "all", self.rows, self.readers),
+            source=JumpCloudApi(addresses.jumpcloud_url, addresses.api_key, ["all"]),
+            intake=Intake(
+                addresses.intake_url,
+                addresses.intake_key,
+                Quarantine(self.folder / "quarantine"),
+                Pace(self.stop),
+                state_pace,
+            ),
+            ledger=Ledger(self.folder / "ledger", self.said.append),
+            state=State(self.folder),
+            source_pace=Pace(self.stop),
+            state_pace=state_pace,
+            lanes=lanes,
+            stop=self.stop,
+            now_ms=now_ms,
+            tell=self.said.append,
+            warn=self.said.append,
+        )
+
+
+@pytest.mark.parametrize("readers", [0, 4])
+def test_a_day_of_history_arrives_whole_once_and_as_it_is(
+    tmp_path: Path, readers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in slices side by side, or one after the other."""
+    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 300)
+    events = generate(
+        5_000, now_ms() - 23 * HOUR_MS, now_ms() - 1_000, seed=3, surrogate_share=0.01
+    )
+    with Sandbox(events, answers=Answers(gzip=True)) as sandbox:
+        real = _Real(sandbox, tmp_path, readers)
+        collector = real.collector()
+        collector.start()
+
+        collector.poll()
+        assert wait_until(lambda: not collector.progress.windows, timeout_seconds=30)
+        real.stop.set()
+        collector.join(10)
+
+        assert sandbox.verdict().clean, sandbox.verdict().table()
+        assert sandbox.jumpcloud.requests.events("events") <= 5_000 * 1.2
+
+
+def test_late_events_over_http_arrive_by_the_audit(tmp_path: Path) -> None:
+    """By minutes and by hours, and only they are sent."""
+    now = now_ms()
+    with Sandbox(generate(300, now - 20 * HOUR_MS, now - 1_000, seed=4)) as sandbox:
+        real = _Real(sandbox, tmp_path, readers=0)
+        collector = real.collector()
+        collector.start()
+        collector.poll()
+        late = [make_event(now - ms, visible_ms=now) for ms in (5_000, 9 * MINUTE_MS, 9 * HOUR_MS)]
+
+        sandbox.jumpcloud.publish(late)
+        collector.poll()
+        collector._audited_by_hour_ms = None  # ten minutes later
+        collector.poll()
+
+        assert sandbox.verdict().clean, sandbox.verdict().table()
+
+
+def test_chaos_over_http_loses_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of all requests fail, and collectors come and go."""
+    monkeypatch.setattr("jumpcloud_modules.retry.LONGEST_TRANSIENT_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr("jumpcloud_modules.retry.REFUSED_DELAYS_SECONDS", (0.02,))
+    monkeypatch.setattr("jumpcloud_modules.retry.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("jumpcloud_modules.retry.LONGEST_RETRY_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 200)
+    now = now_ms()
+    events = generate(3_000, now - 20 * HOUR_MS, now - 1_000, seed=5)
+    with Sandbox(events) as sandbox:
+        for fault in (
+            faults.Status(429),
+            faults.Status(503),
+            faults.ResetBeforeHeaders(),
+            faults.Status(401),
+        ):
+            sandbox.jumpcloud.faults.add(fault, probability=0.06)
+            sandbox.intake.faults.add(fault, probability=0.06)
+        for lie in (faults.BrokenJson(), faults.MissingHeaders(), faults.StuckCursor()):
+            sandbox.jumpcloud.faults.add(lie, probability=0.06, endpoint="events")
+        for _ in range(3):
+            real = _Real(sandbox, tmp_path, rows=100)
+            collector = real.collector()
+            collector.start()
+            collector.poll()
+            wait_until(lambda c=collector: not c.progress.windows, timeout_seconds=0.3)  # type: ignore[misc]
+            real.stop.set()
+            collector.join(10)
+        sandbox.jumpcloud.faults.clear()
+        sandbox.intake.faults.clear()
+        last = _Real(sandbox, tmp_path, rows=100)
+        collector = last.collector()
+        collector.start()
+        collector.poll()
+
+        assert wait_until(lambda: not collector.progress.windows, timeout_seconds=30)
+        collector.poll()
+        assert sandbox.verdict().clean, sandbox.verdict().table()
+        last.stop.set()
+        collector.join(10)
+
+
+def test_what_has_its_receipt_is_committed_when_the_rest_of_its_page_hangs(tmp_path: Path) -> None:
+    """A page may be several batches: a stop between them repeats none of the accepted ones."""
+    now = now_ms()
+    events = [
+        make_event(now - 60_000 + n, padding_bytes=200_000, document_id=f"{n:03d}")
+        for n in range(40)
+    ]
+    with Sandbox(events) as sandbox:
+        real = _Real(sandbox, tmp_path, readers=0)
+        first = real.collector()
+        first.start()
+        rule = sandbox.intake.faults.add(
+            faults.Status(503, retry_after_seconds=3600),
+            when=lambda _: sandbox.intake.count > 0,
+        )
+        polling = threading.Thread(target=lambda: _until_stopped(first))
+        polling.start()
+        assert wait_until(lambda: rule.fired)
+        real.stop.set()
+        polling.join(10)
+        accepted = sandbox.intake.count
+        sandbox.intake.faults.clear()
+
+        second = _Real(sandbox, tmp_path, readers=0).collector()
+        second.start()
+        second.poll()
+
+        assert 0 < accepted < 40
+        assert sandbox.verdict().clean, sandbox.verdict().table()
+
+
+def _until_stopped(collector: Collector) -> None:
+    with pytest.raises(Stopped):
+        collector.poll()
+
+
+def test_an_unreadable_state_is_waited_for_at_the_start(tmp_path: Path) -> None:
+    """Object storage may be away when a container begins."""
+    world = _World(tmp_path)
+    reads = [0]
+
+    def failing_at_first(path: Path) -> bytes | None:
+        reads[0] += 1
+        if reads[0] <= 3:
+            raise StateUnavailable("away")
+        return path.read_bytes() if path.exists() else None
+
+    texts = world.publish(ago_seconds=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jumpcloud_modules.storage.read", failing_at_first)
+        collector = world.boot()
+
+    world.poll(collector)
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+    assert reads[0] > 3
+
+
+@pytest.mark.parametrize("error", [TryAgain("busy"), Refused("key"), TryAgain("429", limited=True)])
+def test_a_failure_while_slicing_a_backlog_does_not_stop_it(
+    world: _World, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal spans do as well where counts cannot be had."""
+    texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
+
+    def failing(start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        raise error
+
+    monkeypatch.setattr(world.directory, "buckets", failing)
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)

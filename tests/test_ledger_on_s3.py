@@ -1,0 +1,189 @@
+"""The whole durable state on S3, against a real S3-compatible server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from s3path import S3Path
+from sekoia_automation import constants
+from sekoia_automation.configuration import get_configuration
+from sekoia_automation.storage import get_data_path, get_s3_data_path
+
+from jumpcloud_modules import ledger as ledger_module
+from jumpcloud_modules import storage
+from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.instants import HOUR_MS
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.state import FILE_NAME, State
+from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at
+
+_BUCKET = "connector-data"
+_CACHES = (get_data_path, get_s3_data_path, get_configuration)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedMotoServer]:
+    """Serve S3 on a free port."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+def _forget_data_path() -> None:
+    for cached in _CACHES:
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
+
+
+@pytest.fixture
+def folder(
+    server: ThreadedMotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Return the data path that the SDK makes of its own variables, in an empty bucket."""
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "FILE_BACKEND": "S3",
+        "SUB_FOLDER": tmp_path.name,
+        "AWS_BUCKET_NAME": _BUCKET,
+        "AWS_ACCESS_KEY_ID": "an-id",
+        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_S3_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(constants, "TLS_VOLUME_PATH", str(tmp_path / "tls"))
+    boto3.client("s3", endpoint_url=os.environ["AWS_S3_ENDPOINT_URL"]).create_bucket(Bucket=_BUCKET)
+    _forget_data_path()
+    path = get_data_path()
+    assert isinstance(path, S3Path)
+    yield path
+    _forget_data_path()
+
+
+def test_files_are_written_read_listed_and_removed(folder: Path) -> None:
+    """As on a disk."""
+    one, two = folder / "a" / "one", folder / "a" / "two"
+
+    storage.write_once(one, b"1")
+    storage.write_atomically(two, b"2")
+    storage.write_atomically(two, b"22")
+    listed = sorted(path.name for path in storage.files(folder / "a"))
+    storage.remove(one)
+    storage.remove(one)
+
+    assert listed == ["one", "two"]
+    assert storage.read(one) is None
+    assert storage.read(two) == b"22"
+    assert storage.size(two) == 2
+    assert [path.name for path in storage.files(folder / "a")] == ["two"]
+    assert list(storage.files(folder / "absent")) == []
+
+
+def test_the_state_is_found_again(folder: Path) -> None:
+    """Also from its copy."""
+    earlier = Progress(NOON_MS - 9 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
+    later = Progress(NOON_MS - 9 * HOUR_MS, NOON_MS, (Window(NOON_MS - HOUR_MS, NOON_MS),), "all")
+    state = State(folder)
+    first = state.load(NOON_MS, HOUR_MS)
+    state.save(earlier)
+    state.save(later)
+
+    found = State(folder).load(NOON_MS, HOUR_MS)
+    storage.write_once(folder / FILE_NAME, b"{")
+    recovered = State(folder).load(NOON_MS, HOUR_MS)
+
+    assert first.messages[0].startswith("First start")
+    assert found.progress == later
+    assert recovered.progress == earlier
+
+
+def test_what_was_delivered_is_known_through_commits_folds_and_prunes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the number of objects stays bounded."""
+    monkeypatch.setattr(ledger_module, "MOST_UNFOLDED_FILES", 3)
+    events = [event_at(NOON_MS + n % 2 * HOUR_MS + n, str(n)) for n in range(20)]
+    ledger = Ledger(folder / "ledger")
+    for event in events:
+        ledger.record(ledger.claim([event]), 0)
+        ledger.commit()
+
+    known = Ledger(folder / "ledger")
+    assert known.claim([*events, new := event_at(NOON_MS, "new")]) == [new]
+    assert known.count(NOON_MS, NOON_MS + 2 * HOUR_MS) == 20
+    assert len(list(storage.files(folder / "ledger"))) <= 14
+    known.prune(NOON_MS + HOUR_MS, [])
+    assert known.count(NOON_MS, NOON_MS + 2 * HOUR_MS) == 10
+
+
+@pytest.mark.parametrize("halfway", [False, True])
+def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
+    folder: Path, halfway: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload that was cut short is noticed by its checksum."""
+    monkeypatch.setattr(ledger_module, "MOST_UNFOLDED_FILES", 0)
+    at, happened = 0, True
+    while happened:
+        at += 1
+        place = folder / f"ledger-{halfway}-{at}"
+        committed, fresh = event_at(NOON_MS, "committed"), event_at(NOON_MS, "fresh")
+        ledger = Ledger(place)
+        ledger.record(ledger.claim([committed]), 0)
+        ledger.commit()
+        ledger.record(ledger.claim([fresh]), 0)
+        with BreakingDisk(at, crash=True, halfway=halfway) as disk:
+            try:
+                ledger.commit()
+            except Crash:
+                ledger = Ledger(place)
+        happened = disk.happened
+
+        again = Ledger(place)
+        unknown = again.claim([committed, fresh])
+        assert unknown in ([], [fresh])
+        assert again.count(NOON_MS, NOON_MS + HOUR_MS) == 2 - len(unknown)
+
+    assert at > 2
+
+
+def test_the_quarantine_keeps_events_and_names_them_after_a_restart(folder: Path) -> None:
+    """Byte for byte."""
+    event = event_at(NOON_MS)
+    kept = Quarantine(folder / "quarantine").keep(event, "x")
+
+    paths = list(Quarantine(folder / "quarantine").paths())
+    again = Quarantine(folder / "quarantine").keep(event, "x")
+
+    assert paths == [kept.path] == [again.path]
+    assert paths[0].read_bytes() == bytes(event.raw)
+
+
+def test_a_storage_that_is_away_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every failure of its client has the same name for us, and nothing is half done."""
+    event = event_at(NOON_MS)
+    ledger, state, quarantine = Ledger(folder / "l"), State(folder), Quarantine(folder / "q")
+    boto3.resource("s3", endpoint_url=os.environ["AWS_S3_ENDPOINT_URL"]).Bucket(
+        _BUCKET
+    ).objects.delete()
+    gone = S3Path("/no-such-bucket")
+
+    for act in (
+        lambda: storage.write_once(gone / "x", b"x"),
+        lambda: storage.write_atomically(gone / "x", b"x"),
+        lambda: Ledger(gone / "x").claim([event]),
+        lambda: Quarantine(gone / "q").keep(event, "x"),
+        lambda: State(gone / "s").save(Progress(0, 0)),
+    ):
+        with pytest.raises(StateUnavailable, match="object storage"):
+            act()
+    assert ledger.claim([event]) == [event]
+    assert state.load(NOON_MS, 0).progress == Progress(NOON_MS, NOON_MS)
+    assert quarantine.keep(event, "x").path is not None

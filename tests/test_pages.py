@@ -1,0 +1,327 @@
+"""A window read as pages, with the next one on its way."""
+
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jumpcloud_modules.api import Cursor, JumpCloudApi, Page, Query
+from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
+from jumpcloud_modules.events import Event
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
+from jumpcloud_modules.pages import Pages
+from jumpcloud_modules.progress import Window
+from jumpcloud_modules.retry import Failure
+from jumpcloud_modules.sizes import PageSize
+from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
+from sandbox.instants import now_ms
+from tests.doubles import NOON_MS, Waits, event_at, impatient_pace, texts_of
+
+_Told = Callable[[Cursor | None], None]
+
+
+class _Shelf:
+    """Events in memory that answer queries; a script of errors comes first."""
+
+    def __init__(self, events: list[Event], *errors: Exception | None) -> None:
+        self.events = events
+        self.errors = list(errors)
+        self.queries: list[Query] = []
+        self.most_bytes = 1 << 30
+        self.cursors = True
+        self.now_ms = NOON_MS + 24 * HOUR_MS
+
+    def page(self, query: Query, now_ms: int, on_cursor: _Told = lambda _: None) -> Page:
+        self.queries.append(query)
+        if error := self.errors.pop(0) if self.errors else None:
+            raise error
+        after = query.cursor[0] if query.cursor else -1
+        found = [
+            (place, event)
+            for place, event in enumerate(self.events)
+            if place > after and query.start_ms <= (event.time_ms or 0) < (query.end_ms or 1 << 50)
+        ][: query.limit]
+        if sum(len(event.raw) for _, event in found) > self.most_bytes:
+            raise PageTooLarge("too large")
+        more = len(found) == query.limit
+        cursor = [found[-1][0]] if more and self.cursors else None
+        position_ms = found[-1][1].time_ms if found else None
+        on_cursor(cursor)
+        events = [event for _, event in found]
+        return Page(events, [], more, cursor, position_ms, sum(len(e.raw) for e in events))
+
+
+def _pages(
+    shelf: _Shelf, size: PageSize, failures: list[Failure] | None = None, stop: Waits | None = None
+) -> Pages:
+    stop = stop or Waits()
+    pace = impatient_pace(stop, failures.append if failures is not None else lambda _: None)
+    return Pages(shelf, size, pace, stop, lambda: shelf.now_ms)
+
+
+def _events(count: int, spacing_ms: int = 1_000) -> list[Event]:
+    return [event_at(NOON_MS + number * spacing_ms, str(number)) for number in range(count)]
+
+
+def _distinct(pages: list[Page]) -> list[int]:
+    return list(dict.fromkeys(event.key for page in pages for event in page.events))
+
+
+_ERRORS = st.one_of(
+    st.none(),
+    st.just(TryAgain("busy")),
+    st.just(TryAgain("burdened", burdened=True)),
+    st.just(Refused("key")),
+    st.just(PageTooLarge("large")),
+)
+
+
+@given(
+    st.integers(0, 40),
+    st.integers(1, 12),
+    st.lists(_ERRORS, max_size=12),
+    st.booleans(),
+    st.sampled_from([1, 700]),
+)
+def test_every_event_of_a_window_is_read_in_order_whatever_fails(
+    count: int, rows: int, errors: list[Exception | None], cursors: bool, spacing_ms: int
+) -> None:
+    """What comes twice where a chain broke, the ledger knows; nothing is left out."""
+    events = _events(count, spacing_ms)
+    shelf = _Shelf(events, *errors)
+    shelf.cursors = cursors or rows == 1
+    window = Window(NOON_MS, NOON_MS + HOUR_MS)
+
+    pages = list(_pages(shelf, PageSize(rows)).read(window))
+
+    assert _distinct(pages) == [event.key for event in events]
+    assert all(query.limit <= rows for query in shelf.queries)
+
+
+def test_without_failures_no_event_is_read_twice() -> None:
+    """One query and its cursor lead through the whole window."""
+    events = _events(95)
+    shelf = _Shelf(events)
+
+    pages = list(_pages(shelf, PageSize(10)).read(Window(NOON_MS, NOON_MS + HOUR_MS)))
+
+    assert [event.key for page in pages for event in page.events] == [e.key for e in events]
+    assert {(query.start_ms, query.end_ms) for query in shelf.queries} == {
+        (NOON_MS, NOON_MS + HOUR_MS)
+    }
+    assert len(shelf.queries) == 10
+
+
+def test_an_exact_multiple_of_the_page_ends_with_an_empty_one() -> None:
+    """Cleanly."""
+    shelf = _Shelf(_events(20))
+
+    pages = list(_pages(shelf, PageSize(10)).read(Window(NOON_MS)))
+
+    assert [len(page.events) for page in pages] == [10, 10, 0]
+
+
+def test_a_window_with_nothing_left_is_not_asked_for() -> None:
+    """JumpCloud may refuse a span that ends where it starts."""
+    shelf = _Shelf(_events(3))
+
+    pages = list(_pages(shelf, PageSize(10)).read(Window(NOON_MS, NOON_MS)))
+
+    assert pages == []
+    assert shelf.queries == []
+
+
+def test_a_page_too_large_is_asked_for_in_halves() -> None:
+    """Down to single events."""
+    events = [event_at(NOON_MS + n, str(n), f',"x":"{"x" * 500}"') for n in range(20)]
+    shelf = _Shelf(events)
+    shelf.most_bytes = 1_200
+
+    pages = list(_pages(shelf, PageSize(16, page_bytes=1 << 20)).read(Window(NOON_MS)))
+
+    assert _distinct(pages) == [event.key for event in events]
+    assert [query.limit for query in shelf.queries[:4]] == [16, 8, 4, 2]
+
+
+def test_a_single_event_too_large_to_read_is_a_failure_that_is_told() -> None:
+    """It cannot be asked for in halves; it holds its window, and the operator hears of it."""
+    shelf, failures = _Shelf([event_at(NOON_MS, more=f',"x":"{"x" * 500}"')]), list[Failure]()
+    shelf.most_bytes = 100
+    stop = Waits(stop_after=5)
+
+    with pytest.raises(Stopped):
+        list(_pages(shelf, PageSize(1), failures, stop).read(Window(NOON_MS)))
+
+    assert len(failures) >= 4
+    assert all(str(failure.error) == "too large" for failure in failures)
+
+
+def test_a_burden_shrinks_the_page_and_an_outage_does_not() -> None:
+    """A smaller page does not help against a refused connection."""
+    window = Window(NOON_MS)
+    burdened, refused = (
+        _Shelf(_events(5), *[TryAgain("x", burdened=burden)] * 2) for burden in (True, False)
+    )
+
+    for shelf in (burdened, refused):
+        list(_pages(shelf, PageSize(1_000, page_bytes=1 << 30)).read(window))
+
+    assert burdened.queries[-1].limit < 1_000
+    assert refused.queries[-1].limit == 1_000
+
+
+def test_every_failure_is_paced() -> None:
+    """A new chain is no way around the waiting."""
+    shelf, stop = _Shelf(_events(5), *[TryAgain("busy")] * 7), Waits()
+
+    list(_pages(shelf, PageSize(10), stop=stop).read(Window(NOON_MS)))
+
+    assert len(stop.seconds) == 7
+
+
+def test_after_large_events_a_new_chain_asks_for_fewer() -> None:
+    """The window goes on where it was."""
+    small, large = (
+        _events(60),
+        [event_at(NOON_MS + 60_000 + n, f"l{n}", f',"x":"{"x" * 4_000}"') for n in range(60)],
+    )
+    shelf = _Shelf([*small, *large])
+
+    pages = list(_pages(shelf, PageSize(50, page_bytes=50_000)).read(Window(NOON_MS)))
+
+    assert _distinct(pages) == [event.key for event in shelf.events]
+    assert max(page.size_bytes for page in pages[4:]) <= 100_000
+
+
+def test_the_next_page_is_asked_for_while_this_one_is_worked_on() -> None:
+    """As soon as its cursor is known."""
+    shelf = _Shelf(_events(50))
+    size = PageSize(10)
+    size.learn(10, 10 * 60)
+    reading = _pages(shelf, size).read(Window(NOON_MS))
+
+    next(reading)
+
+    assert wait_until(lambda: len(shelf.queries) >= 2)
+    assert len(list(reading)) == 5
+    assert len(shelf.queries) == 6
+
+
+def test_a_page_that_hangs_hears_the_stop_event() -> None:
+    """Its thread is left behind."""
+    stop, let_go = threading.Event(), threading.Event()
+
+    class Hanging(_Shelf):
+        def page(self, query: Query, now_ms: int, on_cursor: _Told = lambda _: None) -> Page:
+            self.queries.append(query)
+            let_go.wait(30)
+            return super().page(query, now_ms, on_cursor)
+
+    shelf = Hanging(_events(3))
+    pages = Pages(shelf, PageSize(10), impatient_pace(), stop, lambda: NOON_MS)
+    threading.Timer(0.1, stop.set).start()
+
+    with pytest.raises(Stopped):
+        list(pages.read(Window(NOON_MS)))
+
+    let_go.set()
+    assert len(shelf.queries) == 1
+
+
+def test_after_a_stop_no_page_is_handed_out() -> None:
+    """Also where pages arrive faster than anybody looks."""
+    stop = Waits()
+    reading = _pages(_Shelf(_events(50)), PageSize(10), stop=stop).read(Window(NOON_MS))
+    next(reading)
+
+    stop.set()
+
+    with pytest.raises(Stopped):
+        list(reading)
+
+
+# Against the emulator
+
+
+def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
+    api = JumpCloudApi(sandbox.jumpcloud.url, sandbox.addresses.api_key, ["all"])
+    stop = Waits()
+    return list(Pages(api, PageSize(rows), impatient_pace(stop), stop, now_ms).read(window))
+
+
+def _yesterday() -> Window:
+    start_ms = now_ms() // HOUR_MS * HOUR_MS - 24 * HOUR_MS
+    return Window(start_ms, start_ms + 20 * HOUR_MS)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.Status(429),
+        faults.Status(503, form="html"),
+        faults.Status(401),
+        faults.ResetBeforeHeaders(),
+        faults.ResetMidBody(),
+        faults.TruncatedBody(),
+        faults.BrokenJson(),
+        faults.ObjectInsteadOfArray(),
+        faults.NullBody(),
+        faults.HtmlPage(),
+        faults.MissingHeaders(),
+        faults.MissingHeaders(("X-Search_after",)),
+        faults.MissingHeaders(("X-Limit",)),
+        faults.MissingHeaders(("X-Result-Count",)),
+        faults.WrongResultCount(),
+        faults.StuckCursor(),
+        faults.Descending(),
+        faults.Descending("ASC"),
+        faults.Redirect("http://127.0.0.1:9/"),
+    ],
+)
+def test_a_fault_at_every_other_request_loses_no_event(fault: faults.Fault) -> None:
+    """Each is retried; none ends the window early, loops, or changes the order."""
+    window = _yesterday()
+    assert window.end_ms
+    events = generate(700, window.start_ms, window.end_ms, seed=7)
+    with Sandbox(events) as sandbox:
+        rule = sandbox.jumpcloud.faults.add(fault, probability=0.5)
+        pages = _read(sandbox, window)
+        fired = rule.fired
+
+    texts = list(dict.fromkeys(text for page in pages for text in texts_of(page.events)))
+    assert texts == [event.text for event in events]
+    assert fired > 0
+
+
+@pytest.mark.parametrize("equal", ["served", "refused"])
+@pytest.mark.parametrize("inclusive", [True, False])
+def test_an_event_at_the_very_end_of_a_window_does_not_hold_it(equal: str, inclusive: bool) -> None:
+    """Whether or not JumpCloud counts the end in, and serves a span without a length."""
+    window = _yesterday()
+    assert window.end_ms
+    events = [make_event(window.end_ms + n // 3 - 1) for n in range(9)]
+    answers = Answers(end_time_inclusive=inclusive, equal_start_and_end=equal)  # type: ignore[arg-type]
+    with Sandbox(events, answers=answers) as sandbox:
+        sandbox.jumpcloud.faults.add(faults.MissingHeaders(("X-Search_after",)), times=1)
+        pages = _read(sandbox, window, rows=4)
+        refused = sandbox.jumpcloud.requests.statuses("events")[400]
+
+    read = {text for page in pages for text in texts_of(page.events)}
+    assert {event.text for event in events[:3]} <= read
+    assert refused == 0
+
+
+def test_positions_never_move_back_over_a_window() -> None:
+    """Each may be written down as soon as its page is delivered."""
+    window = _yesterday()
+    assert window.end_ms
+    events = generate(500, window.start_ms, window.end_ms, seed=3)
+    with Sandbox(events) as sandbox:
+        pages = _read(sandbox, window, rows=50)
+
+    positions = [page.position_ms for page in pages if page.position_ms is not None]
+    assert all(a <= b for a, b in pairwise(positions))
+    assert positions[-1] >= window.end_ms - HOUR_MS - 60 * MINUTE_MS

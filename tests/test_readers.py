@@ -1,0 +1,187 @@
+"""Windows read side by side."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.progress import Window
+from jumpcloud_modules.readers import SECONDS_TO_WIDEN, Lanes, Readers
+from sandbox import wait_until
+
+_WINDOWS = [Window(number, number + 1) for number in range(10)]
+
+
+class _Reading:
+    """Read windows by noting them, when the gate is open."""
+
+    def __init__(self) -> None:
+        self.began: list[Window] = []
+        self.ended: list[Window] = []
+        self.gate = threading.Semaphore(0)
+        self.errors: list[BaseException] = []
+
+    def __call__(self, window: Window) -> None:
+        self.began.append(window)
+        self.gate.acquire(timeout=30)
+        if self.errors:
+            raise self.errors.pop()
+        self.ended.append(window)
+
+    def open(self, count: int) -> None:
+        for _ in range(count):
+            self.gate.release()
+
+
+def test_every_window_is_read_once() -> None:
+    """By as many readers as there are at most."""
+    reading = _Reading()
+    readers = Readers(reading, most=3)
+
+    readers.offer(_WINDOWS[:5])
+    readers.offer(_WINDOWS[5:])
+    assert wait_until(lambda: len(reading.began) == 3)
+    at_once = len(reading.began)
+    reading.open(10)
+    readers.join(20)
+
+    assert at_once == 3
+    assert sorted(reading.ended, key=lambda w: w.start_ms) == _WINDOWS
+    readers.check()
+
+
+def test_the_latest_window_is_read_first() -> None:
+    """Recent events are worth most to a security team."""
+    reading = _Reading()
+    reading.open(10)
+    readers = Readers(reading, most=1)
+
+    readers.offer([_WINDOWS[3], _WINDOWS[9], _WINDOWS[1]])
+    readers.join(20)
+
+    assert reading.ended == [_WINDOWS[9], _WINDOWS[3], _WINDOWS[1]]
+
+
+def test_a_failure_is_raised_once_and_its_window_is_read_again() -> None:
+    """An unexpected error costs time, not events."""
+    reading = _Reading()
+    reading.errors.append(ValueError("unexpected"))
+    reading.open(2)
+    readers = Readers(reading, most=1)
+    readers.offer(_WINDOWS[:1])
+    readers.join(20)
+
+    with pytest.raises(ValueError, match="unexpected"):
+        readers.check()
+    assert wait_until(lambda: reading.ended == _WINDOWS[:1])
+    readers.check()
+
+
+def test_a_stop_ends_a_reader_without_a_failure() -> None:
+    """What it was reading stays open in the state."""
+    reading = _Reading()
+    reading.errors.append(Stopped())
+    reading.open(1)
+    readers = Readers(reading, most=1)
+
+    readers.offer(_WINDOWS[:2])
+    readers.join(20)
+
+    readers.check()
+    assert reading.began == [_WINDOWS[1]]
+
+
+def test_joining_waits_for_all_readers_though_some_end_meanwhile() -> None:
+    """Each may be about to commit."""
+    reading = _Reading()
+    readers = Readers(reading, most=4)
+    readers.offer(_WINDOWS[:4])
+    assert wait_until(lambda: len(reading.began) == 4)
+    opener = threading.Timer(0.1, reading.open, [4])
+
+    opener.start()
+    readers.join(20)
+
+    assert len(reading.ended) == 4
+
+
+def test_joining_gives_up_in_time() -> None:
+    """A reader that hangs is left behind."""
+    reading = _Reading()
+    readers = Readers(reading, most=1)
+    readers.offer(_WINDOWS[:1])
+
+    readers.join(0.05)
+
+    assert reading.ended == []
+    reading.open(1)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_lanes_go_down_to_one_after_a_429_and_widen_again() -> None:
+    """One more every minute, up to what there was."""
+    clock = _Clock()
+    lanes = Lanes(threading.Event(), most=3, clock=clock)
+    widths = [lanes.width]
+
+    lanes.narrow()
+    for minutes in (0, 0.9, 1, 2, 50):
+        clock.now = minutes * SECONDS_TO_WIDEN
+        widths.append(lanes.width)
+
+    assert widths == [3, 1, 1, 2, 3, 3]
+
+
+def _hold(lanes: Lanes, held: list[int], leave: threading.Event) -> Callable[[], None]:
+    def hold() -> None:
+        try:
+            with lanes.one():
+                held.append(1)
+                leave.wait(30)
+        except Stopped:
+            held.append(-1)
+
+    return hold
+
+
+def test_no_more_proceed_than_there_are_lanes() -> None:
+    """The others follow as lanes become free."""
+    lanes, held, leave = Lanes(threading.Event(), most=2), list[int](), threading.Event()
+    threads = [threading.Thread(target=_hold(lanes, held, leave)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert wait_until(lambda: len(held) == 2)
+
+    threads[0].join(0.4)
+    at_once = len(held)
+    leave.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert at_once == 2
+    assert held == [1, 1, 1, 1]
+
+
+def test_waiting_for_a_lane_hears_the_stop_event() -> None:
+    """Nobody is left waiting behind a page that hangs."""
+    stop, held, leave = threading.Event(), list[int](), threading.Event()
+    lanes = Lanes(stop, most=1)
+    threads = [threading.Thread(target=_hold(lanes, held, leave)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert wait_until(lambda: len(held) == 1)
+
+    stop.set()
+
+    assert wait_until(lambda: sorted(held) == [-1, 1])
+    leave.set()
+    for thread in threads:
+        thread.join(20)

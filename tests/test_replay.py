@@ -1,0 +1,64 @@
+"""The quarantine's replay, against the emulated intake."""
+
+from pathlib import Path
+
+import pytest
+
+from jumpcloud_modules import replay
+from jumpcloud_modules.events import cut
+from jumpcloud_modules.quarantine import Quarantine
+from sandbox import Sandbox, faults
+
+TEXT = b'{"id":"6490f0f5a2d539837a30aaad","timestamp":"2026-06-20T00:21:09.162Z"}'
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Make a data folder with one event set aside."""
+    Quarantine(tmp_path / "quarantine").keep(cut(b"[" + TEXT + b"]").events[0], "because")
+    return tmp_path
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    """Have module.json lead to the sandbox."""
+    monkeypatch.setenv("JUMPCLOUD_API_KEY", "unused")
+    monkeypatch.setenv("SEKOIA_INTAKE_KEY", sandbox.addresses.intake_key)
+    monkeypatch.setenv("SEKOIA_INTAKE_URL", sandbox.addresses.intake_url)
+
+
+def test_an_accepted_event_leaves_the_quarantine(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is sent as it came, and its file is gone."""
+    with Sandbox() as sandbox:
+        configure(monkeypatch, sandbox)
+
+        status = replay.main(["--data", str(data)])
+
+        assert status == 0
+        assert sandbox.intake.texts == [TEXT]
+        assert list((data / "quarantine").iterdir()) == []
+        assert "1 of 1 events were accepted." in capsys.readouterr().out
+
+
+def test_an_event_refused_again_stays(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file stays, and the exit status tells."""
+    with Sandbox() as sandbox:
+        configure(monkeypatch, sandbox)
+        sandbox.intake.faults.add(faults.Status(422))
+
+        status = replay.main(["--data", str(data)])
+
+        assert status == 1
+        assert len(list((data / "quarantine").iterdir())) == 1
+        assert "kept, because the intake refused it" in capsys.readouterr().out
+
+
+def test_listing_sends_nothing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the file and its size."""
+    status = replay.main(["--list", "--data", str(data)])
+
+    assert status == 0
+    assert f".json ({len(TEXT)} bytes)" in capsys.readouterr().out
