@@ -6,6 +6,7 @@ large as the product's; what is timed is the processor, so waiting for the other
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ from isal import igzip
 from benchmarks import workload
 from jumpcloud_modules import events
 from jumpcloud_modules.instants import to_rfc3339
-from jumpcloud_modules.intake import encoded
+from jumpcloud_modules.intake import compressed_body
 from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sizes import PAGE_BYTES
 from jumpcloud_modules.state import State
@@ -84,6 +86,7 @@ class Stopwatch:
 
 def measure(count: int = EVENTS, rounds: int = ROUNDS) -> tuple[Step, ...]:
     """Go the way through several times; return the medians."""
+    keep_small()  # as the connector does
     past = workload.past(count, 0.0)
     found: list[dict[str, float]] = []
     with SandboxProcess() as sandbox:
@@ -161,10 +164,12 @@ def _cut(page: bytes | bytearray, watch: Stopwatch) -> list[events.Event]:
 
 
 def _encode(fresh: list[events.Event], intake_key: str, watch: Stopwatch) -> bytes:
-    with watch.timing(BODY):
-        body = encoded([event.raw for event in fresh], intake_key)
+    with watch.timing("body and gzip"):
+        compressed = compressed_body([event.raw for event in fresh], intake_key)
+    plain = gzip.decompress(compressed)
     with watch.timing(GZIP):
-        compressed: bytes = igzip.compress(body, 1)
+        igzip.compress(plain, 1)
+    watch.seconds[BODY] = watch.seconds["body and gzip"] - watch.seconds[GZIP]
     return compressed
 
 

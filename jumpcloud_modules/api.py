@@ -4,7 +4,7 @@ Every answer is checked against what the API promises; a broken promise is an er
 Knows nothing of what was delivered, and tries each request once: the caller paces the tries.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
@@ -60,11 +60,58 @@ class Page:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    count: int | None
-    limit: int
-    cursor: Cursor | None
+class OpenPage:
+    """Hold a page whose headers are in, and whose body is still to be read.
+
+    `cursor` leads to the next page, as far as the headers tell: None where there is none.
+    """
+
+    def __init__(self, answer: requests.Response, query: Query, transport: Transport) -> None:
+        headers = answer.headers
+        if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
+            raise _broken_promise("the page is sorted DESC although ASC was asked for")
+        stated_limit = _integer(headers.get("X-Limit"))
+        self._answer = answer
+        self._query = query
+        self._transport = transport
+        self._count = _integer(headers.get("X-Result-Count"))
+        self._limit = min(query.limit, stated_limit) if stated_limit else query.limit
+        may_follow = self._count is None or self._count >= self._limit
+        self.cursor = _read_cursor(headers.get("X-Search_after")) if may_follow else None
+
+    def read(self, now_ms: int) -> Page:
+        """Read the body, check it against what the API promises, and cut it into events.
+
+        Raises TryAgain or PageTooLarge.
+        """
+        most_bytes = MOST_PAGE_BYTES if self._query.limit > 1 else MOST_SINGLE_EVENT_BYTES
+        with self._answer:
+            text = self._transport.read(self._answer, most_bytes)
+        try:
+            found = events.cut(text)
+        except (ValueError, RecursionError):
+            raise _broken_promise("the body is no JSON array") from None
+        return self._checked(found, len(text), now_ms)
+
+    def close(self) -> None:
+        """Leave the body unread."""
+        self._answer.close()
+
+    def _checked(self, found: events.Cut, size_bytes: int, now_ms: int) -> Page:
+        count = len(found.events) + len(found.oddities)
+        if self._count not in (None, count):
+            raise _broken_promise(
+                f"X-Result-Count says {self._count}, the page holds {count} events"
+            )
+        _check_order(found.events, self._query, now_ms)
+        more = count > 0 and count >= self._limit
+        cursor = self.cursor if more else None
+        if cursor is not None and cursor == self._query.cursor:
+            raise _broken_promise("the cursor X-Search_after did not move")
+        position_ms = _position_ms(found.events, self.cursor, self._query, now_ms)
+        if more and cursor is None and (position_ms or 0) <= self._query.start_ms:
+            raise _broken_promise("a full page came without a cursor in X-Search_after")
+        return Page(found.events, found.oddities, more, cursor, position_ms, size_bytes)
 
 
 class JumpCloudApi:
@@ -91,25 +138,20 @@ class JumpCloudApi:
         self._url = base_url.rstrip("/") + BASE_PATH
         self._services = list(services)
 
-    def page(
-        self,
-        query: Query,
-        now_ms: int,
-        on_cursor: Callable[[Cursor | None], None] = lambda _: None,
-    ) -> Page:
-        """Return one page; `on_cursor` hears the cursor as soon as the headers are in.
+    def open(self, query: Query) -> OpenPage:
+        """Ask for a page and return as soon as its headers are in.
 
-        Raises TryAgain, Refused or PageTooLarge.
+        Raises TryAgain or Refused.
         """
         body: dict[str, Any] = {"limit": query.limit, "sort": "ASC"}
         if query.cursor is not None:
             body["search_after"] = query.cursor
         answer = self._post("/events", query.start_ms, query.end_ms, body)
-        with answer:
-            head = _read_head(answer, query)
-            on_cursor(head.cursor)
-            text = self._transport.read(answer, _most_bytes(query.limit))
-        return _checked_page(text, head, query, now_ms)
+        try:
+            return OpenPage(answer, query, self._transport)
+        except TryAgain:
+            answer.close()
+            raise
 
     def count(self, start_ms: int, end_ms: int) -> int:
         """Return how many events JumpCloud holds in a span."""
@@ -177,46 +219,6 @@ REMEDIES = {
     " organisation's region, and that JumpCloud does not block this address.",
     404: "Check base_url: it names the host only, such as https://api.jumpcloud.com/.",
 }
-
-
-def _most_bytes(limit: int) -> int:
-    return MOST_PAGE_BYTES if limit > 1 else MOST_SINGLE_EVENT_BYTES
-
-
-def _read_head(answer: requests.Response, query: Query) -> _Head:
-    headers = answer.headers
-    if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
-        raise _broken_promise("the page is sorted DESC although ASC was asked for")
-    count = _integer(headers.get("X-Result-Count"))
-    stated_limit = _integer(headers.get("X-Limit"))
-    limit = min(query.limit, stated_limit) if stated_limit else query.limit
-    more = count is None or count >= limit
-    return _Head(count, limit, _read_cursor(headers.get("X-Search_after")) if more else None)
-
-
-def _checked_page(text: bytes | bytearray, head: _Head, query: Query, now_ms: int) -> Page:
-    try:
-        found = events.cut(text)
-    except (ValueError, RecursionError):
-        raise _broken_promise("the body is no JSON array") from None
-    count = len(found.events) + len(found.oddities)
-    if head.count is not None and head.count != count:
-        raise _broken_promise(f"X-Result-Count says {head.count}, the page holds {count} events")
-    _check_order(found.events, query, now_ms)
-    more = count > 0 and count >= head.limit
-    if more and head.cursor is not None and head.cursor == query.cursor:
-        raise _broken_promise("the cursor X-Search_after did not move")
-    position_ms = _position_ms(found.events, head.cursor, query, now_ms)
-    if more and head.cursor is None and (position_ms or 0) <= query.start_ms:
-        raise _broken_promise("a full page came without a cursor in X-Search_after")
-    return Page(
-        events=found.events,
-        oddities=found.oddities,
-        more=more,
-        cursor=head.cursor if more else None,
-        position_ms=position_ms,
-        size_bytes=len(text),
-    )
 
 
 def _check_order(found: list[Event], query: Query, now_ms: int) -> None:

@@ -143,7 +143,7 @@ def _end_of_brackets(text: str, start: int) -> int:
     depth = 0
     for piece in _STRING_OR_BRACKET.finditer(text, start):
         depth += (piece[0] in "[{") - (piece[0] in "]}")
-        if not depth:
+        if not depth and "\x00" not in text[start : piece.end()]:
             return piece.end()
     raise ValueError("not a JSON array: it breaks off")
 

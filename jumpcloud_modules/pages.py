@@ -8,31 +8,39 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from jumpcloud_modules.api import Cursor, Page, Query
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.progress import Window
-from jumpcloud_modules.readers import MOST_READERS
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
-PAGES_IN_FLIGHT_TO_LOOK_AHEAD = MOST_READERS
-"""A page is asked for ahead of its turn only while fewer are in memory: memory stays flat."""
+PAGES_IN_MEMORY = 5
+"""However many windows are read side by side; other bodies wait on the wire."""
 _STOP_CHECK_SECONDS = 0.2
 
-Value = TypeVar("Value")
+
+class Opened(Protocol):
+    """Be a page whose headers are in, as OpenPage is."""
+
+    cursor: Cursor | None
+
+    def read(self, now_ms: int) -> Page:
+        """Return the page, or raise TryAgain or PageTooLarge."""
+
+    def close(self) -> None:
+        """Leave the body unread."""
 
 
 class Source(Protocol):
     """Give pages of events, as JumpCloudApi does."""
 
-    def page(
-        self, query: Query, now_ms: int, on_cursor: Callable[[Cursor | None], None] = ...
-    ) -> Page:
-        """Return one page, or raise TryAgain, Refused or PageTooLarge."""
+    def open(self, query: Query) -> Opened:
+        """Ask for a page, or raise TryAgain or Refused."""
 
 
 class Pages:
@@ -51,8 +59,7 @@ class Pages:
         self._pace = pace
         self._stop = stop
         self._now_ms = now_ms
-        self._in_flight = 0
-        self._counting = threading.Lock()
+        self._room = threading.BoundedSemaphore(PAGES_IN_MEMORY)
 
     def read(self, window: Window) -> Iterator[Page]:
         """Yield the window's pages in order, until nothing more is there.
@@ -75,86 +82,99 @@ class Pages:
 
     def _chain(self, window: Window, rows: int) -> Iterator[Page]:
         query = Query(window.start_ms, window.end_ms, rows)
-        fetches = [self._fetch(query)]
+        asked: _Asked | None = self._ask(query)
         try:
-            while fetches:
-                page = self._next_page(query, fetches)
-                yield page
-                self._leave(fetches.pop(0))
+            while asked:
+                opened, query = self._wait(asked.opened), asked.query
+                asked = self._ask_ahead(query, opened.cursor)
+                with self._page_in_memory():
+                    page = self._read(opened, query)
+                    self._size.learn(len(page.events), page.size_bytes)
+                    yield page
                 moved = (page.position_ms or 0) > window.start_ms
                 if not page.more or (moved and not self._size.suits(rows)):
                     return
-                if page.cursor and not fetches:
-                    fetches.append(self._fetch(replace(query, cursor=page.cursor)))
+                if page.cursor != (asked and asked.query.cursor):
+                    asked = self._ask_instead(asked, query, page.cursor)
         finally:
-            for fetch in fetches:
-                self._leave(fetch)
+            if asked:
+                asked.drop()
 
-    def _next_page(self, query: Query, fetches: "list[_Fetch]") -> Page:
-        """Wait for the first fetch's page, and have the second begin as early as it may."""
-        cursor = self._wait(fetches[0].cursor)
-        if cursor and self._may_look_ahead():
-            fetches.append(self._fetch(replace(query, cursor=cursor)))
-        page = self._wait(fetches[0].page)
-        self._size.learn(len(page.events), page.size_bytes)
-        if len(fetches) > 1 and page.cursor != cursor:  # a second try named another
-            self._leave(fetches.pop())
-        return page
+    def _ask(self, query: Query) -> "_Asked":
+        asked = _Asked(query)
 
-    def _may_look_ahead(self) -> bool:
-        return self._size.known and self._in_flight < PAGES_IN_FLIGHT_TO_LOOK_AHEAD
+        def run() -> None:
+            try:
+                asked.tell(
+                    self._pace.call(lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN)
+                )
+            except BaseException as error:  # noqa: BLE001 -- the reader raises it
+                asked.opened.set_exception(error)
 
-    def _leave(self, _: "_Fetch") -> None:
-        with self._counting:
-            self._in_flight -= 1
+        threading.Thread(target=run, name="page", daemon=True).start()
+        return asked
 
-    def _fetch(self, query: Query) -> "_Fetch":
-        fetch = _Fetch()
-        with self._counting:
-            self._in_flight += 1
+    def _ask_ahead(self, query: Query, cursor: Cursor | None) -> "_Asked | None":
+        """Ask for the page after this one, unless its size is likely to be changed."""
+        return self._ask(replace(query, cursor=cursor)) if cursor and self._size.known else None
+
+    def _ask_instead(
+        self, asked: "_Asked | None", query: Query, cursor: Cursor | None
+    ) -> "_Asked | None":
+        if asked:
+            asked.drop()
+        return self._ask(replace(query, cursor=cursor)) if cursor else None
+
+    def _read(self, opened: Opened, query: Query) -> Page:
+        """Read the body of a page; a further try asks for the page anew."""
+        ready: list[Opened] = [opened]
 
         def attempt() -> Page:
             try:
-                return self._source.page(query, self._now_ms(), fetch.tell_cursor)
+                return (ready.pop() if ready else self._source.open(query)).read(self._now_ms())
             except PageTooLarge as error:
                 if query.limit > 1:
                     raise
                 raise TryAgain(str(error)) from None
 
-        def run() -> None:
-            try:
-                fetch.tell_page(self._pace.call(attempt, TRIES_BEFORE_A_NEW_CHAIN))
-            except BaseException as error:  # noqa: BLE001 -- the reader raises it
-                fetch.fail(error)
+        return self._pace.call(attempt, TRIES_BEFORE_A_NEW_CHAIN)
 
-        threading.Thread(target=run, name="page", daemon=True).start()
-        return fetch
-
-    def _wait(self, future: "Future[Value]") -> Value:
-        while not self._stop.is_set():
+    def _wait(self, future: "Future[Opened]") -> Opened:
+        while True:
+            self._check_stop()
             try:
                 return future.result(_STOP_CHECK_SECONDS)
             except NotYet:
                 continue
-        raise Stopped("stopped while a page was on its way")
+
+    @contextmanager
+    def _page_in_memory(self) -> Iterator[None]:
+        while not self._room.acquire(timeout=_STOP_CHECK_SECONDS):
+            self._check_stop()
+        try:
+            yield
+        finally:
+            self._room.release()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped("stopped while a page was on its way")
 
 
-class _Fetch:
-    """One page on its way: its cursor is known before its body."""
+class _Asked:
+    """One page that was asked for; its headers come later, unless it is dropped before."""
 
-    def __init__(self) -> None:
-        self.cursor: Future[Cursor | None] = Future()
-        self.page: Future[Page] = Future()
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.opened: Future[Opened] = Future()
+        self._dropped = threading.Event()
 
-    def tell_cursor(self, cursor: Cursor | None) -> None:
-        if not self.cursor.done():
-            self.cursor.set_result(cursor)
+    def tell(self, opened: Opened) -> None:
+        self.opened.set_result(opened)
+        if self._dropped.is_set():
+            opened.close()
 
-    def tell_page(self, page: Page) -> None:
-        self.tell_cursor(page.cursor)
-        self.page.set_result(page)
-
-    def fail(self, error: BaseException) -> None:
-        if not self.cursor.done():
-            self.cursor.set_exception(error)
-        self.page.set_exception(error)
+    def drop(self) -> None:
+        self._dropped.set()
+        if self.opened.done() and not self.opened.exception():
+            self.opened.result().close()

@@ -28,7 +28,7 @@ def _query(limit: int = 10, cursor: Cursor | None = None) -> Query:
 def _pages(api: JumpCloudApi, query: Query) -> Iterator[Page]:
     more = True
     while more:
-        page = api.page(query, now_ms())
+        page = api.open(query).read(now_ms())
         yield page
         query, more = replace(query, cursor=page.cursor), page.more
 
@@ -36,7 +36,7 @@ def _pages(api: JumpCloudApi, query: Query) -> Iterator[Page]:
 def _page_of(reply: Reply, query: Query | None = None) -> Page:
     with Sandbox() as sandbox:
         sandbox.jumpcloud.faults.add(Says(reply))
-        return _api(sandbox).page(query or _query(), now_ms())
+        return _api(sandbox).open(query or _query()).read(now_ms())
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 30])
@@ -68,7 +68,7 @@ def test_the_request_says_what_is_asked_for_in_jumpclouds_words() -> None:
     """Services as a list, times in UTC with Z, an ascending order, the key in a header."""
     query = replace(_query(limit=7), start_ms=1_760_011_200_007, end_ms=None)
     with Sandbox() as sandbox:
-        _api(sandbox, ("directory", "sso")).page(query, now_ms())
+        _api(sandbox, ("directory", "sso")).open(query).read(now_ms())
 
         request = sandbox.jumpcloud.requests.entries("events")[0]
     assert request.path == "/insights/directory/v1/events"
@@ -86,24 +86,23 @@ def test_the_organisation_is_named_where_one_is_configured() -> None:
         sandbox.jumpcloud.organizations = frozenset({"org1"})
         key, url = sandbox.addresses.api_key, sandbox.jumpcloud.url
 
-        JumpCloudApi(url, key, ["all"], "org1").page(_query(), now_ms())
+        JumpCloudApi(url, key, ["all"], "org1").open(_query()).read(now_ms())
         with pytest.raises(Refused, match="no organization selected"):
-            JumpCloudApi(url, key, ["all"]).page(_query(), now_ms())
+            JumpCloudApi(url, key, ["all"]).open(_query()).read(now_ms())
 
 
 def test_the_cursor_is_known_before_the_body_is_read() -> None:
     """So that the next page can be asked for meanwhile."""
     query = _query()
-    heard: list[object] = []
     with Sandbox([make_event(query.start_ms + i) for i in range(11)]) as sandbox:
         sandbox.jumpcloud.faults.add(faults.TruncatedBody())
 
+        opened = _api(sandbox).open(query)
         with pytest.raises(TryAgain):
-            _api(sandbox).page(query, now_ms(), heard.append)
+            opened.read(now_ms())
 
-    assert len(heard) == 1
-    assert isinstance(heard[0], list)
-    assert heard[0][0] == query.start_ms + 9
+    assert opened.cursor is not None
+    assert opened.cursor[0] == query.start_ms + 9
 
 
 @pytest.mark.parametrize("more_events", [0, 1])
@@ -112,7 +111,7 @@ def test_a_position_leaves_nothing_before_it_unread(more_events: int) -> None:
     query = _query()
     times_ms = [query.start_ms + i * SECOND_MS for i in range(10 + more_events)]
     with Sandbox([make_event(time_ms) for time_ms in times_ms]) as sandbox:
-        page = _api(sandbox).page(query, now_ms())
+        page = _api(sandbox).open(query).read(now_ms())
 
     assert page.position_ms == times_ms[9]
 
@@ -122,7 +121,7 @@ def test_a_position_never_lies_in_the_future() -> None:
     query = replace(_query(), end_ms=None)
     present, future = query.start_ms + 5, now_ms() + HOUR_MS
     with Sandbox([make_event(present), make_event(future, visible_ms=present)]) as sandbox:
-        page = _api(sandbox).page(query, now_ms())
+        page = _api(sandbox).open(query).read(now_ms())
 
     assert len(page.events) == 2
     assert page.position_ms == present
@@ -140,7 +139,7 @@ def test_an_event_with_a_strange_time_does_not_block_its_page(
     strange = make_event(query.start_ms + place * 2_000 + 1_000, timestamp=timestamp)
     events = [make_event(query.start_ms + i * 2_000) for i in range(3)] + [strange]
     with Sandbox(events) as sandbox:
-        page = _api(sandbox).page(query, now_ms())
+        page = _api(sandbox).open(query).read(now_ms())
 
     assert len(page.events) == 4
     assert page.position_ms == query.start_ms + 4_000
@@ -156,7 +155,7 @@ def test_a_page_of_one_sound_and_one_strange_event_is_read(timestamp: object) ->
             make_event(query.start_ms + second, timestamp=timestamp),
         ]
         with Sandbox(events) as sandbox:
-            page = _api(sandbox).page(query, now_ms())
+            page = _api(sandbox).open(query).read(now_ms())
 
         assert len(page.events) == 2
 
@@ -166,7 +165,7 @@ def test_items_that_are_no_objects_are_told_apart_and_counted() -> None:
     events = [make_event(now_ms(), text=text) for text in ("17", '"text"', "null", "[1]", "{}")]
     query = replace(_query(), end_ms=None)
     with Sandbox(events) as sandbox:
-        page = _api(sandbox).page(query, now_ms())
+        page = _api(sandbox).open(query).read(now_ms())
 
     assert texts_of(page.events) == [b"{}"]
     assert sorted(texts_of(page.oddities)) == sorted([b"17", b'"text"', b"null", b"[1]"])
@@ -195,7 +194,7 @@ def test_a_broken_promise_is_an_error(fault: faults.Fault) -> None:
         sandbox.jumpcloud.faults.add(fault)
 
         with pytest.raises(TryAgain) as raised:
-            _api(sandbox).page(query, now_ms())
+            _api(sandbox).open(query).read(now_ms())
 
     assert raised.value.burdened
 
@@ -205,11 +204,11 @@ def test_a_cursor_that_does_not_move_is_an_error() -> None:
     query = _query()
     with Sandbox([make_event(query.start_ms + i) for i in range(31)]) as sandbox:
         api = _api(sandbox)
-        first = api.page(query, now_ms())
+        first = api.open(query).read(now_ms())
         sandbox.jumpcloud.faults.add(faults.StuckCursor())
 
         with pytest.raises(TryAgain, match="did not move"):
-            api.page(replace(query, cursor=first.cursor), now_ms())
+            api.open(replace(query, cursor=first.cursor)).read(now_ms())
 
 
 def test_headers_that_are_missing_cost_a_cursor_and_lose_nothing() -> None:
@@ -218,7 +217,7 @@ def test_headers_that_are_missing_cost_a_cursor_and_lose_nothing() -> None:
     with Sandbox([make_event(query.start_ms + i * 1_000) for i in range(11)]) as sandbox:
         sandbox.jumpcloud.faults.add(faults.MissingHeaders())
 
-        page = _api(sandbox).page(query, now_ms())
+        page = _api(sandbox).open(query).read(now_ms())
 
     assert (len(page.events), page.more, page.cursor) == (10, True, None)
     assert page.position_ms == query.start_ms + 9_000
@@ -231,7 +230,7 @@ def test_a_full_page_without_a_cursor_at_its_own_start_is_an_error() -> None:
         sandbox.jumpcloud.faults.add(faults.MissingHeaders(("X-Search_after",)))
 
         with pytest.raises(TryAgain, match="without a cursor"):
-            _api(sandbox).page(query, now_ms())
+            _api(sandbox).open(query).read(now_ms())
 
 
 def test_a_limit_that_jumpcloud_lowers_does_not_end_the_chain() -> None:
@@ -334,8 +333,8 @@ def test_a_page_that_fills_the_memory_is_refused_but_for_a_single_event() -> Non
     events = [make_event(query.start_ms + i, padding_bytes=7 << 20) for i in range(2)]
     with Sandbox(events, answers=Answers(gzip=True)) as sandbox:
         with pytest.raises(PageTooLarge):
-            _api(sandbox).page(query, now_ms())
-        page = _api(sandbox).page(replace(query, limit=1), now_ms())
+            _api(sandbox).open(query).read(now_ms())
+        page = _api(sandbox).open(replace(query, limit=1)).read(now_ms())
 
     assert texts_of(page.events) == [events[0].text]
 
@@ -401,7 +400,7 @@ def test_counts_beyond_reason_are_worth_another_try_and_nothing_more() -> None:
 def _requests(api: JumpCloudApi) -> tuple[Callable[[], object], ...]:
     """Return each kind of request as a call."""
     return (
-        lambda: api.page(_query(), now_ms()),
+        lambda: api.open(_query()).read(now_ms()),
         lambda: api.count(0, HOUR_MS),
         lambda: api.buckets(0, HOUR_MS, "h"),
     )

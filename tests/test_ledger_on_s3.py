@@ -6,8 +6,9 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto.server import ThreadedMotoServer
-from s3path import S3Path
+from s3path import S3Path, register_configuration_parameter
 from sekoia_automation import constants
 from sekoia_automation.configuration import get_configuration
 from sekoia_automation.storage import get_data_path, get_s3_data_path
@@ -164,26 +165,37 @@ def test_the_quarantine_keeps_events_and_names_them_after_a_restart(folder: Path
     assert paths[0].read_bytes() == bytes(event.raw)
 
 
-def test_a_storage_that_is_away_is_waited_for(
+def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every failure of its client has the same name for us, and nothing is half done."""
-    event = event_at(NOON_MS)
-    ledger, state, quarantine = Ledger(folder / "l"), State(folder), Quarantine(folder / "q")
-    boto3.resource("s3", endpoint_url=os.environ["AWS_S3_ENDPOINT_URL"]).Bucket(
-        _BUCKET
-    ).objects.delete()
-    gone = S3Path("/no-such-bucket")
+    """Whatever its client raises: all of it is waited for."""
+    monkeypatch.setattr("smart_open.s3.RETRY.sleep_seconds", 0)  # each write would take a minute
+    away, event = S3Path("/away"), event_at(NOON_MS)
+    resource = boto3.resource(
+        "s3", endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1})
+    )
+    register_configuration_parameter(away, resource=resource)
 
     for act in (
-        lambda: storage.write_once(gone / "x", b"x"),
-        lambda: storage.write_atomically(gone / "x", b"x"),
-        lambda: Ledger(gone / "x").claim([event]),
-        lambda: Quarantine(gone / "q").keep(event, "x"),
-        lambda: State(gone / "s").save(Progress(0, 0)),
+        lambda: storage.write_once(away / "x", b"x"),
+        lambda: storage.write_atomically(away / "x", b"x"),
+        lambda: storage.read(away / "x"),
+        lambda: list(storage.files(away / "x")),
+        lambda: storage.remove(away / "x"),
+        lambda: Ledger(away / "x").claim([event]),
+        lambda: Quarantine(away / "q").keep(event, "x"),
+        lambda: State(away / "s").load(NOON_MS, 0),
+        lambda: State(away / "s").save(Progress(0, 0)),
     ):
         with pytest.raises(StateUnavailable, match="object storage"):
             act()
-    assert ledger.claim([event]) == [event]
-    assert state.load(NOON_MS, 0).progress == Progress(NOON_MS, NOON_MS)
-    assert quarantine.keep(event, "x").path is not None
+
+
+def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
+    """A first start on an empty bucket begins."""
+    event = event_at(NOON_MS)
+
+    assert storage.read(folder / "absent") is None
+    assert Ledger(folder / "l").claim([event]) == [event]
+    assert State(folder).load(NOON_MS, 0).progress == Progress(NOON_MS, NOON_MS)
+    assert Quarantine(folder / "q").keep(event, "x").path is not None

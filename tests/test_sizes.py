@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.sizes import FEWEST_UNDER_BURDEN, PAGE_BYTES, PageSize
+from jumpcloud_modules.sizes import (
+    FEWEST_UNDER_BURDEN,
+    FIRST_GUESS_EVENT_BYTES,
+    PAGE_BYTES,
+    PageSize,
+)
 
 _ROWS = st.integers(1, 10_000)
 
@@ -34,7 +39,7 @@ def test_the_first_page_is_careful_and_the_next_ones_fit_what_was_seen() -> None
 
     size.learn(100, 100 * 1_000)
 
-    assert first == 256
+    assert first == PAGE_BYTES // FIRST_GUESS_EVENT_BYTES
     assert size.rows() == PAGE_BYTES // 1_000
 
 

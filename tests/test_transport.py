@@ -14,6 +14,7 @@ from sandbox import Reply, Sandbox, faults
 from tests.doubles import Says
 
 _KEY = "jca_a_key_that_nobody_may_read"
+_URL = "http://127.0.0.1:9"
 
 
 def _transport() -> Transport:

@@ -8,7 +8,7 @@ import math
 import threading
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -81,12 +81,7 @@ class Directory:
             hidden_id = f"{len(self.documents) * 7919 % 997:03}"
             insort(self.documents, Document(time_ms, hidden_id, text))
 
-    def page(
-        self,
-        query: Query,
-        now_ms: int,
-        on_cursor: Callable[[Cursor | None], None] = lambda _: None,
-    ) -> Page:
+    def open(self, query: Query) -> "OpenDocuments":
         with self._lock:
             if self.troubles:
                 raise self.troubles.pop()
@@ -95,13 +90,7 @@ class Directory:
             if query.cursor:
                 after = Document(int(query.cursor[0]), str(query.cursor[1]), "")
                 found = found[bisect_right(found, after) :]
-        found = found[: query.limit]
-        more = len(found) == query.limit
-        cursor: Cursor | None = [found[-1].time_ms, found[-1].document_id] if more else None
-        on_cursor(cursor)
-        cut = events.cut(b"[" + ",".join(d.text for d in found).encode() + b"]")
-        past = [d.time_ms for d in found if d.time_ms <= now_ms]
-        return Page(cut.events, cut.oddities, more, cursor, past[-1] if past else None, 100)
+        return OpenDocuments(found[: query.limit], query.limit)
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
         if not self.counting_works:
@@ -121,6 +110,25 @@ class Directory:
             )
             if start_ms <= document.time_ms and before_end:
                 yield document
+
+
+class OpenDocuments:
+    """Be a page on its way."""
+
+    def __init__(self, found: list[Document], limit: int) -> None:
+        self._found = found
+        self._more = len(found) == limit
+        last = found[-1] if self._more else None
+        self.cursor: Cursor | None = [last.time_ms, last.document_id] if last else None
+
+    def read(self, now_ms: int) -> Page:
+        cut = events.cut(b"[" + ",".join(d.text for d in self._found).encode() + b"]")
+        past = [d.time_ms for d in self._found if d.time_ms <= now_ms]
+        position_ms = past[-1] if past else None
+        return Page(cut.events, cut.oddities, self._more, self.cursor, position_ms, 100)
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass

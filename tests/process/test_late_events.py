@@ -113,7 +113,9 @@ def test_wrong_counts_repeat_nothing_and_do_not_make_the_audit_read_forever() ->
     """Counts that are too high are tried twice, and left alone."""
     with scene(
         history(300, minutes=30),
-        before=lambda sandbox, _: sandbox.jumpcloud.faults.add(faults.WrongCounts(2)),
+        before=lambda sandbox, _: sandbox.jumpcloud.faults.add(
+            faults.WrongCounts(2), endpoint="interval"
+        ),
     ) as on:
         on.delivers_all()
         on.polls(2)

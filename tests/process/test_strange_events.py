@@ -61,7 +61,8 @@ def test_strange_events_arrive_verbatim_once_each_and_block_nothing() -> None:
 def test_events_of_the_future_come_once_and_never_move_the_watermark_past_now() -> None:
     """What happens now is still collected after them, also by a process started later."""
     now = now_ms()
-    future = [make_event(now + after) for after in (60_000, HOUR_MS, 40 * DAY_MS, 9_000 * DAY_MS)]
+    ahead_ms = (MINUTE_MS, HOUR_MS, 40 * DAY_MS, 9_000 * DAY_MS)
+    future = [make_event(now + after_ms, visible_ms=now) for after_ms in ahead_ms]
     with scene([*history(50), *future]) as on:
         on.delivers_all()
         on.sandbox.jumpcloud.publish([make_event(now_ms())])
