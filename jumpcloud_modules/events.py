@@ -10,23 +10,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from jumpcloud_modules.instants import from_iso8601
 
-_ABSENT = (b"", b"null", b'""')
-_LONGEST_IDENTIFIER = 100
-
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Hold one event: its text as it came, its identity, and when it happened.
 
-    `key` is a 64-bit hash of the raw `id` and `timestamp`, or of the whole text where either is
-    missing. `time_ms` is epoch milliseconds (the resolution of JumpCloud's index, rounded down),
-    or None where the event carries no readable timestamp.
+    `key` is a 64-bit hash of `id` and `timestamp`, or of the whole text where either is missing.
+    `time_ms` is epoch milliseconds (the resolution of JumpCloud's index, rounded down), or None
+    where the event carries no readable timestamp.
     """
 
     raw: Raw
@@ -42,12 +38,13 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class _Identity(msgspec.Struct, gc=False):
-    id: Raw = Raw()
-    timestamp: Raw = Raw()
+    id: str = ""
+    timestamp: str = ""
 
 
 _cut_array = msgspec.json.Decoder(list[Raw]).decode
-_read_identity = msgspec.json.Decoder(_Identity).decode
+_read_identities = msgspec.json.Decoder(list[_Identity]).decode
+_LONGEST_IDENTIFIER = 100
 
 
 def cut(page: bytes | bytearray) -> Cut:
@@ -55,29 +52,17 @@ def cut(page: bytes | bytearray) -> Cut:
 
     Raises ValueError where the text is no JSON array.
     """
-    events, oddities = [], []
-    for raw in _slices(page):
-        try:
-            identity = _read_identity(raw)
-        except (msgspec.DecodeError, RecursionError):
-            if bytes(memoryview(raw)[:1]) != b"{":
-                oddities.append(Event(raw, _hash(bytes(raw)), None))
-                continue
-            identity = _identity_of_unusual(raw)
-        events.append(_event(raw, bytes(identity.id), bytes(identity.timestamp)))
-    return Cut(events, oddities)
+    try:
+        return Cut(list(map(_event, _cut_array(page), _read_identities(page))), [])
+    except (msgspec.DecodeError, RecursionError):
+        return _cut_unusual(page)
 
 
 def identifier(event: Event) -> str:
-    """Return the event's own id for a log line, or its key where it has no short one."""
-    try:
-        identity = _read_identity(event.raw)
-    except (msgspec.DecodeError, RecursionError):
-        return f"{event.key:016x}"
-    raw_id = bytes(identity.id)
-    if raw_id in _ABSENT or len(raw_id) > _LONGEST_IDENTIFIER:
-        return f"{event.key:016x}"
-    return raw_id.decode(errors="replace").strip('"')
+    """Return the event's own id for a log line, or its key in hexadecimal where it has none."""
+    identity = _identity_of_unusual(event.raw)
+    event_id = identity.id if identity else ""
+    return event_id if 0 < len(event_id) <= _LONGEST_IDENTIFIER else f"{event.key:016x}"
 
 
 def from_texts(texts: Sequence[str]) -> list[Event]:
@@ -85,19 +70,38 @@ def from_texts(texts: Sequence[str]) -> list[Event]:
     return cut(b"[" + ",".join(texts).encode() + b"]").events
 
 
-def parse_time_ms(timestamp: bytes) -> int | None:
-    """Read a quoted RFC 3339 timestamp as epoch milliseconds, or None where it is not one.
+def parse_time_ms(timestamp: str) -> int | None:
+    """Read an RFC 3339 timestamp as epoch milliseconds, or None where it is not one.
 
     JumpCloud writes UTC with 0 to 9 fractional digits, mixed in one stream.
     """
-    fraction = timestamp[20:-1]
-    if fraction == b"Z":
-        return _second_ms(timestamp[1:20])
-    digits = fraction[1:-1]
-    if fraction[:1] == b"." and fraction[-1:] == b"Z" and digits.isdigit():
-        second_ms = _second_ms(timestamp[1:20])
-        return None if second_ms is None else second_ms + int((digits + b"00")[:3])
-    return _parse_unusual_time_ms(timestamp)
+    milliseconds = timestamp[17:19] + (timestamp[20:-1] + "000")[:3]
+    usual = timestamp[-1:] == "Z" and timestamp[19:20] in {".", "Z"} and milliseconds < "60"
+    if not usual or not milliseconds.isdecimal():
+        return _parse_unusual_time_ms(timestamp)
+    minute_ms = _minute_ms(timestamp[:16])
+    return None if minute_ms is None else minute_ms + int(milliseconds)
+
+
+def _event(raw: Raw, identity: _Identity) -> Event:
+    event_id, timestamp = identity.id, identity.timestamp
+    if event_id and timestamp:
+        text = f"{event_id}\0{timestamp}".encode("utf-8", "surrogatepass")
+    else:
+        text = bytes(raw)
+    key = int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
+    return Event(raw, key, parse_time_ms(timestamp))
+
+
+def _cut_unusual(page: bytes | bytearray) -> Cut:
+    """Cut a page that holds more than objects with an id and a timestamp in texts."""
+    found: list[Event] = []
+    oddities: list[Event] = []
+    for raw in _slices(page):
+        identity = _identity_of_unusual(raw)
+        into = oddities if identity is None else found
+        into.append(_event(raw, identity or _Identity()))
+    return Cut(found, oddities)
 
 
 def _slices(page: bytes | bytearray) -> list[Raw]:
@@ -148,7 +152,11 @@ def _end_of_brackets(text: str, start: int) -> int:
     raise ValueError("not a JSON array: it breaks off")
 
 
-_standard_decoder = json.JSONDecoder(parse_int=str, parse_float=str)
+def _unread(_: str) -> None:
+    """Leave a number out: it is forwarded as it stands, and may be too long to convert."""
+
+
+_standard_decoder = json.JSONDecoder(parse_int=_unread, parse_float=_unread)
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -158,42 +166,34 @@ def _skip_blanks(text: str, position: int) -> int:
     return position
 
 
-def _identity_of_unusual(raw: Raw) -> _Identity:
+def _identity_of_unusual(raw: Raw) -> _Identity | None:
+    """Return what can be read of an item's identity, or None where it is no object."""
     try:
-        fields: dict[str, Any] = _standard_decoder.decode(
-            bytes(raw).decode("utf-8", "surrogateescape")
-        )
+        item = _standard_decoder.decode(bytes(raw).decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
-        return _Identity()
+        return _Identity() if bytes(raw)[:1] == b"{" else None
+    if not isinstance(item, dict):
+        return None
+    event_id, timestamp = item.get("id"), item.get("timestamp")
     return _Identity(
-        id=Raw(json.dumps(fields.get("id")).encode()),
-        timestamp=Raw(json.dumps(fields.get("timestamp")).encode()),
+        event_id if isinstance(event_id, str) else "",
+        timestamp if isinstance(timestamp, str) else "",
     )
 
 
-def _event(raw: Raw, raw_id: bytes, raw_timestamp: bytes) -> Event:
-    if raw_id in _ABSENT or raw_timestamp in _ABSENT:
-        return Event(raw, _hash(bytes(raw)), parse_time_ms(raw_timestamp))
-    return Event(raw, _hash(raw_id + raw_timestamp), parse_time_ms(raw_timestamp))
-
-
-def _hash(text: bytes) -> int:
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
-
-
 @lru_cache(maxsize=4096)
-def _second_ms(text: bytes) -> int | None:
+def _minute_ms(text: str) -> int | None:
     try:
-        instant = datetime.fromisoformat(text.decode("ascii"))
+        instant = datetime.fromisoformat(text)
     except ValueError:
         return None
     return int(instant.replace(tzinfo=UTC).timestamp()) * 1000
 
 
-def _parse_unusual_time_ms(timestamp: bytes) -> int | None:
-    if len(timestamp) < 2 or timestamp[:1] != b'"' or timestamp[-1:] != b'"':
+def _parse_unusual_time_ms(timestamp: str) -> int | None:
+    if timestamp[4:5] != "-":  # other forms of ISO 8601 are no RFC 3339
         return None
     try:
-        return from_iso8601(timestamp[1:-1].decode("ascii"))
+        return from_iso8601(timestamp)
     except (ValueError, OverflowError):
         return None

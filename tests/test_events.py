@@ -248,9 +248,9 @@ _SECONDS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(  # noqa:
 def test_a_timestamp_is_read_as_whole_milliseconds(second: datetime, digits: str) -> None:
     """JumpCloud writes 0 to 9 fractional digits; its index rounds them down."""
     fraction = f".{digits}" if digits else ""
-    text = f'"{second.isoformat()}{fraction}Z"'
+    text = f"{second.isoformat()}{fraction}Z"
 
-    read = parse_time_ms(text.encode())
+    read = parse_time_ms(text)
 
     milliseconds = int(digits.ljust(3, "0")[:3])
     assert read == calendar.timegm(second.timetuple()) * 1000 + milliseconds
@@ -264,7 +264,7 @@ def test_a_timestamp_with_an_offset_is_the_same_instant(local: datetime, minutes
     """Rounded down as exactly as one in UTC."""
     instant = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
 
-    read = parse_time_ms(f'"{instant.isoformat()}"'.encode())
+    read = parse_time_ms(instant.isoformat())
 
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert read == (instant - epoch) // timedelta(milliseconds=1)
@@ -273,18 +273,17 @@ def test_a_timestamp_with_an_offset_is_the_same_instant(local: datetime, minutes
 @pytest.mark.parametrize(
     "timestamp",
     [
-        b"", b"null", b'""', b'"yesterday"', b'"2025-13-09T12:00:00Z"', b'"2025-10-09T12:00:61Z"',
-        b'"2025-10-09T12:00:00.1x3Z"', b"1760011200000",
-        b"1704061200000", b"{}", b"[]", b"true", b'"\xff"', b'"2025-10-09T12:00:00.123',
+        "", "null", "yesterday", "2025-13-09T12:00:00Z", "2025-10-09T12:00:61Z",
+        "2025-10-09T12:00:00.1x3Z", "1760011200000", "{}", "true", "2025-10-09T12:00:00.123Z ",
     ],
 )  # fmt: skip
-def test_what_is_no_timestamp_is_no_time(timestamp: bytes) -> None:
+def test_what_is_no_timestamp_is_no_time(timestamp: str) -> None:
     """The event is forwarded all the same; only its place in time is unknown."""
     assert parse_time_ms(timestamp) is None
 
 
-@given(st.binary(max_size=40))
-def test_reading_a_timestamp_never_fails(timestamp: bytes) -> None:
+@given(st.text(max_size=40))
+def test_reading_a_timestamp_never_fails(timestamp: str) -> None:
     """Anything may stand there."""
     read = parse_time_ms(timestamp)
 

@@ -18,7 +18,7 @@ def test_an_instant_survives_being_written_and_read(instant_ms: int) -> None:
     text = to_rfc3339(instant_ms)
 
     assert from_iso8601(text) == instant_ms
-    assert parse_time_ms(f'"{text}"'.encode()) == instant_ms
+    assert parse_time_ms(text) == instant_ms
 
 
 def test_an_instant_is_written_as_jumpcloud_writes_it() -> None:

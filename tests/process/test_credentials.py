@@ -1,0 +1,90 @@
+"""Keys that are refused, and keys that must not be shown, by the real process."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import Request, faults, make_event
+from sandbox.connector import Settings
+from sandbox.instants import now_ms
+from tests.process.scene import Scene, history, scene
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_refused_credentials_cost_few_requests_one_message_and_no_restart(status: int) -> None:
+    """At most six requests in eight seconds; collecting again by itself within a minute."""
+    with scene(history(300)) as on:
+        on.delivers_all()
+        rule = on.sandbox.jumpcloud.faults.add(faults.Status(status))
+        requests = on.sandbox.jumpcloud.requests
+        on.sees(lambda: requests.statuses()[status], 1)
+        refused_at = next(e.ended for e in requests.entries() if e.status == status)
+        told = on.is_told(f"answered {status}", "error", "critical")
+        on.sees(lambda: int(requests.entries()[-1].ended - refused_at), 8, timeout_seconds=40)
+        started = [e.started - refused_at for e in requests.entries() if e.status == status]
+        rule.on = False
+        on.sandbox.jumpcloud.publish([make_event(now_ms())])
+        recovered = on.delivers_all(timeout_seconds=60)
+
+        assert told
+        assert sum(1 for seconds in started if seconds < 8) <= 6
+        assert recovered
+        assert on.is_told("JumpCloud answers again")
+        assert len(on.told(f"answered {status}")) == 1
+
+
+def test_a_key_that_is_revoked_amid_a_backlog_stops_all_readers_at_once() -> None:
+    """However many pages were on their way."""
+    with scene(history(30_000), Settings(chunk_size=100)) as on:
+        on.delivers(1_000)
+        key, on.sandbox.jumpcloud.api_key = on.sandbox.jumpcloud.api_key, "another"
+        requests = on.sandbox.jumpcloud.requests
+        on.sees(lambda: requests.statuses()[401], 1)
+        on.sees(lambda: requests.arrivals(), 10**9, timeout_seconds=8)
+        refused_at = min(e.ended for e in requests.entries() if e.status == 401)
+        started = [e.started for e in requests.entries() if e.status == 401]
+        on.sandbox.jumpcloud.api_key = key
+
+        assert sum(1 for instant in started if refused_at < instant < refused_at + 8) <= 6
+        assert on.delivers_all(timeout_seconds=60)
+        assert on.judgement == "clean"
+        assert len(on.told("answered 401")) == 1
+
+
+def test_no_key_is_ever_shown_even_where_a_server_repeats_it() -> None:
+    """Not in output, platform logs, command line, files or metrics (but for the SDK's label)."""
+    with scene(
+        history(50),
+        before=lambda sandbox, _: (
+            sandbox.jumpcloud.faults.add(faults.EchoKey(401), times=1),
+            sandbox.jumpcloud.faults.add(faults.EchoKey(500), times=3),
+            sandbox.jumpcloud.faults.add(faults.EchoKey(403), endpoint="interval", times=2),
+            sandbox.intake.faults.add(faults.EchoKey(403), times=1),
+            sandbox.intake.faults.add(faults.EchoKey(400), times=1, when=_holds_one_event),
+            sandbox.intake.faults.add(faults.EchoKey(400), times=1),
+        ),
+    ) as on:
+        on.loses_nothing(timeout_seconds=30)
+        on.is_told("[redacted]", "error")
+        on.polls()
+
+        keys = (on.sandbox.jumpcloud.api_key, on.sandbox.intake.intake_key)
+        assert [key for key in keys for text in _shown(on) if key in text] == []
+        assert on.told("[redacted]")
+        assert keys[0] not in str(on.connector.metrics())
+        assert not [m for m in on.connector.metrics() if keys[1] in m and "intake_key=" not in m]
+
+
+def _holds_one_event(request: Request) -> bool:
+    return len(request.json()["jsons"]) == 1
+
+
+def _shown(on: Scene) -> list[str]:
+    files = [path for path in on.connector.data_folder.rglob("*") if path.is_file()]
+    return [
+        on.connector.output,
+        Path(f"/proc/{on.connector.pid}/cmdline").read_text(),
+        *on.sandbox.platform.messages(),
+        *(path.read_text(errors="replace") for path in files),
+    ]

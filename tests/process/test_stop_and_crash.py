@@ -1,0 +1,119 @@
+"""The real process asked to end, or ended."""
+
+import random
+import time
+
+import pytest
+
+from sandbox import Sandbox, faults, wait_until
+from sandbox.connector import ConnectorProcess, Settings
+from sandbox.live import Live
+from tests.process.scene import PATIENCE_SECONDS, history, scene
+
+READERS_AND_TAIL = 7
+PAGE = 100
+
+
+@pytest.mark.alone
+def test_sigterm_while_idle_ends_the_process_within_two_seconds_with_status_zero() -> None:
+    """And its last words reach the platform."""
+    with scene(history(100), Settings(frequency=60, audit_frequency=60)) as on:
+        on.delivers_all()
+        on.polls(0)
+        began = time.monotonic()
+        status = on.connector.stop(timeout_seconds=2)
+
+        assert status == 0
+        assert time.monotonic() - began < 2
+        assert on.told("100 delivered")
+
+
+@pytest.mark.alone
+def test_sigterm_ends_the_process_within_five_seconds_whatever_it_is_doing() -> None:
+    """Busy, with both ends hanging, refused, with the platform hanging, or hardly begun."""
+    scenes = {
+        "busy": scene(history(20_000), Settings(chunk_size=50)),
+        "both ends hang": scene(
+            history(500), Settings(chunk_size=50), before=lambda s, _: _hang_soon(s)
+        ),
+        "refused": scene(before=lambda s, _: s.jumpcloud.faults.add(faults.Status(401))),
+        "held by the intake": scene(
+            history(50), before=lambda s, _: s.intake.faults.add(faults.Status(429, 3_000))
+        ),
+        "logs hang": scene(
+            history(50), before=lambda s, _: s.platform.faults.add(faults.Hang(60), endpoint="logs")
+        ),
+    }
+    entered = {name: each.__enter__() for name, each in scenes.items()}
+    wait_until(lambda: all(on.sandbox.jumpcloud.requests.arrivals() > 1 for on in entered.values()))
+    time.sleep(1.0)
+
+    took = {}
+    for name, on in entered.items():
+        began = time.monotonic()
+        status = on.connector.stop(timeout_seconds=15)
+        took[name] = (status, time.monotonic() - began < 5.0)
+    verdicts = {name: on.sandbox.verdict().duplicated for name, on in entered.items()}
+    for each in scenes.values():
+        each.__exit__(None, None, None)
+
+    assert took == dict.fromkeys(scenes, (0, True))
+    assert verdicts == dict.fromkeys(scenes, 0)
+
+
+@pytest.mark.alone
+def test_sigterm_while_the_secrets_hang_ends_the_process() -> None:
+    """Its start-up has an ear for it too."""
+    with Sandbox() as sandbox:
+        sandbox.platform.faults.add(faults.Hang(60), endpoint="secrets")
+        with ConnectorProcess(sandbox.addresses) as connector:
+            wait_until(lambda: sandbox.platform.requests.arrivals("secrets"), PATIENCE_SECONDS)
+
+            assert connector.stop(timeout_seconds=5) == 0
+
+
+def test_what_has_its_receipt_is_not_sent_again_after_a_sigterm() -> None:
+    """Stops in the middle of a backlog repeat nothing at all."""
+    chance = random.Random(4)
+    with scene(history(8_000), Settings(chunk_size=PAGE)) as on:
+        for _ in range(4):
+            accepted = on.sandbox.intake.count
+            on.sees(lambda: on.sandbox.intake.count, accepted + chance.randrange(1, 900))
+            on.connector.stop(timeout_seconds=10)
+            on.connector.start()
+
+        assert on.delivers_all()
+        assert on.judgement == "clean"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kills_at_random_instants_lose_nothing_and_repeat_only_what_was_in_flight(
+    seed: int,
+) -> None:
+    """At most one page for each reader and the tail, for each kill."""
+    chance = random.Random(seed)
+    kills = 7
+    with (
+        scene(history(6_000, seed), Settings(chunk_size=PAGE)) as on,
+        Live(on.sandbox.jumpcloud, per_second=40, latest_ms=3_000, seed=seed) as live,
+    ):
+        for _ in range(kills):
+            time.sleep(chance.uniform(0.05, 1.4))
+            on.connector.kill()
+            on.connector.start()
+        live.stop()
+        arrived = on.loses_nothing()
+        on.polls(3)
+        verdict = on.sandbox.verdict()
+
+        assert arrived, verdict.table()
+        assert (verdict.lost, verdict.altered, verdict.foreign) == (0, 0, 0)
+        assert verdict.duplicated <= kills * READERS_AND_TAIL * PAGE
+
+
+def _hang_soon(sandbox: Sandbox) -> None:
+    sandbox.intake.faults.add(faults.HangThenReset(60))
+    pages = sandbox.jumpcloud.requests
+    sandbox.jumpcloud.faults.add(
+        faults.Hang(60), endpoint="events", when=lambda _: pages.arrivals("events") > 3
+    )
