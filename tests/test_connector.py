@@ -132,8 +132,8 @@ def test_one_line_a_poll_tells_what_happened(running: _Running) -> None:
 def test_lag_is_nothing_when_caught_up_and_grows_while_failing(running: _Running) -> None:
     """The platform's dashboards show it."""
     connector = running.build()
-    running.start(connector.run)
     collector = connector._collector
+    running.start(connector.run)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
     assert wait_until(lambda: collector._caught_up_ms, 10)
     caught_up = connector._lag_seconds(collector)

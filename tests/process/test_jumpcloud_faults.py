@@ -119,9 +119,7 @@ def test_a_backlog_that_is_an_exact_multiple_of_the_page_ends_cleanly() -> None:
 def test_twenty_thousand_events_of_one_millisecond_come_through_small_pages() -> None:
     """Only the cursor tells them apart."""
     instant_ms = now_ms() - 5 * MINUTE_MS
-    events = [
-        make_event(instant_ms, id=f"{number:024x}") for number in range(20_000)
-    ]
+    events = [make_event(instant_ms, id=f"{number:024x}") for number in range(20_000)]
     with scene(events, Settings(chunk_size=500)) as on:
         arrived = on.delivers_all()
         on.polls()

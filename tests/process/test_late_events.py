@@ -18,7 +18,9 @@ LATE_BY_MS = [
 FOUR_DAYS = Settings(history_hours=96)
 
 
-def test_what_is_late_by_seconds_minutes_hours_or_days_is_found_and_only_that_is_delivered() -> None:
+def test_what_is_late_by_seconds_minutes_hours_or_days_is_found_and_only_that_is_delivered() -> (
+    None
+):
     """And what is downloaded for it stays within the buckets that were short."""
     now = now_ms()
     with scene(generate(3_000, now - 4 * DAY_MS + HOUR_MS, now - 10_000, 3), FOUR_DAYS) as on:
@@ -40,6 +42,7 @@ def test_what_came_late_while_the_process_was_away_is_found() -> None:
     now = now_ms()
     with scene(generate(1_000, now - DAY_MS + HOUR_MS, now - 10_000, 4)) as on:
         on.delivers_all()
+        on.polls()
         on.connector.kill()
         on.sandbox.jumpcloud.publish(
             make_event(now_ms() - late_ms) for late_ms in LATE_BY_MS if late_ms < DAY_MS
