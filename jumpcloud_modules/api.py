@@ -70,14 +70,14 @@ class OpenPage:
         headers = answer.headers
         if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
             raise _broken_promise("the page is sorted DESC although ASC was asked for")
-        stated_limit = _integer(headers.get("X-Limit"))
         self._answer = answer
         self._query = query
         self._transport = transport
         self._count = _integer(headers.get("X-Result-Count"))
-        self._limit = min(query.limit, stated_limit) if stated_limit else query.limit
+        cursor = _read_cursor(headers.get("X-Search_after"))
+        self._limit = _effective_limit(headers.get("X-Limit"), query.limit, cursor)
         may_follow = self._count is None or self._count >= self._limit
-        self.cursor = _read_cursor(headers.get("X-Search_after")) if may_follow else None
+        self.cursor = cursor if may_follow else None
 
     def read(self, now_ms: int) -> Page:
         """Read the body, check it against what the API promises, and cut it into events.
@@ -219,6 +219,18 @@ REMEDIES = {
     " organisation's region, and that JumpCloud does not block this address.",
     404: "Check base_url: it names the host only, such as https://api.jumpcloud.com/.",
 }
+
+
+def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> int:
+    """Return how many events make a page a full one.
+
+    JumpCloud may apply a lower limit than was asked for; where it does not say which, any page
+    with a cursor counts as full, and an empty one ends the reading.
+    """
+    limit = _integer(stated)
+    if limit and limit > 0:
+        return min(limit, asked)
+    return 1 if cursor else asked
 
 
 def _check_order(found: list[Event], query: Query, now_ms: int) -> None:

@@ -167,10 +167,10 @@ class Collector:
         """Read a window of the backlog or of late events to its end, and close it."""
         rest = window
 
-        def advance(position_ms: int | None) -> None:
+        def advance(page: Page) -> None:
             nonlocal rest
-            self._progress = self._progress.with_window_at(rest, position_ms)
-            rest = rest.from_(position_ms)
+            self._progress = self._progress.with_window_at(rest, page.position_ms)
+            rest = rest.from_(page.position_ms)
 
         self._read(window, advance, self._lanes)
         with self._lock:
@@ -180,7 +180,7 @@ class Collector:
             self._commit()
 
     def _read(
-        self, window: Window, advance: Callable[[int | None], None], lanes: Lanes | None = None
+        self, window: Window, advance: Callable[[Page], None], lanes: Lanes | None = None
     ) -> None:
         pages = self._pages.read(window)
         while True:
@@ -193,7 +193,7 @@ class Collector:
                 return
             self._take(page, window, advance)
 
-    def _take(self, page: Page, window: Window, advance: Callable[[int | None], None]) -> None:
+    def _take(self, page: Page, window: Window, advance: Callable[[Page], None]) -> None:
         """Deliver what is new of a page, then commit it and the way it moves the window."""
         fresh = self._state_pace.call(lambda: self._ledger.claim(page.events))
         odd = self._state_pace.call(lambda: self._ledger.claim(page.oddities))
@@ -211,12 +211,12 @@ class Collector:
             raise
         with self._lock:
             self._ledger.record([*fresh, *odd], window.start_ms - SECOND_MS)
-            advance(page.position_ms)
+            advance(page)
             self._commit()
         self.tally.count_page(page, len(fresh) + len(odd), delivery, aside)
 
-    def _advance_tail(self, position_ms: int | None) -> None:
-        self._progress = self._progress.with_tail_at(position_ms)
+    def _advance_tail(self, page: Page) -> None:
+        self._progress = self._progress.with_tail_at(page.position_ms, is_read=not page.more)
 
     def _commit(self) -> None:
         """Write what was delivered, then how far that got: never the other way round."""

@@ -60,14 +60,14 @@ def cut(page: bytes | bytearray) -> Cut:
 
 def identifier(event: Event) -> str:
     """Return the event's own id for a log line, or its key in hexadecimal where it has none."""
-    identity = _identity_of_unusual(event.raw)
-    event_id = identity.id if identity else ""
-    return event_id if 0 < len(event_id) <= _LONGEST_IDENTIFIER else f"{event.key:016x}"
+    event_id = _item(event.raw).get("id")
+    usable = isinstance(event_id, str) and 0 < len(event_id) <= _LONGEST_IDENTIFIER
+    return str(event_id) if usable else f"{event.key:016x}"
 
 
 def from_texts(texts: Sequence[str]) -> list[Event]:
-    """Make events of JSON texts, one object each."""
-    return cut(b"[" + ",".join(texts).encode() + b"]").events
+    """Make events of texts that came without a page; each is its own identity."""
+    return [_event(Raw(text.encode()), _Identity()) for text in texts]
 
 
 def parse_time_ms(timestamp: str) -> int | None:
@@ -75,12 +75,12 @@ def parse_time_ms(timestamp: str) -> int | None:
 
     JumpCloud writes UTC with 0 to 9 fractional digits, mixed in one stream.
     """
-    milliseconds = timestamp[17:19] + (timestamp[20:-1] + "000")[:3]
-    usual = timestamp[-1:] == "Z" and timestamp[19:20] in {".", "Z"} and milliseconds < "60"
-    if not usual or not milliseconds.isdecimal():
+    digits = timestamp[17:19] + timestamp[20:-1] + "000"
+    usual = timestamp[-1:] == "Z" and timestamp[19:20] in {".", "Z"} and digits < "60"
+    if not usual or not digits.isdecimal():
         return _parse_unusual_time_ms(timestamp)
     minute_ms = _minute_ms(timestamp[:16])
-    return None if minute_ms is None else minute_ms + int(milliseconds)
+    return None if minute_ms is None else minute_ms + int(digits[:5])
 
 
 def _event(raw: Raw, identity: _Identity) -> Event:
@@ -152,11 +152,13 @@ def _end_of_brackets(text: str, start: int) -> int:
     raise ValueError("not a JSON array: it breaks off")
 
 
-def _unread(_: str) -> None:
-    """Leave a number out: it is forwarded as it stands, and may be too long to convert."""
+class _Number(str):
+    """A number as it stands: it may be too long to convert."""
+
+    __slots__ = ()
 
 
-_standard_decoder = json.JSONDecoder(parse_int=_unread, parse_float=_unread)
+_standard_decoder = json.JSONDecoder(parse_int=_Number, parse_float=_Number, strict=False)
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -168,17 +170,19 @@ def _skip_blanks(text: str, position: int) -> int:
 
 def _identity_of_unusual(raw: Raw) -> _Identity | None:
     """Return what can be read of an item's identity, or None where it is no object."""
+    if bytes(raw)[:1] != b"{":
+        return None
+    item = _item(raw)
+    texts = {name: value for name, value in item.items() if type(value) is str}
+    return _Identity(texts.get("id", ""), texts.get("timestamp", ""))
+
+
+def _item(raw: Raw) -> dict[str, object]:
     try:
         item = _standard_decoder.decode(bytes(raw).decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
-        return _Identity() if bytes(raw)[:1] == b"{" else None
-    if not isinstance(item, dict):
-        return None
-    event_id, timestamp = item.get("id"), item.get("timestamp")
-    return _Identity(
-        event_id if isinstance(event_id, str) else "",
-        timestamp if isinstance(timestamp, str) else "",
-    )
+        return {}
+    return item if isinstance(item, dict) else {}
 
 
 @lru_cache(maxsize=4096)

@@ -40,13 +40,15 @@ class Progress:
 
     Nothing before `beginning_ms` is this connector's concern. Everything from there to
     `watermark_ms` has been read once, but for `windows`, which are still open. `scope` names what
-    was asked for, because counts of another scope cannot be compared.
+    was asked for, because counts of another scope cannot be compared. `is_tail_read` is false while
+    pages of the tail are still to come.
     """
 
     beginning_ms: int
     watermark_ms: int
     windows: tuple[Window, ...] = ()
     scope: str = ""
+    is_tail_read: bool = True
 
     @property
     def tail(self) -> Window:
@@ -64,13 +66,14 @@ class Progress:
 
         1.8.2 names the start of the second after the newest event it sent.
         """
-        if self.windows or self.watermark_ms == self.beginning_ms:
+        if self.windows or not self.is_tail_read or self.watermark_ms == self.beginning_ms:
             return self.oldest_open_ms
         return floor(self.watermark_ms, SECOND_MS) + SECOND_MS
 
-    def with_tail_at(self, position_ms: int | None) -> "Progress":
-        """Move the watermark forward to a position."""
-        return replace(self, watermark_ms=max(self.watermark_ms, position_ms or 0))
+    def with_tail_at(self, position_ms: int | None, *, is_read: bool = True) -> "Progress":
+        """Move the watermark forward to a position, with or without more pages to come."""
+        watermark_ms = max(self.watermark_ms, position_ms or 0)
+        return replace(self, watermark_ms=watermark_ms, is_tail_read=is_read)
 
     def with_window_at(self, window: Window, position_ms: int | None) -> "Progress":
         """Shrink an open window to what is left of it after a position."""

@@ -72,7 +72,8 @@ class State:
             message = (
                 f"The state in {self._path} does not say how far collecting got: {since}; what"
                 " happened before that and was not delivered yet is not collected. To reach"
-                " further back, raise history_hours and remove the file."
+                " further back, raise history_hours and remove context.json and"
+                " context.previous.json."
             )
             return Found(fresh, warnings=(message,))
         return _within_retention(_not_ahead(found, now_ms, fresh), now_ms)

@@ -61,7 +61,7 @@ def remove(path: Path) -> None:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """Name the files of a folder, leaving out what a crash left unfinished.
+    """Name the files of a folder, and remove what a crash left unfinished.
 
     Raises StateUnavailable.
     """
@@ -70,7 +70,9 @@ def files(folder: Path) -> Iterator[Path]:
     except Exception as error:  # each S3 client raises a family of its own
         raise _unavailable("listed", folder, error) from error
     for path in found:
-        if not path.name.endswith(_UNFINISHED):
+        if path.name.endswith(_UNFINISHED):
+            remove(path)
+        else:
             yield path
 
 

@@ -1,4 +1,4 @@
-"""Every fault at both ends, live and late events, and a kill every few seconds, for as long as asked.
+"""Every fault at both ends, live and late events, a kill every few seconds, for as long as asked.
 
 `python -m tests.soak --minutes 10` prints progress and a verdict; the exit status is 0 only where
 nothing was lost, altered or made up, and no more was repeated than was in flight at the kills.

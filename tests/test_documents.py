@@ -178,9 +178,7 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(
-    ("path", "target"), list(links()), ids=str
-)
+@pytest.mark.parametrize(("path", "target"), list(links()), ids=str)
 def test_a_link_leads_somewhere(path: Path, target: str) -> None:
     """To a file, and to a heading in it."""
     name, _, anchor = target.partition("#")

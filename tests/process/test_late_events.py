@@ -18,9 +18,7 @@ LATE_BY_MS = [
 FOUR_DAYS = Settings(history_hours=96)
 
 
-def test_what_is_late_by_seconds_minutes_hours_or_days_is_found_and_only_that_is_delivered() -> (
-    None
-):
+def test_what_is_late_by_seconds_minutes_hours_or_days_is_found_and_only_that_is_sent() -> None:
     """And what is downloaded for it stays within the buckets that were short."""
     now = now_ms()
     with scene(generate(3_000, now - 4 * DAY_MS + HOUR_MS, now - 10_000, 3), FOUR_DAYS) as on:

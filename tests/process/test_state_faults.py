@@ -29,8 +29,8 @@ def _flip(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"watermark_ms": 1', b'"watermark_ms": 2'))
 
 
-DAMAGE: dict[str, Callable[[Path], None]] = {
-    "garbage": _write(b"\x00\xff\xfe garbage"),
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "garbage": _write("\x00\xff\xfe garbage"),
     "truncated": _cut,
     "a digit changed": _flip,
     "empty": _write(""),
@@ -70,11 +70,11 @@ def test_a_damaged_state_is_told_and_collecting_goes_on_without_loss_or_repeats(
     ("seen", "told"),
     [
         (lambda now: instant_text(now + 3 * HOUR_MS), "in the future"),
-        (lambda now: "9999-12-31T23:59:59Z", "in the future"),
+        (lambda _: "9999-12-31T23:59:59Z", "in the future"),
         (lambda now: instant_text(now - HOUR_MS).rstrip("Z"), "Taking over"),
         (lambda now: instant_text(now - HOUR_MS).replace("Z", "+00:00"), "Taking over"),
         (lambda now: instant_text(now - 100 * DAY_MS), "beyond JumpCloud's retention"),
-        (lambda now: "0001-01-01T00:00:00", "beyond JumpCloud's retention"),
+        (lambda _: "0001-01-01T00:00:00", "beyond JumpCloud's retention"),
     ],
     ids=["future", "end of time", "no zone", "offset", "before retention", "beginning of time"],
 )
