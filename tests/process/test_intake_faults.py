@@ -160,6 +160,22 @@ def test_an_intake_that_is_away_loses_nothing_and_is_told() -> None:
         assert on.judgement == "clean"
 
 
+def test_an_intake_that_is_away_takes_no_memory() -> None:
+    """What waits for it is at most a few pages."""
+    with scene(history(100)) as on:
+        on.delivers_all()
+        on.sandbox.intake.faults.add(faults.Status(503))
+        before = on.connector.usage().peak_rss_bytes
+        on.sandbox.jumpcloud.publish(history(15_000, seed=2))
+        on.sees(lambda: on.sandbox.intake.requests.arrivals("batch"), 6)
+        taken = on.connector.usage().peak_rss_bytes - before
+        on.sandbox.intake.faults.clear()
+
+        assert taken < 40 << 20
+        assert on.delivers_all()
+        assert on.judgement == "clean"
+
+
 def test_an_event_that_is_too_large_for_the_intake_is_set_aside_with_its_size_and_file() -> None:
     """The events around it flow."""
     now = now_ms()

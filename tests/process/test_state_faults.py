@@ -15,7 +15,7 @@ from tests.process.scene import DAY_MS, HOUR_MS, SECOND_MS, Scene, history, scen
 STATE, COPY = "context.json", "context.previous.json"
 
 
-def _write(content: str | bytes) -> Callable[[Path], None]:
+def _write(content: str | bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(
         content if isinstance(content, bytes) else content.encode()
     )
@@ -43,8 +43,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", list(DAMAGE))
 @pytest.mark.parametrize("with_copy", [True, False], ids=["with its copy", "without a copy"])
+@pytest.mark.parametrize("damage", list(DAMAGE))
 def test_a_damaged_state_is_told_and_collecting_goes_on_without_loss_or_repeats(
     damage: str, with_copy: bool
 ) -> None:
