@@ -317,13 +317,12 @@ class Collector:
             self._lanes.narrow()
             return
         self._count_failures += 1
-        said_at = 1 if isinstance(error, Refused) else COUNT_FAILURES_BEFORE_REREADING
-        if self._count_failures == said_at:
+        if self._count_failures == COUNT_FAILURES_BEFORE_REREADING:
             self._warn(
                 f"{error} Late events cannot be counted: until they can, the last"
                 f" {REREAD_WITHOUT_COUNTS_MS // MINUTE_MS} minutes are read again at each poll."
             )
-        if self._count_failures >= said_at:
+        if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
             end_ms = self._progress.watermark_ms
             start_ms = max(self._progress.beginning_ms, end_ms - REREAD_WITHOUT_COUNTS_MS)
             window = Window(start_ms, end_ms)

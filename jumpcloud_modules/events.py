@@ -45,6 +45,7 @@ class _Identity(msgspec.Struct, gc=False):
 _cut_array = msgspec.json.Decoder(list[Raw]).decode
 _read_identities = msgspec.json.Decoder(list[_Identity]).decode
 _LONGEST_IDENTIFIER = 100
+_FRACTION_OR_END = (".", "Z")
 
 
 def cut(page: bytes | bytearray) -> Cut:
@@ -53,7 +54,10 @@ def cut(page: bytes | bytearray) -> Cut:
     Raises ValueError where the text is no JSON array.
     """
     try:
-        return Cut(list(map(_event, _cut_array(page), _read_identities(page))), [])
+        raws, identities = _cut_array(page), _read_identities(page)
+        keys = list(map(_key, raws, identities))
+        times = [parse_time_ms(identity.timestamp) for identity in identities]
+        return Cut(list(map(Event, raws, keys, times)), [])
     except (msgspec.DecodeError, RecursionError):
         return _cut_unusual(page)
 
@@ -76,21 +80,23 @@ def parse_time_ms(timestamp: str) -> int | None:
     JumpCloud writes UTC with 0 to 9 fractional digits, mixed in one stream.
     """
     digits = timestamp[17:19] + timestamp[20:-1] + "000"
-    usual = timestamp[-1:] == "Z" and timestamp[19:20] in {".", "Z"} and digits < "60"
-    if not usual or not digits.isdecimal():
+    is_usual = timestamp[-1:] == "Z" and timestamp[19:20] in _FRACTION_OR_END and digits < "60"
+    if not is_usual or not digits.isdecimal():
         return _parse_unusual_time_ms(timestamp)
     minute_ms = _minute_ms(timestamp[:16])
     return None if minute_ms is None else minute_ms + int(digits[:5])
 
 
 def _event(raw: Raw, identity: _Identity) -> Event:
-    event_id, timestamp = identity.id, identity.timestamp
-    if event_id and timestamp:
-        text = f"{event_id}\0{timestamp}".encode("utf-8", "surrogatepass")
+    return Event(raw, _key(raw, identity), parse_time_ms(identity.timestamp))
+
+
+def _key(raw: Raw, identity: _Identity) -> int:
+    if identity.id and identity.timestamp:
+        text = f"{identity.id}\0{identity.timestamp}".encode("utf-8", "surrogatepass")
     else:
         text = bytes(raw)
-    key = int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
-    return Event(raw, key, parse_time_ms(timestamp))
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
 
 def _cut_unusual(page: bytes | bytearray) -> Cut:

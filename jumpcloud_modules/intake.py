@@ -169,7 +169,8 @@ class Intake:
         except (BatchRejected, BatchTooLarge) as error:
             raise Refused(
                 f"The Sekoia intake refused {REFUSED_IN_A_ROW_BEFORE_HOLDING} events in a row "
-                f"({error}). Check the intake key and the intake's format; events are held back."
+                f"({error}). Check that the intake key is of the format JumpCloud Directory"
+                " Insights; events are held back."
             ) from None
 
     def _set_aside(self, event: Event, reason: str, delivery: Delivery) -> None:

@@ -13,13 +13,13 @@ of the few hours in use. Knows nothing of windows or of delivery.
 import threading
 import zlib
 from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from jumpcloud_modules import storage
-from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 
@@ -82,34 +82,18 @@ class Ledger:
         self._next_number = 1
         self._is_loaded = False
 
-    def claim(self, events: Iterable[Event]) -> list[Event]:
+    def claim(self, events: Sequence[Event]) -> list[Event]:
         """Return the events that were neither delivered nor claimed, and claim them.
 
         Whoever claims must `record` or `release`. Raises StateUnavailable, with nothing claimed.
         """
-        fresh: list[Event] = []
         with self._lock:
             self._load_once()
-            try:
-                self._claim(events, fresh)
-            except StateUnavailable:
-                self.release(fresh)
-                raise
+            hours = {e.time_ms // HOUR_MS for e in events if e.time_ms is not None}
+            known = [self._hour(number).keys for number in (UNDATED_HOUR, *sorted(hours))]
+            fresh = _unknown(events, [self._claimed, *known])
+            self._claimed.update([event.key for event in fresh])
         return fresh
-
-    def _claim(self, events: Iterable[Event], fresh: list[Event]) -> None:
-        claimed, undated = self._claimed, self._hour(UNDATED_HOUR).keys
-        hour_start, hour_end, known = 0, 0, undated
-        for event in events:
-            key, time_ms = event.key, event.time_ms
-            if time_ms is not None and not hour_start <= time_ms < hour_end:
-                hour_start = time_ms // HOUR_MS * HOUR_MS
-                hour_end = hour_start + HOUR_MS
-                known = self._hour(hour_start // HOUR_MS).keys
-            if key in claimed or key in undated or (time_ms is not None and key in known):
-                continue
-            claimed.add(key)
-            fresh.append(event)
 
     def release(self, events: Iterable[Event]) -> None:
         """Give up a claim."""
@@ -122,24 +106,28 @@ class Ledger:
         An event that claims to be older than `not_before_ms`, the start of the query that found
         it, is filed as undated: its own time is not where JumpCloud keeps it.
         """
+
+        def hour_of(event: Event) -> int:
+            time_ms = event.time_ms
+            if time_ms is None or time_ms < not_before_ms:
+                return UNDATED_HOUR
+            return time_ms // HOUR_MS
+
         with self._lock:
-            hour_start = hour_end = 0
-            for event in events:
-                time_ms = event.time_ms
-                if time_ms is None or time_ms < not_before_ms:
-                    time_ms = UNDATED_HOUR * HOUR_MS
-                if not hour_start <= time_ms < hour_end:
-                    number = time_ms // HOUR_MS
-                    hour_start = number * HOUR_MS
-                    hour_end = hour_start + HOUR_MS
-                    hour, pending = self._in_use.get(number), self._pending_of(number)
-                minute = (time_ms - hour_start) // MINUTE_MS
-                if hour:  # one put away meanwhile is not read: delivered events must be filed
-                    hour.keys.add(event.key)
-                    hour.minutes[minute] += 1
-                pending.keys.append(event.key)
-                pending.minutes.append(minute)
-                self._claimed.discard(event.key)
+            for number, group in groupby(events, hour_of):
+                self._file(number, list(group))
+
+    def _file(self, number: int, events: list[Event]) -> None:
+        keys = [event.key for event in events]
+        minutes = [(event.time_ms or 0) // MINUTE_MS % 60 for event in events]
+        pending = self._pending_of(number)
+        pending.keys.extend(keys)
+        pending.minutes.extend(minutes)
+        if hour := self._in_use.get(number):  # one put away meanwhile is read at its next use
+            hour.keys.update(keys)
+            for minute, count in Counter(minutes).items():
+                hour.minutes[minute] += count
+        self._claimed.difference_update(keys)
 
     def count(self, start_ms: int, end_ms: int) -> int:
         """Return how many delivered events happened in a span, rounded out to whole minutes."""
@@ -319,6 +307,18 @@ class Ledger:
                 self._journal.setdefault(hour, _Entries()).extend(entries)
                 waiting = True
         (self._journal_paths if waiting else self._replaced).append(path)
+
+
+def _unknown(events: Sequence[Event], known: Sequence[Set[int]]) -> list[Event]:
+    """Return each event once whose key is in none of the sets."""
+    keys = [event.key for event in events]
+    if len(set(keys)) == len(keys) and all(some.isdisjoint(keys) for some in known):
+        return list(events)
+    fresh: dict[int, Event] = {}
+    for event in events:
+        if event.key not in fresh and not any(event.key in some for some in known):
+            fresh[event.key] = event
+    return list(fresh.values())
 
 
 def _packed(hours: dict[int, _Entries]) -> bytes:

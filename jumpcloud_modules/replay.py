@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quarantine = Quarantine(Path(options.data) / "quarantine")
     if options.list:
         for path in quarantine.paths():
-            print(f"{path} ({path.stat().st_size} bytes)")
+            print(f"{path} ({storage.size(path)} bytes)")
         return 0
     try:
         intake = _intake(quarantine)

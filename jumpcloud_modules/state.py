@@ -156,7 +156,7 @@ def _taken_over(document: dict[str, Any] | None) -> Found | None:
     """Go on from `most_recent_date_seen`: the word of 1.8.2, or of a newer version."""
     if not document or (document.get("version") == VERSION and not _is_intact(document)):
         return None
-    return _from_date_seen(document)
+    return _from_date_seen(document, _reason_for_takeover(document))
 
 
 def _recovered(
@@ -166,10 +166,12 @@ def _recovered(
     if copy := _resumed(previous) or _taken_over(previous):
         damage = f"The state in {path} is damaged; its last copy is used."
         return Found(copy.progress, warnings=(damage,))
-    return _from_date_seen(document) if document else None
+    damage = f"The state in {path} is damaged and goes on from the date it names"
+    found = _from_date_seen(document, damage) if document else None
+    return found and Found(found.progress, warnings=found.messages)
 
 
-def _from_date_seen(document: dict[str, Any]) -> Found | None:
+def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:
     seen = document.get("most_recent_date_seen")
     try:
         start_ms = from_iso8601(seen) - _OVERLAP_MS if isinstance(seen, str) else None
@@ -177,12 +179,15 @@ def _from_date_seen(document: dict[str, Any]) -> Found | None:
         return None
     if start_ms is None:
         return None
-    version = document.get("version", VERSION)
-    writer = "1.8.2" if version == VERSION else version
-    message = (
-        f"Taking over the state of version {writer}: collecting events since {_text(start_ms)}."
+    return Found(
+        Progress(start_ms, start_ms), (f"{why}: collecting events since {_text(start_ms)}.",)
     )
-    return Found(Progress(start_ms, start_ms), (message,))
+
+
+def _reason_for_takeover(document: dict[str, Any]) -> str:
+    if document.get("version") == VERSION:
+        return "most_recent_date_seen was changed since, by version 1.8.2 or by hand"
+    return f"Taking over the state of version {document.get('version', '1.8.2')}"
 
 
 def _not_ahead(found: Found, now_ms: int, fresh: Progress) -> Found:
