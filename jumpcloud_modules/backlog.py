@@ -11,7 +11,7 @@ from jumpcloud_modules.audit import Bucket
 from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.progress import Window
 
-FEWEST_EVENTS_A_SLICE = 1_000
+FEWEST_EVENTS_A_SLICE = 2_000
 MOST_EVENTS_A_SLICE = 100_000
 SLICES_AIMED_AT = 16
 SHORTEST_SLICE_MS = MINUTE_MS

@@ -23,9 +23,9 @@ from jumpcloud_modules import storage
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 
-MOST_KEYS_IN_USE = 60_000
+MOST_KEYS_IN_USE = 40_000
 MOST_HOURS_IN_USE = 64
-MOST_UNFOLDED_ENTRIES = 100_000
+MOST_UNFOLDED_ENTRIES = 60_000
 MOST_UNFOLDED_FILES = 240
 UNDATED_HOUR = 0
 """The hour that events without a usable time are filed under; it is never pruned."""

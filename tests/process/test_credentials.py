@@ -12,7 +12,7 @@ from tests.process.scene import Scene, history, scene
 
 
 @pytest.mark.lengthy
-@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_cost_few_requests_one_message_and_no_restart(status: int) -> None:
     """At most six requests in eight seconds; collecting again by itself within a minute."""
     with scene(history(300)) as on:

@@ -78,11 +78,9 @@ def test_nothing_before_the_beginning_is_ever_asked_for() -> None:
     "fault",
     [
         faults.Status(403),
-        faults.Status(404, form="html"),
         faults.Status(500),
         faults.HtmlPage(),
         faults.BrokenJson(),
-        faults.NullBody(),
     ],
     ids=repr,
 )

@@ -43,8 +43,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("with_copy", [True, False], ids=["with its copy", "without a copy"])
-@pytest.mark.parametrize("damage", list(DAMAGE))
+@pytest.mark.parametrize(
+    ("damage", "with_copy"),
+    [
+        *((damage, False) for damage in DAMAGE if damage != "a digit changed"),
+        *((damage, True) for damage in ("garbage", "a digit changed", "empty", "gone")),
+    ],
+)
 def test_a_damaged_state_is_told_and_collecting_goes_on_without_loss_or_repeats(
     damage: str, with_copy: bool
 ) -> None:
