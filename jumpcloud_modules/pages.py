@@ -19,7 +19,7 @@ from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
-PAGES_IN_MEMORY = 5
+PAGES_IN_MEMORY = 7
 """However many windows are read side by side; other bodies wait on the wire."""
 _STOP_CHECK_SECONDS = 0.2
 

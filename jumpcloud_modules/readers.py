@@ -12,7 +12,7 @@ from time import monotonic
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.progress import Window
 
-MOST_READERS = 6
+MOST_READERS = 8
 SECONDS_TO_WIDEN = 60.0
 
 

@@ -5,8 +5,10 @@ Knows the command line, the environment and the two ports; knows nothing of the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +31,7 @@ from sandbox.server import Addresses
 COMMAND = "JumpcloudDirectoryInsightsConnector"
 VALIDATION_COMMAND = "validate_module_configuration"
 ROOT = Path(__file__).resolve().parent.parent
+_LOWEST_PORT, _HIGHEST_PORT = 12_000, 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +251,12 @@ def platform_variables(connector: ConnectorProcess) -> dict[str, str]:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
+    """Choose ports below those that the kernel gives to connections, so that they stay free."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(_LOWEST_PORT, _HIGHEST_PORT)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return ports
 
 

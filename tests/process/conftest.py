@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
-AT_ONCE = 14
+AT_ONCE = 18
 _ALONE, _LENGTHY = "alone", "lengthy"
 _running: dict[str, Future[None]] = {}
 _STARTED = pytest.StashKey[bool]()

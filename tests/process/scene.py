@@ -1,11 +1,12 @@
 """What the process tests share: a sandbox with the real process before it, and patient looks."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import Answers, Event, Sandbox, generate, wait_until
+from sandbox import Answers, Event, Sandbox, generate
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
 from sandbox.instants import now_ms
 
@@ -18,6 +19,16 @@ PATIENCE_SECONDS = 45.0
 """How long to wait for what must happen; the machine is shared, and nothing is measured by it."""
 
 
+def eventually(happened: Callable[[], object], timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait for something to become true; look seldom, for many tests look at the same time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A sandbox, and the process that collects from it."""
@@ -27,7 +38,7 @@ class Scene:
 
     def delivers(self, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until the intake has accepted so many events."""
-        return wait_until(lambda: self.sandbox.intake.count >= count, timeout_seconds)
+        return eventually(lambda: self.sandbox.intake.count >= count, timeout_seconds)
 
     def delivers_all(self, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until as many events were accepted as were published."""
@@ -35,7 +46,7 @@ class Scene:
 
     def loses_nothing(self, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until each event that was published has been accepted, however often."""
-        return wait_until(lambda: not self.sandbox.verdict().lost, timeout_seconds)
+        return eventually(lambda: not self.sandbox.verdict().lost, timeout_seconds)
 
     def polls(self, times: int = 2, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until the tail was read so many times more."""
@@ -45,11 +56,11 @@ class Scene:
         self, figure: Callable[[], int], least: int, timeout_seconds: float = PATIENCE_SECONDS
     ) -> bool:
         """Wait until a figure has grown to what is named."""
-        return wait_until(lambda: figure() >= least, timeout_seconds)
+        return eventually(lambda: figure() >= least, timeout_seconds)
 
     def is_told(self, text: str, *levels: str, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until a message that holds a text has reached the platform."""
-        return wait_until(lambda: self.told(text, *levels), timeout_seconds)
+        return eventually(lambda: self.told(text, *levels), timeout_seconds)
 
     def told(self, text: str, *levels: str) -> list[str]:
         """List the messages that hold a text and have reached the platform."""

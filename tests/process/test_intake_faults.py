@@ -138,7 +138,7 @@ def test_an_intake_that_hangs_is_given_up_and_sent_to_again() -> None:
         history(100),
         before=lambda sandbox, _: sandbox.intake.faults.add(faults.HangThenReset(90), times=1),
     ) as on:
-        assert on.delivers_all()
+        assert on.delivers_all(timeout_seconds=80)
         assert on.judgement == "clean"
 
 

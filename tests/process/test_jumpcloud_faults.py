@@ -70,7 +70,7 @@ def test_an_answer_that_hangs_is_given_up_and_asked_for_again(fault: Fault) -> N
         history(300),
         before=lambda sandbox, _: sandbox.jumpcloud.faults.add(fault, endpoint="events", times=1),
     ) as on:
-        assert on.delivers_all()
+        assert on.delivers_all(timeout_seconds=80)
         assert on.judgement == "clean"
 
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import boto3
 from moto.server import ThreadedMotoServer
 
-from sandbox import Sandbox, make_event, wait_until
+from sandbox import Sandbox, make_event
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
 from sandbox.instants import now_ms
-from tests.process.scene import PATIENCE_SECONDS, Scene, history
+from tests.process.scene import PATIENCE_SECONDS, Scene, eventually, history
 
 KILLS, READERS_AND_TAIL, PAGE = 3, 7, 100
 BUCKET = "connector-data"
@@ -82,4 +82,4 @@ def test_the_state_on_s3_survives_kills_and_stops() -> None:
         assert verdict.duplicated <= KILLS * READERS_AND_TAIL * PAGE
         assert any(name.endswith("context.json") for name in names)
         assert not list(connector.data_folder.iterdir())
-        assert wait_until(lambda: on.told("delivered"), PATIENCE_SECONDS)
+        assert eventually(lambda: on.told("delivered"), PATIENCE_SECONDS)

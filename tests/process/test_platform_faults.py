@@ -1,8 +1,8 @@
 """The platform's own failures around the real process."""
 
-from sandbox import faults, make_event, wait_until
+from sandbox import faults, make_event
 from sandbox.instants import now_ms
-from tests.process.scene import PATIENCE_SECONDS, history, scene
+from tests.process.scene import PATIENCE_SECONDS, eventually, history, scene
 
 
 def test_a_log_endpoint_that_is_down_blocks_nothing_and_gets_its_messages_later() -> None:
@@ -67,7 +67,7 @@ def test_health_says_so_while_everything_else_fails() -> None:
         ),
     ) as on:
         on.sees(lambda: on.sandbox.jumpcloud.requests.arrivals("events"), 4)
-        lags = wait_until(
+        lags = eventually(
             lambda: on.connector.metric("symphony_module_common_events_lags"), PATIENCE_SECONDS
         )
         health = on.connector.health()

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from sandbox import Sandbox, faults, wait_until
+from sandbox import Sandbox, faults
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.live import Live
-from tests.process.scene import PATIENCE_SECONDS, history, scene
+from tests.process.scene import PATIENCE_SECONDS, eventually, history, scene
 
 READERS_AND_TAIL = 7
 PAGE = 100
@@ -45,7 +45,7 @@ def test_sigterm_ends_the_process_within_five_seconds_whatever_it_is_doing() -> 
         ),
     }
     entered = {name: each.__enter__() for name, each in scenes.items()}
-    wait_until(lambda: all(on.sandbox.jumpcloud.requests.arrivals() > 1 for on in entered.values()))
+    eventually(lambda: all(on.sandbox.jumpcloud.requests.arrivals() > 1 for on in entered.values()))
     time.sleep(1.0)
 
     took = {}
@@ -67,7 +67,7 @@ def test_sigterm_while_the_secrets_hang_ends_the_process() -> None:
     with Sandbox() as sandbox:
         sandbox.platform.faults.add(faults.Hang(60), endpoint="secrets")
         with ConnectorProcess(sandbox.addresses) as connector:
-            wait_until(lambda: sandbox.platform.requests.arrivals("secrets"), PATIENCE_SECONDS)
+            eventually(lambda: sandbox.platform.requests.arrivals("secrets"), PATIENCE_SECONDS)
 
             assert connector.stop(timeout_seconds=5) == 0
 
