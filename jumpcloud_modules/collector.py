@@ -301,12 +301,17 @@ class Collector:
         return minutes
 
     def _lacking(self, start_ms: int, end_ms: int, unit: Unit) -> list[Bucket]:
+        """Compare JumpCloud's counts with the ledger's.
+
+        Counts are asked for once, not waited for: the tail must not wait for an audit.
+        """
         counts = self._source.buckets(start_ms, end_ms, unit)
         found = buckets_of(counts, UNIT_MS[unit], start_ms, end_ms)
         still_open = [*self._progress.windows, *self._late]
         return self._state_pace.call(lambda: self._audit.lacking(found, still_open))
 
     def _read_late(self, windows: list[Window]) -> None:
+        """Have late events read beside the polls; a restart forgets, and finds them again."""
         if windows:
             with self._lock:
                 self._late += windows
