@@ -54,7 +54,7 @@ class Transport:
                 allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS),
             )
-        except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._no_answer(error) from None
 
     def read(self, answer: requests.Response, most_bytes: int) -> bytes | bytearray:
@@ -63,7 +63,7 @@ class Transport:
         Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
         """
         stated = answer.headers.get("Content-Length", "")
-        body = bytearray(int(stated) if stated.isdigit() and int(stated) <= most_bytes else 0)
+        body = bytearray(int(stated) if stated.isdecimal() and int(stated) <= most_bytes else 0)
         filled = 0
         try:
             for piece in self._pieces(answer):

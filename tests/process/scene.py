@@ -46,7 +46,9 @@ class Scene:
 
     def loses_nothing(self, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until each event that was published has been accepted, however often."""
-        return eventually(lambda: not self.sandbox.verdict().lost, timeout_seconds)
+        return self.delivers_all(timeout_seconds) and eventually(
+            lambda: not self.sandbox.verdict().lost, timeout_seconds
+        )
 
     def polls(self, times: int = 2, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until the tail was read so many times more."""

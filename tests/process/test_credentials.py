@@ -37,8 +37,8 @@ def test_refused_credentials_cost_few_requests_one_message_and_no_restart(status
 
 def test_a_key_that_is_revoked_amid_a_backlog_stops_all_readers_at_once() -> None:
     """However many pages were on their way."""
-    with scene(history(30_000), Settings(chunk_size=100)) as on:
-        on.delivers(1_000)
+    with scene(history(12_000), Settings(chunk_size=50)) as on:
+        on.delivers(500)
         key, on.sandbox.jumpcloud.api_key = on.sandbox.jumpcloud.api_key, "another"
         requests = on.sandbox.jumpcloud.requests
         on.sees(lambda: requests.statuses()[401], 1)

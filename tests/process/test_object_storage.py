@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import boto3
 from moto.server import ThreadedMotoServer
 
+from jumpcloud_modules.readers import MOST_READERS
 from sandbox import Sandbox, make_event
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
 from sandbox.instants import now_ms
 from tests.process.scene import PATIENCE_SECONDS, Scene, eventually, history
 
-KILLS, READERS_AND_TAIL, PAGE = 3, 7, 100
+KILLS, READERS_AND_TAIL, PAGE = 3, MOST_READERS + 1, 100
 BUCKET = "connector-data"
 
 
