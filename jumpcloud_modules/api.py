@@ -210,7 +210,8 @@ class JumpCloudApi:
 
 
 REMEDIES = {
-    400: "Check the service names and the organisation id in the configuration.",
+    400: "Check the service names and the organisation id in the configuration, and this"
+    " machine's clock.",
     401: "Check that the API key is valid, belongs to this region (base_url), and, for an"
     " administrator of several organisations, that organization_id is set.",
     402: "Directory Insights is not enabled for this organisation: enable it in JumpCloud's"

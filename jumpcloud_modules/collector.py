@@ -5,7 +5,7 @@ nothing. Knows neither the SDK nor HTTP: it speaks to a source, an intake, a led
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,7 +14,15 @@ from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
 from jumpcloud_modules.backlog import even_slices, slices
 from jumpcloud_modules.errors import Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event
-from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, ceil, floor
+from jumpcloud_modules.instants import (
+    HOUR_MS,
+    MINUTE_MS,
+    RETENTION_MS,
+    SECOND_MS,
+    ceil,
+    floor,
+    to_rfc3339,
+)
 from jumpcloud_modules.intake import Delivery
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.pages import Pages, Source
@@ -31,6 +39,8 @@ RECENT_MS = 15 * MINUTE_MS
 REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
 LEAST_MEMORY_MS = 2 * HOUR_MS
 COUNT_FAILURES_BEFORE_REREADING = 2
+HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
+PAGES_IN_MEMORY = 7
 PRUNE_EVERY_MS = HOUR_MS
 
 
@@ -77,7 +87,8 @@ class Collector:
         intake: Deliverer,
         ledger: Ledger,
         state: State,
-        source_pace: Pace,
+        tail_pace: Pace,
+        backlog_pace: Pace,
         state_pace: Pace,
         lanes: Lanes,
         stop: threading.Event,
@@ -95,7 +106,10 @@ class Collector:
         self._now_ms = now_ms
         self._tell = tell
         self._warn = warn
-        self._pages = Pages(source, PageSize(plan.most_rows), source_pace, stop, now_ms)
+        size = PageSize(plan.most_rows)
+        # Apart, so that a backlog that fails or fills its memory does not keep new events waiting.
+        self._tail_pages = Pages(source, size, tail_pace, stop, now_ms, 1)
+        self._backlog_pages = Pages(source, size, backlog_pace, stop, now_ms, PAGES_IN_MEMORY - 1)
         self._audit = Audit(ledger.count)
         self._readers = Readers(self._read_beside, plan.readers)
         self._lock = threading.RLock()
@@ -129,7 +143,7 @@ class Collector:
         for warning in found.warnings:
             self._warn(warning)
         with self._lock:
-            self._progress = self._scoped(found.progress)
+            self._progress = self._known(self._scoped(found.progress))
             self._commit()
         self._offer(self._progress.windows)
 
@@ -138,11 +152,11 @@ class Collector:
 
         Raises Stopped when asked to stop.
         """
-        self._readers.check()
         self._plan_backlog()
         self._read_tail()
         self._look_for_late_events()
         self._prune()
+        self._readers.check()
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for readers beside the poll to end after the stop event was set."""
@@ -157,41 +171,46 @@ class Collector:
             progress = replace(progress, beginning_ms=ceil(progress.watermark_ms, MINUTE_MS))
         return replace(progress, scope=self._plan.scope)
 
+    def _known(self, progress: Progress) -> Progress:
+        """Look for late events only from here on where nothing is known of what was delivered."""
+        has_delivered = progress.watermark_ms > progress.beginning_ms and not progress.windows
+        if not has_delivered or not self._state_pace.call(self._ledger.is_empty):
+            return progress
+        self._warn(
+            "The ledger of delivered events is missing: late events from before"
+            f" {to_rfc3339(progress.watermark_ms)} are no longer looked for."
+        )
+        return replace(progress, beginning_ms=progress.watermark_ms)
+
     # Reading
 
     def _read_tail(self) -> None:
-        self._read(self._progress.tail, self._advance_tail)
+        tail = self._progress.tail
+        for page in self._tail_pages.read(tail):
+            self._take(page, tail, self._advance_tail)
         self._caught_up_ms = self._now_ms()
 
     def _read_beside(self, window: Window) -> None:
         """Read a window of the backlog or of late events to its end, and close it."""
-        rest = window
+        rest = first = self._progress.rest_of(window)
 
         def advance(page: Page) -> None:
             nonlocal rest
             self._progress = self._progress.with_window_at(rest, page.position_ms)
             rest = rest.from_(page.position_ms)
 
-        self._read(window, advance, self._lanes)
+        pages = self._backlog_pages.read(first)
+        while page := self._next_in_lane(pages):
+            self._take(page, first, advance)
         with self._lock:
             self._progress = self._progress.without(rest)
             if window in self._late:
                 self._late.remove(window)
             self._commit()
 
-    def _read(
-        self, window: Window, advance: Callable[[Page], None], lanes: Lanes | None = None
-    ) -> None:
-        pages = self._pages.read(window)
-        while True:
-            if lanes is None:
-                page = next(pages, None)
-            else:
-                with lanes.one():
-                    page = next(pages, None)
-            if page is None:
-                return
-            self._take(page, window, advance)
+    def _next_in_lane(self, pages: Iterator[Page]) -> Page | None:
+        with self._lanes.one():
+            return next(pages, None)
 
     def _take(self, page: Page, window: Window, advance: Callable[[Page], None]) -> None:
         """Deliver what is new of a page, then commit it and the way it moves the window."""
@@ -271,34 +290,36 @@ class Collector:
             return
         try:
             find = self._short_by_hour if by_hour else self._short_by_minute
-            short = find(start_ms, end_ms)
+            for short in find(start_ms, end_ms):
+                self._read_late(joined(short))
         except (TryAgain, Refused) as error:
             self._read_without_counts(error)
             return
         self._note_counts_work()
         if by_hour:
             self._audited_by_hour_ms = now_ms
-        self._read_late(joined(short))
 
     def _is_hour_audit_due(self, now_ms: int) -> bool:
         last_ms = self._audited_by_hour_ms
         return last_ms is None or now_ms - last_ms >= self._plan.audit_every_ms
 
-    def _short_by_minute(self, start_ms: int, end_ms: int) -> list[Bucket]:
+    def _short_by_minute(self, start_ms: int, end_ms: int) -> Iterator[list[Bucket]]:
         lacking = self._lacking(start_ms, end_ms, "m")
         short = self._audit.worth_a_try(lacking, self._now_ms())
         self._audit.note_tries(short, self._now_ms())
-        return short
+        yield short
 
-    def _short_by_hour(self, start_ms: int, end_ms: int) -> list[Bucket]:
+    def _short_by_hour(self, start_ms: int, end_ms: int) -> Iterator[list[Bucket]]:
         """Find the short minutes of the short hours, so that only those are read again."""
         lacking = self._lacking(start_ms, end_ms, "h")
         hours = self._audit.worth_a_try(lacking, self._now_ms())
-        minutes: list[Bucket] = []
-        for span in joined(hours):
-            minutes += self._lacking(span.start_ms, span.end_ms or end_ms, "m")
-        self._audit.note_tries(hours, self._now_ms())
-        return minutes
+        for first in range(0, len(hours), HOURS_COUNTED_BY_MINUTE_AT_ONCE):
+            some = hours[first : first + HOURS_COUNTED_BY_MINUTE_AT_ONCE]
+            minutes: list[Bucket] = []
+            for span in joined(some):
+                minutes += self._lacking(span.start_ms, span.end_ms or end_ms, "m")
+            self._audit.note_tries(some, self._now_ms())
+            yield minutes
 
     def _lacking(self, start_ms: int, end_ms: int, unit: Unit) -> list[Bucket]:
         """Compare JumpCloud's counts with the ledger's.

@@ -174,14 +174,18 @@ class JumpcloudDirectoryInsightsConnector(Connector):
                 lanes.narrow()
             source_troubles.failed(failure)
 
-        self._source_pace = Pace(self._stop_event, on_failure, source_troubles.recovered)
+        self._source_paces = [
+            Pace(self._stop_event, on_failure, source_troubles.recovered) for _ in range(2)
+        ]
+        tail_pace, backlog_pace = self._source_paces
         return Collector(
             plan=self._plan,
             source=self._source,
             intake=self._intake,
             ledger=Ledger(self.data_path / "ledger", self._warn),
             state=State(self.data_path),
-            source_pace=self._source_pace,
+            tail_pace=tail_pace,
+            backlog_pace=backlog_pace,
             state_pace=self._state_pace,
             lanes=lanes,
             stop=self._stop_event,
@@ -322,7 +326,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     @property
     def _is_failing(self) -> bool:
-        paces = (self._source_pace, self._intake_pace, self._state_pace)
+        paces = (*self._source_paces, self._intake_pace, self._state_pace)
         return any(pace.is_failing for pace in paces)
 
     def _lag_seconds(self, collector: Collector) -> float:

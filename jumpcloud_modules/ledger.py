@@ -146,6 +146,12 @@ class Ledger:
                 minute = end
             return total
 
+    def is_empty(self) -> bool:
+        """Tell whether nothing is known as delivered. Raises StateUnavailable."""
+        with self._lock:
+            self._load_once()
+            return not self._files and not self._journal and not self._pending
+
     def commit(self) -> None:
         """Write what was recorded since the last commit. Raises StateUnavailable."""
         with self._lock:

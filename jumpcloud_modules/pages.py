@@ -19,8 +19,6 @@ from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
-PAGES_IN_MEMORY = 7
-"""However many windows are read side by side; other bodies wait on the wire."""
 _STOP_CHECK_SECONDS = 0.2
 
 
@@ -44,7 +42,11 @@ class Source(Protocol):
 
 
 class Pages:
-    """Read windows as pages from one source."""
+    """Read windows as pages from one source.
+
+    At most `pages_in_memory` are held at once, however many windows are read side by side: other
+    bodies wait on the wire.
+    """
 
     def __init__(
         self,
@@ -53,13 +55,14 @@ class Pages:
         pace: Pace,
         stop: threading.Event,
         now_ms: Callable[[], int],
+        pages_in_memory: int,
     ) -> None:
         self._source = source
         self._size = size
         self._pace = pace
         self._stop = stop
         self._now_ms = now_ms
-        self._room = threading.BoundedSemaphore(PAGES_IN_MEMORY)
+        self._room = threading.BoundedSemaphore(pages_in_memory)
 
     def read(self, window: Window) -> Iterator[Page]:
         """Yield the window's pages in order, until nothing more is there.

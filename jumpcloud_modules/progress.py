@@ -70,6 +70,10 @@ class Progress:
             return self.oldest_open_ms
         return floor(self.watermark_ms, SECOND_MS) + SECOND_MS
 
+    def rest_of(self, window: Window) -> Window:
+        """Return what is left of a window that was open before, or the window itself."""
+        return next((rest for rest in self.windows if rest.end_ms == window.end_ms), window)
+
     def with_tail_at(self, position_ms: int | None, *, is_read: bool = True) -> "Progress":
         """Move the watermark forward to a position, with or without more pages to come."""
         watermark_ms = max(self.watermark_ms, position_ms or 0)

@@ -67,7 +67,7 @@ class State:
         if found is not None:
             self._written = content
         else:
-            found = _recovered(document, _parsed(previous), self._path)
+            found = _recovered(document, _parsed(previous), self._path, fresh)
         if found is None:
             message = (
                 f"The state in {self._path} does not say how far collecting got: {since}; what"
@@ -160,15 +160,22 @@ def _taken_over(document: dict[str, Any] | None) -> Found | None:
 
 
 def _recovered(
-    document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path
+    document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path, fresh: Progress
 ) -> Found | None:
-    """Make the best of a damaged document: its previous copy, or else its date seen."""
+    """Make the best of a damaged document: its previous copy, or else its date seen.
+
+    How far back late events are looked for is lost with it: as far as a first start reaches, then.
+    """
     if copy := _resumed(previous) or _taken_over(previous):
         damage = f"The state in {path} is damaged; its last copy is used."
         return Found(copy.progress, warnings=(damage,))
     damage = f"The state in {path} is damaged and goes on from the date it names"
     found = _from_date_seen(document, damage) if document else None
-    return found and Found(found.progress, warnings=found.messages)
+    if found is None:
+        return None
+    beginning_ms = min(found.progress.beginning_ms, fresh.beginning_ms)
+    progress = replace(found.progress, beginning_ms=beginning_ms)
+    return Found(progress, warnings=found.messages)
 
 
 def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:

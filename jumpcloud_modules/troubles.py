@@ -59,11 +59,11 @@ class Troubles:
         self._say(failure, now, "error")
 
     def _say(self, failure: Failure, now: float, level: Level) -> None:
-        said = str(failure.error)
+        said = str(failure.error).partition(" (")[0]  # what is quoted may vary from try to try
         due = self._said_at is None or now - self._said_at >= REMINDER_AFTER_SECONDS
         if not due and (level == "warning" or said == self._said):
             return
         self._said, self._said_at = said, now
         self._log(
-            f"{said} Trying again by itself, next in {failure.next_try_seconds:.0f} s.", level
+            f"{failure.error} Trying again by itself, next in {failure.next_try_seconds:.0f} s.", level
         )

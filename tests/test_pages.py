@@ -80,7 +80,7 @@ def _pages(
 ) -> Pages:
     stop = stop or Waits()
     pace = impatient_pace(stop, failures.append if failures is not None else lambda _: None)
-    return Pages(shelf, size, pace, stop, lambda: shelf.now_ms)
+    return Pages(shelf, size, pace, stop, lambda: shelf.now_ms, pages_in_memory=2)
 
 
 def _events(count: int, spacing_ms: int = 1_000) -> list[Event]:
@@ -241,7 +241,7 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
             return super().open(query)
 
     shelf = Hanging(_events(3))
-    pages = Pages(shelf, PageSize(10), impatient_pace(), stop, lambda: NOON_MS)
+    pages = Pages(shelf, PageSize(10), impatient_pace(), stop, lambda: NOON_MS, pages_in_memory=2)
     threading.Timer(0.1, stop.set).start()
 
     with pytest.raises(Stopped):
@@ -269,7 +269,8 @@ def test_after_a_stop_no_page_is_handed_out() -> None:
 def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
     api = JumpCloudApi(sandbox.jumpcloud.url, sandbox.addresses.api_key, ["all"])
     stop = Waits()
-    return list(Pages(api, PageSize(rows), impatient_pace(stop), stop, now_ms).read(window))
+    pages = Pages(api, PageSize(rows), impatient_pace(stop), stop, now_ms, pages_in_memory=2)
+    return list(pages.read(window))
 
 
 def _yesterday() -> Window:
