@@ -1,5 +1,6 @@
 """The way through, poll by poll: what is read, delivered, committed, and in which order."""
 
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -152,6 +153,40 @@ def test_a_restart_delivers_nothing_again(world: _World) -> None:
     world.poll(world.boot())
 
     assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_a_missing_ledger_is_told_and_nothing_delivered_again(world: _World) -> None:
+    """But for what shares the last instant: what was before it is not looked for any more."""
+    first = world.boot()
+    old = world.publish(ago_seconds=7200, count=3)
+    at_the_watermark = world.publish(ago_seconds=3600)
+    world.poll(first)
+    shutil.rmtree(world.folder / "ledger")
+
+    second = world.boot()
+    world.poll(second, times=12)
+    new = world.publish()
+    world.poll(second)
+
+    assert len(world.warned) == 1
+    assert "ledger of delivered events is missing" in world.warned[0]
+    assert world.accepted == {**dict.fromkeys(old + new, 1), at_the_watermark[0]: 2}
+
+
+def test_short_hours_are_counted_by_the_minute_a_day_at_a_time(world: _World) -> None:
+    """However many hours are short, no question grows too large to be answered."""
+    plan = Plan(72 * HOUR_MS, 72 * HOUR_MS, 600_000, "all", 100, readers=0)
+    collector = world.boot(plan)
+    world.publish()
+    world.poll(collector)
+    texts = [text for hours in range(2, 60) for text in world.publish(ago_seconds=hours * 3600)]
+    world.directory.counted.clear()
+
+    world.poll(collector, times=11)
+
+    spans = [end - start for start, end, unit in world.directory.counted if unit == "m"]
+    assert all(world.accepted[text] == 1 for text in texts)
+    assert max(spans) <= 24 * HOUR_MS
 
 
 @pytest.mark.parametrize("late_seconds", [5, 60, 240, 50 * 60, 10 * 3600, 40 * 3600])

@@ -6,7 +6,7 @@ from sandbox import Answers, Request, Sandbox, faults, make_event
 from sandbox.connector import Settings
 from sandbox.faults import Fault
 from sandbox.instants import now_ms
-from tests.process.scene import HOUR_MS, MINUTE_MS, SECOND_MS, history, scene
+from tests.process.scene import HOUR_MS, MINUTE_MS, SECOND_MS, eventually, history, scene
 
 PAGED = Settings(chunk_size=200)
 
@@ -60,6 +60,31 @@ def test_a_page_that_fails_is_asked_for_again_and_nothing_is_lost_or_repeated(
         assert [rule.fired for rule in on.sandbox.jumpcloud.faults.rules] == [1, 2]
         assert on.judgement == "clean"
         assert requests_until_then < 60
+
+
+def test_new_events_do_not_wait_for_a_backlog_that_fails() -> None:
+    """What cannot be read of the past keeps nobody from the present."""
+
+    def is_of_the_backlog(request: Request) -> bool:
+        return "end_time" in request.json()
+
+    with scene(
+        history(6_000, minutes=600),
+        PAGED,
+        before=lambda sandbox, _: sandbox.jumpcloud.faults.add(
+            faults.Status(500), endpoint="events", when=is_of_the_backlog
+        ),
+    ) as on:
+        on.sees(lambda: on.sandbox.jumpcloud.requests.statuses("events")[500], 6)
+        event = make_event(now_ms())
+        on.sandbox.jumpcloud.publish([event])
+
+        assert eventually(lambda: event.text in on.sandbox.intake.texts)
+
+        on.sandbox.jumpcloud.faults.clear()
+
+        assert on.delivers_all(timeout_seconds=90)
+        assert on.judgement == "clean"
 
 
 @pytest.mark.lengthy
