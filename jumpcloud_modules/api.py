@@ -6,6 +6,7 @@ Knows nothing of what was delivered, and tries each request once: the caller pac
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, TypeGuard
 
 import orjson
@@ -175,9 +176,10 @@ class JumpCloudApi:
         found = document.get("buckets", "absent")
         if found is None:
             found = []
-        if not isinstance(found, list) or not all(_is_bucket(b, unit) for b in found):
+        span_ms = range(start_ms - UNIT_MS[unit], end_ms + UNIT_MS[unit])
+        if not isinstance(found, list) or not all(_is_bucket(b, span_ms) for b in found):
             raise TryAgain("JumpCloud answered /events/interval with something else than buckets.")
-        return {bucket["key"]: bucket["doc_count"] for bucket in found}
+        return {int(bucket["key"]): bucket["doc_count"] for bucket in found}
 
     def _post(
         self, path: str, start_ms: int, end_ms: int | None, more: dict[str, Any]
@@ -210,14 +212,14 @@ class JumpCloudApi:
 
 
 REMEDIES = {
-    400: "Check the service names and the organisation id in the configuration, and this"
+    400: "Check the service names and the organization id in the configuration, and this"
     " machine's clock.",
     401: "Check that the API key is valid, belongs to this region (base_url), and, for an"
-    " administrator of several organisations, that organization_id is set.",
-    402: "Directory Insights is not enabled for this organisation: enable it in JumpCloud's"
+    " administrator of several organizations, that organization_id is set.",
+    402: "Directory Insights is not enabled for this organization: enable it in JumpCloud's"
     " admin portal or ask JumpCloud to.",
     403: "Check that the key's administrator may read Directory Insights, that base_url is the"
-    " organisation's region, and that JumpCloud does not block this address.",
+    " organization's region, and that JumpCloud does not block this address.",
     404: "Check base_url: it names the host only, such as https://api.jumpcloud.com/.",
 }
 
@@ -235,9 +237,13 @@ def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> i
 
 
 def _check_order(found: list[Event], query: Query, now_ms: int) -> None:
+    """Refuse a page that descends as a whole: a single strange time is no proof."""
     first_ms = next(_times_within(found, query, now_ms), 0)
     last_ms = next(_times_within(reversed(found), query, now_ms), 0)
-    if first_ms > last_ms + _DISORDER_TOLERANCE_MS:
+    if first_ms <= last_ms + _DISORDER_TOLERANCE_MS:
+        return
+    times = _times_within(found, query, now_ms)
+    if all(earlier >= later for earlier, later in pairwise(times)):
         raise _broken_promise("the events are in descending order although ASC was asked for")
 
 
@@ -279,11 +285,12 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_bucket(bucket: object, unit: Unit) -> bool:
+def _is_bucket(bucket: object, span_ms: range) -> bool:
+    """Tell whether it counts, and lies where it was asked for: in another unit it would not."""
     if not isinstance(bucket, dict) or not _is_count(bucket.get("doc_count")):
         return False
     key = bucket.get("key")
-    return isinstance(key, int) and key % UNIT_MS[unit] == 0
+    return isinstance(key, int | float) and key in span_ms
 
 
 def _broken_promise(what: str) -> TryAgain:

@@ -6,6 +6,7 @@ nothing. Knows neither the SDK nor HTTP: it speaks to a source, an intake, a led
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -39,8 +40,12 @@ RECENT_MS = 15 * MINUTE_MS
 REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
 LEAST_MEMORY_MS = 2 * HOUR_MS
 COUNT_FAILURES_BEFORE_REREADING = 2
+LIMITED_COUNTS_REST_SECONDS = 60.0
+MOST_COUNTS_REST_SECONDS = 300.0
 HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
 PAGES_IN_MEMORY = 7
+EARLIER_THAN_ASKED_MS = SECOND_MS
+"""By how much an event may claim to be older than what was asked for: the index may round."""
 PRUNE_EVERY_MS = HOUR_MS
 
 
@@ -101,6 +106,8 @@ class Collector:
         self._intake = intake
         self._ledger = ledger
         self._state = state
+        self._tail_pace = tail_pace
+        self._backlog_pace = backlog_pace
         self._state_pace = state_pace
         self._lanes = lanes
         self._now_ms = now_ms
@@ -117,6 +124,7 @@ class Collector:
         self._caught_up_ms: int | None = None
         self._audited_by_hour_ms: int | None = None
         self._count_failures = 0
+        self._counts_not_before_ms = 0
         self._pruned_ms = 0
         self._progress = Progress(0, 0)
         self.tally = Tally()
@@ -174,7 +182,7 @@ class Collector:
     def _known(self, progress: Progress) -> Progress:
         """Look for late events only from here on where nothing is known of what was delivered."""
         has_delivered = progress.watermark_ms > progress.beginning_ms and not progress.windows
-        if not has_delivered or not self._state_pace.call(self._ledger.is_empty):
+        if not has_delivered or not self._state_pace.call(self._ledger.is_missing):
             return progress
         self._warn(
             "The ledger of delivered events is missing: late events from before"
@@ -186,8 +194,9 @@ class Collector:
 
     def _read_tail(self) -> None:
         tail = self._progress.tail
-        for page in self._tail_pages.read(tail):
-            self._take(page, tail, self._advance_tail)
+        with closing(self._tail_pages.read(tail)) as pages:
+            for page in pages:
+                self._take(page, tail, self._advance_tail)
         self._caught_up_ms = self._now_ms()
 
     def _read_beside(self, window: Window) -> None:
@@ -199,9 +208,9 @@ class Collector:
             self._progress = self._progress.with_window_at(rest, page.position_ms)
             rest = rest.from_(page.position_ms)
 
-        pages = self._backlog_pages.read(first)
-        while page := self._next_in_lane(pages):
-            self._take(page, first, advance)
+        with closing(self._backlog_pages.read(first)) as pages:
+            while page := self._next_in_lane(pages):
+                self._take(page, first, advance)
         with self._lock:
             self._progress = self._progress.without(rest)
             if window in self._late:
@@ -217,11 +226,11 @@ class Collector:
         fresh = self._state_pace.call(lambda: self._ledger.claim(page.events))
         odd = self._state_pace.call(lambda: self._ledger.claim(page.oddities))
         try:
-            delivery = self._intake.deliver(fresh)
             aside = self._intake.set_aside(odd, "because it is no JSON object")
+            delivery = self._intake.deliver(fresh)
         except Stopped as stopped:
             with self._lock:
-                self._ledger.record(stopped.settled, window.start_ms - SECOND_MS)
+                self._ledger.record(stopped.settled, window.start_ms - EARLIER_THAN_ASKED_MS)
                 self._commit()
             self._ledger.release([*fresh, *odd])
             raise
@@ -229,7 +238,7 @@ class Collector:
             self._ledger.release([*fresh, *odd])
             raise
         with self._lock:
-            self._ledger.record([*fresh, *odd], window.start_ms - SECOND_MS)
+            self._ledger.record([*fresh, *odd], window.start_ms - EARLIER_THAN_ASKED_MS)
             advance(page)
             self._commit()
         self.tally.count_page(page, len(fresh) + len(odd), delivery, aside)
@@ -268,10 +277,18 @@ class Collector:
 
     def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
         try:
-            counts = self._source.buckets(start_ms, end_ms, "h")
+            counts = self._paced_counts(start_ms, end_ms)
         except (TryAgain, Refused):
             return even_slices(start_ms, end_ms)
         return slices(buckets_of(counts, HOUR_MS, start_ms, end_ms), start_ms, end_ms)
+
+    def _paced_counts(self, start_ms: int, end_ms: int) -> dict[int, int]:
+        """Ask once, and have both paces know of a failure: many readers are about to begin."""
+
+        def ask() -> dict[int, int]:
+            return self._source.buckets(start_ms, end_ms, "h")
+
+        return self._tail_pace.call(lambda: self._backlog_pace.call(ask, 1), 1)
 
     # Late events
 
@@ -288,6 +305,10 @@ class Collector:
         )
         if end_ms <= start_ms:
             return
+        if now_ms < self._counts_not_before_ms:
+            if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
+                self._reread_the_last_minutes()
+            return
         try:
             find = self._short_by_hour if by_hour else self._short_by_minute
             for short in find(start_ms, end_ms):
@@ -301,7 +322,7 @@ class Collector:
 
     def _is_hour_audit_due(self, now_ms: int) -> bool:
         last_ms = self._audited_by_hour_ms
-        return last_ms is None or now_ms - last_ms >= self._plan.audit_every_ms
+        return last_ms is None or not 0 <= now_ms - last_ms < self._plan.audit_every_ms
 
     def _short_by_minute(self, start_ms: int, end_ms: int) -> Iterator[list[Bucket]]:
         lacking = self._lacking(start_ms, end_ms, "m")
@@ -341,19 +362,30 @@ class Collector:
     def _read_without_counts(self, error: TryAgain | Refused) -> None:
         if isinstance(error, TryAgain) and error.limited:
             self._lanes.narrow()
+            self._put_off_counts(error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS)
             return
         self._count_failures += 1
+        if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
+            self._put_off_counts(
+                min(2.0 ** min(self._count_failures, 10), MOST_COUNTS_REST_SECONDS)
+            )
         if self._count_failures == COUNT_FAILURES_BEFORE_REREADING:
             self._warn(
                 f"{error} Late events cannot be counted: until they can, the last"
                 f" {REREAD_WITHOUT_COUNTS_MS // MINUTE_MS} minutes are read again at each poll."
             )
         if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
-            end_ms = self._progress.watermark_ms
-            start_ms = max(self._progress.beginning_ms, end_ms - REREAD_WITHOUT_COUNTS_MS)
-            window = Window(start_ms, end_ms)
-            if start_ms < end_ms and not any(w.end_ms == end_ms for w in self._late):
-                self._read_late([window])
+            self._reread_the_last_minutes()
+
+    def _reread_the_last_minutes(self) -> None:
+        end_ms = self._progress.watermark_ms
+        start_ms = max(self._progress.beginning_ms, end_ms - REREAD_WITHOUT_COUNTS_MS)
+        still_open = (*self._progress.windows, *self._late)
+        if start_ms < end_ms and not any(w.overlaps(start_ms, end_ms) for w in still_open):
+            self._read_late([Window(start_ms, end_ms)])
+
+    def _put_off_counts(self, seconds: float) -> None:
+        self._counts_not_before_ms = self._now_ms() + int(seconds * SECOND_MS)
 
     def _note_counts_work(self) -> None:
         if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
@@ -362,10 +394,12 @@ class Collector:
 
     def _prune(self) -> None:
         now_ms = self._now_ms()
-        if now_ms - self._pruned_ms < PRUNE_EVERY_MS:
+        if 0 <= now_ms - self._pruned_ms < PRUNE_EVERY_MS:
             return
         before_ms = now_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS) - HOUR_MS
-        in_use = [self._progress.watermark_ms, *(w.start_ms for w in self._progress.windows)]
+        windows = self._progress.windows
+        edges = (edge for window in windows for edge in (window.start_ms, window.end_ms or 0))
+        in_use = [self._progress.watermark_ms, *edges]
         self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
         self._audit.forget_before(before_ms)
         self._pruned_ms = now_ms

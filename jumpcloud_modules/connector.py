@@ -14,6 +14,7 @@ from sekoia_automation.configuration.exception import MissingConfigurationError
 from sekoia_automation.connector import Connector, EventType
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 from sekoia_automation.module import LogLevelStr
+from sekoia_automation.trigger import LivenessHandler
 
 from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.collector import Collector, Plan
@@ -37,7 +38,10 @@ SECONDS_TO_FINISH = 3.0
 SECONDS_TO_SEND_LAST_LOGS = 1.0
 SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
 LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
+LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
 LAG_GRACE_SECONDS = 30.0
+HEALTH_CLIENT_TIMEOUT_SECONDS = 2.0
+SECONDS_TO_CLOSE_PORTS = 0.5
 HEALTH_GRACE_SECONDS = 900
 
 COLLECTED_MESSAGES = Counter(
@@ -68,7 +72,12 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     @property  # type: ignore[no-redef]
     def configuration(self) -> ConnectorConfiguration:
         """Return the connector's configuration, read from the platform at first use."""
-        return super().configuration  # type: ignore[return-value]
+        try:
+            return super().configuration  # type: ignore[return-value]
+        except ValueError:
+            raise TriggerConfigurationError(
+                "The connector's configuration is not JSON; save the connector's form again."
+            ) from None
 
     @configuration.setter  # type: ignore[override]
     def configuration(self, configuration: dict[str, Any]) -> None:
@@ -115,9 +124,22 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             target=self._collect, args=(collector,), name="collector", daemon=True
         )
         collecting.start()
-        while collecting.is_alive() and not self._stop_event.wait(1.0):
+        self._show_metrics()
+        while collecting.is_alive() and self.running:
             self._show_state(collector)
+            collecting.join(1.0)
         self._finish(collector, collecting)
+
+    def start_monitoring(self) -> None:
+        """Open the ports for health and metrics; a client that says nothing is let go."""
+        LivenessHandler.timeout = HEALTH_CLIENT_TIMEOUT_SECONDS
+        super().start_monitoring()
+
+    def stop_monitoring(self) -> None:
+        """Close the ports, without waiting for a client that holds one."""
+        closing = threading.Thread(target=super().stop_monitoring, name="ports", daemon=True)
+        closing.start()
+        closing.join(SECONDS_TO_CLOSE_PORTS)
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """End soon: what has its receipt is committed, what hangs is left behind."""
@@ -133,13 +155,24 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _collect(self, collector: Collector) -> None:
         try:
-            collector.start()
+            while not self._is_started(collector):
+                self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
             while self.running:
                 began = time.monotonic()
                 self._poll(collector)
                 self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
         except Stopped:
             return
+
+    def _is_started(self, collector: Collector) -> bool:
+        try:
+            collector.start()
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
+            self.log_exception(error, message="Starting failed unexpectedly and is tried again")
+            return not self.running
+        return True
 
     def _poll(self, collector: Collector) -> None:
         began = time.monotonic()
@@ -289,7 +322,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             timeout=LOGS_TIMEOUT_SECONDS,
             allow_redirects=False,
         )
-        answer.raise_for_status()
+        if answer.status_code not in LOGS_REFUSED_FOR_GOOD:
+            answer.raise_for_status()
 
     def _say(self, text: str, level: LogLevelStr) -> None:
         self.log(text, level=level)
@@ -316,6 +350,14 @@ class JumpcloudDirectoryInsightsConnector(Connector):
                 f"The intake accepted {counts.delivered} events but gave no receipt for"
                 f" {counts.without_receipt} of them; they are not sent again."
             )
+
+    def _show_metrics(self) -> None:
+        """Make the SDK's metrics before threads use them: it makes each at its first use."""
+        intake_key = self.configuration.intake_key
+        self.put_forwarded_events(intake_key=intake_key, count=0)
+        self.put_discarded_events(intake_key=intake_key, count=0)
+        COLLECTED_MESSAGES.labels(intake_key=intake_key).inc(0)
+        _ = self.forward_events_duration
 
     def _show_state(self, collector: Collector) -> None:
         if self._is_failing:

@@ -81,6 +81,7 @@ class Ledger:
         self._journal_paths: list[Path] = []
         self._next_number = 1
         self._is_loaded = False
+        self._is_bare = True
 
     def claim(self, events: Sequence[Event]) -> list[Event]:
         """Return the events that were neither delivered nor claimed, and claim them.
@@ -146,20 +147,27 @@ class Ledger:
                 minute = end
             return total
 
-    def is_empty(self) -> bool:
-        """Tell whether nothing is known as delivered. Raises StateUnavailable."""
+    def is_missing(self) -> bool:
+        """Tell whether there are no files, not even those of a ledger without events.
+
+        Raises StateUnavailable.
+        """
         with self._lock:
             self._load_once()
-            return not self._files and not self._journal and not self._pending
+            return self._is_bare
 
     def commit(self) -> None:
-        """Write what was recorded since the last commit. Raises StateUnavailable."""
+        """Write what was recorded since the last commit, the first time even if that is nothing.
+
+        Raises StateUnavailable.
+        """
         with self._lock:
             self._load_once()
-            if not self._pending:
+            if not self._pending and not self._is_bare:
                 return
             path = self._folder / f"journal-{self._next_number:010d}"
             storage.write_once(path, _packed(self._pending))
+            self._is_bare = False
             self._next_number += 1
             self._journal_paths.append(path)
             for number, entries in self._pending.items():
@@ -210,7 +218,7 @@ class Ledger:
         return _Hour(set(entries.keys), [minutes.count(minute) for minute in range(60)])
 
     def _put_away(self) -> None:
-        total = sum(len(hour.keys) for hour in self._in_use.values())
+        total = sum(len(h.keys) for n, h in self._in_use.items() if n != UNDATED_HOUR)
         for number in list(self._in_use)[:-1]:
             if total <= MOST_KEYS_IN_USE and len(self._in_use) <= MOST_HOURS_IN_USE:
                 return
@@ -276,6 +284,7 @@ class Ledger:
                 journals[numbers[0]] = path
             elif kind == "hour" and len(numbers) == 3:
                 hours.setdefault(numbers[0], []).append(_HourFile(path, *numbers))
+        self._is_bare = not hours and not journals
         oldest_journal = min(journals, default=None)
         for files in hours.values():
             self._load_hour(sorted(files, key=lambda file: file.folded_to), oldest_journal)

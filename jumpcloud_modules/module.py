@@ -10,6 +10,7 @@ from sentry_sdk.types import Event, Hint
 
 from jumpcloud_modules.configuration import ModuleConfiguration, explain
 
+SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
 WITHHELD: Final = "[withheld]"
 SECRET_NAMES: Final = frozenset(
     {"apikey", "api_key", "x-api-key", "x_api_key", "authorization", "intake_key", "token"}
@@ -61,12 +62,12 @@ class JumpcloudDirectoryInsightsModule(Module):
                 "The module's configuration is not JSON; save the account's form again."
             ) from None
 
-    def set_secrets(self, secrets: dict[str, Any]) -> None:
+    def set_secrets(self, secrets: dict[str, Any] | None) -> None:
         """Lay the platform's secrets over the configuration; unknown ones are left out.
 
         Raises ModuleConfigurationError with a sentence for each bad value.
         """
-        for name, value in secrets.items():
+        for name, value in (secrets or {}).items():
             if name not in ModuleConfiguration.model_fields or value is None:
                 continue
             try:
@@ -82,6 +83,7 @@ class JumpcloudDirectoryInsightsModule(Module):
             # The SDK offers no way to pass these; both are looked up whenever a report is made.
             client.options["include_local_variables"] = False
             client.options["before_send"] = without_secrets
+            client.options["shutdown_timeout"] = SECONDS_TO_SEND_LAST_REPORTS
 
 
 def without_secrets(event: Event, _hint: Hint) -> Event:

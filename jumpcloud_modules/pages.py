@@ -5,7 +5,7 @@ the position of the last page: what comes twice that way, the ledger knows.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
@@ -64,7 +64,7 @@ class Pages:
         self._now_ms = now_ms
         self._room = threading.BoundedSemaphore(pages_in_memory)
 
-    def read(self, window: Window) -> Iterator[Page]:
+    def read(self, window: Window) -> Generator[Page, None, None]:
         """Yield the window's pages in order, until nothing more is there.
 
         Waits failures out. Raises Stopped when asked to stop.
@@ -148,7 +148,8 @@ class Pages:
             try:
                 return future.result(_STOP_CHECK_SECONDS)
             except NotYet:
-                continue
+                if future.done():  # it is the error of the page itself
+                    raise
 
     @contextmanager
     def _page_in_memory(self) -> Iterator[None]:

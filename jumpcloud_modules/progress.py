@@ -4,7 +4,7 @@ Values only; `state.py` writes them down.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from jumpcloud_modules.instants import SECOND_MS, floor
 
@@ -48,7 +48,7 @@ class Progress:
     watermark_ms: int
     windows: tuple[Window, ...] = ()
     scope: str = ""
-    is_tail_read: bool = True
+    is_tail_read: bool = field(default=True, compare=False)
 
     @property
     def tail(self) -> Window:

@@ -90,9 +90,13 @@ class Readers:
     def check(self) -> None:
         """Raise what a reader failed with, once; what it was reading is read again."""
         failure, self._failure = self._failure, None
-        if failure is not None:
-            self.offer(())
+        if failure is None:
+            return
+        self.offer(())
+        try:
             raise failure
+        finally:
+            del failure  # its traceback leads to this frame: nothing the reader held would go
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for the readers to end after the stop event was set."""

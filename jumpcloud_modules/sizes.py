@@ -2,7 +2,7 @@
 
 import threading
 
-PAGE_BYTES = 4 << 19
+PAGE_BYTES = 2 << 20
 FIRST_GUESS_EVENT_BYTES = 32 << 10
 FEWEST_UNDER_BURDEN = 100
 _FORGETTING = 0.5
@@ -26,7 +26,8 @@ class PageSize:
 
     def suits(self, rows: int) -> bool:
         """Tell whether a page of so many rows is still about the right size."""
-        return self.rows() / 2 < rows < self.rows() * 2 or rows == self.rows()
+        fitting = self.rows()
+        return fitting / 2 < rows < fitting * 2
 
     def learn(self, count: int, size_bytes: int) -> None:
         """Take note of a page that arrived: growth counts at once, shrinking by halves."""

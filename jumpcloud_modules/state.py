@@ -139,6 +139,7 @@ def _resumed(document: dict[str, Any] | None) -> Found | None:
             watermark_ms=body["watermark_ms"],
             windows=tuple(Window(start, end) for start, end in body["windows"]),
             scope=body["scope"],
+            is_tail_read=False,
         )
     )
 

@@ -78,7 +78,8 @@ class Transport:
 
     def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
         deadline = monotonic() + ANSWER_TIMEOUT_SECONDS
-        while piece := answer.raw.read(_PIECE_BYTES, decode_content=False):
+        # read1 returns what is there: read would wait for a full piece, however slowly it drips.
+        while piece := answer.raw.read1(_PIECE_BYTES, decode_content=False):
             yield piece
             if monotonic() > deadline:
                 answer.close()
@@ -127,7 +128,7 @@ class Transport:
     def _no_answer(self, error: Exception) -> TryAgain:
         timed_out = isinstance(error, requests.Timeout)
         why = "did not answer in time" if timed_out else "could not be reached"
-        reason = self.redact(_innermost(error))
+        reason = self.redact(_innermost(error))[:_QUOTED_CHARACTERS]
         return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out)
 
     def _too_large(self, most_bytes: int) -> PageTooLarge:
@@ -179,4 +180,4 @@ def _innermost(error: BaseException) -> str:
     """Name the first cause: the messages of requests repeat the URL and the pool instead."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
-    return f"{type(error).__name__}: {error}"[:_QUOTED_CHARACTERS]
+    return f"{type(error).__name__}: {error}"

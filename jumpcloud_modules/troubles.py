@@ -59,11 +59,17 @@ class Troubles:
         self._say(failure, now, "error")
 
     def _say(self, failure: Failure, now: float, level: Level) -> None:
-        said = str(failure.error).partition(" (")[0]  # what is quoted may vary from try to try
+        said = _gist(failure)
         due = self._said_at is None or now - self._said_at >= REMINDER_AFTER_SECONDS
         if not due and (level == "warning" or said == self._said):
             return
         self._said, self._said_at = said, now
         self._log(
-            f"{failure.error} Trying again by itself, next in {failure.next_try_seconds:.0f} s.", level
+            f"{failure.error} Trying again by itself, next in {failure.next_try_seconds:.0f} s.",
+            level,
         )
+
+
+def _gist(failure: Failure) -> str:
+    """Return who answered what: to which request, and in which words, varies from try to try."""
+    return str(failure.error).partition(" (")[0].partition(" to ")[0]

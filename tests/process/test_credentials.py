@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Request, faults, make_event
+from sandbox import API_KEY, Request, faults, make_event
 from sandbox.connector import Settings
 from sandbox.instants import now_ms
 from tests.process.scene import Scene, history, scene
@@ -33,6 +33,26 @@ def test_refused_credentials_cost_few_requests_one_message_and_no_restart(status
         assert recovered
         assert on.is_told("JumpCloud answers again")
         assert len(on.told(f"answered {status}")) == 1
+
+
+@pytest.mark.lengthy
+def test_a_key_that_is_wrong_from_the_start_costs_few_requests_too() -> None:
+    """Although a backlog waits for many readers."""
+    with scene(
+        history(6_000, minutes=600),
+        before=lambda sandbox, _: setattr(sandbox.jumpcloud, "api_key", "another"),
+    ) as on:
+        requests = on.sandbox.jumpcloud.requests
+        on.sees(lambda: requests.statuses()[401], 1)
+        refused_at = min(e.ended for e in requests.entries())
+        time.sleep(8)
+        started = [e.started for e in requests.entries()]
+        on.sandbox.jumpcloud.api_key = API_KEY
+
+        assert sum(1 for instant in started if instant < refused_at + 8) <= 6
+        assert on.delivers_all(timeout_seconds=60)
+        assert len(on.told("answered 401")) == 1
+        assert on.judgement == "clean"
 
 
 def test_a_key_that_is_revoked_amid_a_backlog_stops_all_readers_at_once() -> None:
