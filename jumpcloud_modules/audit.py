@@ -6,9 +6,10 @@ Values and arithmetic; the collector asks for the counts and reads the windows.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.progress import Window
 
-SECOND_TRY_AFTER_MS = 60_000
+SECOND_TRY_AFTER_MS = MINUTE_MS
 TRIES_FOR_THE_SAME = 2
 
 

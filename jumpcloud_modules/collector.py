@@ -206,7 +206,7 @@ class Collector:
         def advance(page: Page) -> None:
             nonlocal rest
             self._progress = self._progress.with_window_at(rest, page.position_ms)
-            rest = rest.from_(page.position_ms)
+            rest = rest.rest_from(page.position_ms)
 
         with closing(self._backlog_pages.read(first)) as pages:
             while page := self._next_in_lane(pages):

@@ -200,7 +200,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     @cached_property
     def _collector(self) -> Collector:
         lanes = Lanes(self._stop_event)
-        source_troubles = Troubles("JumpCloud", self._say)
+        source_troubles = Troubles("JumpCloud", self.log)
 
         def on_failure(failure: Failure) -> None:
             if getattr(failure.error, "limited", False):
@@ -223,7 +223,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             lanes=lanes,
             stop=self._stop_event,
             now_ms=lambda: time.time_ns() // 1_000_000,
-            tell=lambda text: self.log(text, level="info"),
+            tell=self.log,
             warn=self._warn,
         )
 
@@ -259,7 +259,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     @cached_property
     def _intake(self) -> Intake:
-        troubles = Troubles("The Sekoia intake", self._say)
+        troubles = Troubles("The Sekoia intake", self.log)
         self._intake_pace = Pace(self._stop_event, troubles.failed, troubles.recovered)
         return Intake(
             url=self.configuration.intake_server or self.intake_url,
@@ -274,7 +274,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     @cached_property
     def _state_pace(self) -> Pace:
-        troubles = Troubles("The state", self._say)
+        troubles = Troubles("The state", self.log)
         return Pace(self._stop_event, troubles.failed, troubles.recovered)
 
     # Pushing
@@ -324,9 +324,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         )
         if answer.status_code not in LOGS_REFUSED_FOR_GOOD:
             answer.raise_for_status()
-
-    def _say(self, text: str, level: LogLevelStr) -> None:
-        self.log(text, level=level)
 
     def _warn(self, text: str) -> None:
         self.log(text, level="warning")

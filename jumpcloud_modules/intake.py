@@ -147,12 +147,13 @@ class Intake:
         """Set a refused event aside, unless so many are refused that it cannot be the events."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
             self._refused_in_a_row = 0
-            if self._is_accepted_after_holding(event, delivery):
+            if self._hold_until_accepted(event, delivery):
                 return
         self._refused_in_a_row += 1
         self._set_aside(event, reason, delivery)
 
-    def _is_accepted_after_holding(self, event: Event, delivery: Delivery) -> bool:
+    def _hold_until_accepted(self, event: Event, delivery: Delivery) -> bool:
+        """Return False where the event is still refused after many slow tries."""
         while True:
             try:
                 receipts = self._accept([event], self._held, HOLDING_TRIES)

@@ -18,9 +18,10 @@ SECRET_NAMES: Final = frozenset(
 
 
 class JumpcloudDirectoryInsightsModule(Module):
-    """Hold the configuration of one JumpCloud organisation."""
+    """Hold the configuration of one JumpCloud organization."""
 
     def __init__(self) -> None:
+        # Only typed: the SDK's own is not, and strict type checking refuses calls to it.
         super().__init__()
 
     @property

@@ -76,7 +76,7 @@ class Pages:
                 for page in self._chain(window, rows):
                     yield page
                     more = page.more
-                    window = window.from_(page.position_ms)
+                    window = window.rest_from(page.position_ms)
             except PageTooLarge:
                 self._size.shrink_to_fit(rows)
             except (TryAgain, Refused) as error:

@@ -16,7 +16,7 @@ class Window:
     start_ms: int
     end_ms: int | None = None
 
-    def from_(self, position_ms: int | None) -> "Window":
+    def rest_from(self, position_ms: int | None) -> "Window":
         """Return what is left of the window from a position on, which never moves back."""
         if position_ms is None or position_ms <= self.start_ms:
             return self
@@ -81,7 +81,7 @@ class Progress:
 
     def with_window_at(self, window: Window, position_ms: int | None) -> "Progress":
         """Shrink an open window to what is left of it after a position."""
-        return self._replacing(window, (window.from_(position_ms),))
+        return self._replacing(window, (window.rest_from(position_ms),))
 
     def without(self, window: Window) -> "Progress":
         """Close a window that has been read to its end."""

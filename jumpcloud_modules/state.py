@@ -224,7 +224,7 @@ def _within_retention(found: Found, now_ms: int) -> Found:
         " beyond JumpCloud's retention and cannot be collected any more."
     )
     windows = tuple(
-        window.from_(limit_ms)
+        window.rest_from(limit_ms)
         for window in progress.windows
         if window.end_ms is None or window.end_ms > limit_ms
     )

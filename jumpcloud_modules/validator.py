@@ -9,9 +9,10 @@ from sekoia_automation.exceptions import ModuleConfigurationError
 from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.configuration import ALL_SERVICES
 from jumpcloud_modules.errors import CollectorError
+from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 
-SPAN_MS: Final = 15 * 60 * 1000
+SPAN_MS: Final = 15 * MINUTE_MS
 
 
 class JumpcloudDirectoryInsightsValidator(AccountValidator):

@@ -27,7 +27,7 @@ def test_a_window_only_ever_shrinks_from_its_start(
 
     for position_ms in positions:
         before = rest.start_ms
-        rest = rest.from_(position_ms)
+        rest = rest.rest_from(position_ms)
         assert before <= rest.start_ms
         assert rest.end_ms == window.end_ms
         if window.end_ms is not None:
