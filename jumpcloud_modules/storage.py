@@ -6,6 +6,7 @@ of what the files hold.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jumpcloud_modules.errors import StateUnavailable
@@ -19,11 +20,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises StateUnavailable.
     """
     unfinished = path.with_name(path.name + _UNFINISHED)
-    try:
+    with _unavailable_unless("written", path):
         _write(unfinished, content)
         unfinished.replace(path)
-    except Exception as error:  # each S3 client raises a family of its own
-        raise _unavailable("written", path, error) from error
 
 
 def write_once(path: Path, content: bytes) -> None:
@@ -31,10 +30,8 @@ def write_once(path: Path, content: bytes) -> None:
 
     A crash may leave it incomplete, which its reader notices. Raises StateUnavailable.
     """
-    try:
+    with _unavailable_unless("written", path):
         _write(path, content)
-    except Exception as error:  # each S3 client raises a family of its own
-        raise _unavailable("written", path, error) from error
 
 
 def read(path: Path) -> bytes | None:
@@ -42,22 +39,21 @@ def read(path: Path) -> bytes | None:
 
     Raises StateUnavailable.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # each S3 client raises a family of its own
-        if _is_absent(path):
+    with _unavailable_unless("read", path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
             return None
-        raise _unavailable("read", path, error) from error
+        except OSError:  # S3 paths say so when there is no such file, too
+            if path.exists():
+                raise
+            return None
 
 
 def remove(path: Path) -> None:
     """Delete a file, if it is there. Raises StateUnavailable."""
-    try:
+    with _unavailable_unless("removed", path):
         path.unlink(missing_ok=True)
-    except Exception as error:  # each S3 client raises a family of its own
-        raise _unavailable("removed", path, error) from error
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -65,10 +61,8 @@ def files(folder: Path) -> Iterator[Path]:
 
     Raises StateUnavailable.
     """
-    try:
+    with _unavailable_unless("listed", folder):
         found = list(folder.iterdir()) if folder.exists() else []
-    except Exception as error:  # each S3 client raises a family of its own
-        raise _unavailable("listed", folder, error) from error
     for path in found:
         if path.name.endswith(_UNFINISHED):
             remove(path)
@@ -78,18 +72,17 @@ def files(folder: Path) -> Iterator[Path]:
 
 def size(path: Path) -> int:
     """Return a file's size in bytes. Raises StateUnavailable."""
-    try:
+    with _unavailable_unless("read", path):
         return path.stat().st_size
-    except Exception as error:  # each S3 client raises a family of its own
-        raise _unavailable("read", path, error) from error
 
 
-def _is_absent(path: Path) -> bool:
-    """Tell whether the storage answers that there is no such file: S3 paths raise OSError then."""
+@contextmanager
+def _unavailable_unless(done: str, path: Path) -> Iterator[None]:
+    """Give whatever fails one name: each S3 client raises a family of its own."""
     try:
-        return not path.exists()
-    except Exception:  # noqa: BLE001 -- the error of reading is the one to tell
-        return False
+        yield
+    except Exception as error:
+        raise _unavailable(done, path, error) from error
 
 
 def _write(path: Path, content: bytes) -> None:
