@@ -49,15 +49,15 @@ stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 if "STUBBORN" in os.environ:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for name in ("LIVENESS_PORT", "METRICS_PORT"):
-    server = HTTPServer(("", int(os.environ[name])), Ports)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
 token = {"Authorization": "Bearer " + os.environ["TOKEN"]}
 key = json.load(call(os.environ["URL_SECRETS"], headers=token))["value"]["apikey"]
 module = json.loads(os.environ["MODULE_CONFIGURATION"])
 connector = json.loads(os.environ["CONNECTOR_CONFIGURATION"])
 folder = pathlib.Path(os.environ["SUB_FOLDER"])
 print("started", *sys.argv[1:], sorted(os.environ), flush=True)
+for name in ("LIVENESS_PORT", "METRICS_PORT"):
+    server = HTTPServer(("", int(os.environ[name])), Ports)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 seen = set()
 while not stop.wait(0.1):
     start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86000))
