@@ -1,7 +1,7 @@
 """Memory that goes back where it came from.
 
 glibc gives each thread an arena of its own, and keeps large blocks for later; reading a backlog
-side by side, that costs more than the events in it (docs/performance.md has the figures).
+side by side peaked at 171 MB so, and at 131 MB with one arena (150,000 events, measured once).
 """
 
 import ctypes
