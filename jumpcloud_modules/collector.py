@@ -43,7 +43,7 @@ COUNT_FAILURES_BEFORE_REREADING = 2
 LIMITED_COUNTS_REST_SECONDS = 60.0
 MOST_COUNTS_REST_SECONDS = 300.0
 HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
-PAGES_IN_MEMORY = 7
+PAGES_IN_MEMORY = 4
 EARLIER_THAN_ASKED_MS = SECOND_MS
 """By how much an event may claim to be older than what was asked for: the index may round."""
 PRUNE_EVERY_MS = HOUR_MS
@@ -197,6 +197,7 @@ class Collector:
         with closing(self._tail_pages.read(tail)) as pages:
             for page in pages:
                 self._take(page, tail, self._advance_tail)
+                del page
         self._caught_up_ms = self._now_ms()
 
     def _read_beside(self, window: Window) -> None:
@@ -208,18 +209,21 @@ class Collector:
             self._progress = self._progress.with_window_at(rest, page.position_ms)
             rest = rest.rest_from(page.position_ms)
 
-        with closing(self._backlog_pages.read(first)) as pages:
-            while page := self._next_in_lane(pages):
-                self._take(page, first, advance)
+        more = True
+        while more and not rest.is_over:
+            with (
+                self._lanes.one() as lane,
+                closing(self._backlog_pages.read(rest, lane.keep)) as pages,
+            ):
+                for page in pages:
+                    self._take(page, first, advance)
+                    more = page.more
+                    del page
         with self._lock:
             self._progress = self._progress.without(rest)
             if window in self._late:
                 self._late.remove(window)
             self._commit()
-
-    def _next_in_lane(self, pages: Iterator[Page]) -> Page | None:
-        with self._lanes.one():
-            return next(pages, None)
 
     def _take(self, page: Page, window: Window, advance: Callable[[Page], None]) -> None:
         """Deliver what is new of a page, then commit it and the way it moves the window."""

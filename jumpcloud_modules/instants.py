@@ -11,6 +11,7 @@ RETENTION = timedelta(days=90)
 RETENTION_MS = int(RETENTION / timedelta(milliseconds=1))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_rfc3339(instant_ms: int) -> str:
@@ -23,7 +24,7 @@ def from_iso8601(text: str) -> int:
     """Read an ISO 8601 instant, in UTC where it names no zone. Raises ValueError."""
     instant = datetime.fromisoformat(text)
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(milliseconds=1)
+    return (aware - _EPOCH) // _MILLISECOND
 
 
 def floor(instant_ms: int, unit_ms: int) -> int:

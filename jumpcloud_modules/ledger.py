@@ -93,7 +93,7 @@ class Ledger:
             hours = {e.time_ms // HOUR_MS for e in events if e.time_ms is not None}
             known = [self._hour(number).keys for number in (UNDATED_HOUR, *sorted(hours))]
             fresh = _unknown(events, [self._claimed, *known])
-            self._claimed.update([event.key for event in fresh])
+            self._claimed.update({event.key for event in fresh})
         return fresh
 
     def release(self, events: Iterable[Event]) -> None:
@@ -326,8 +326,8 @@ class Ledger:
 
 def _unknown(events: Sequence[Event], known: Sequence[Set[int]]) -> list[Event]:
     """Return each event once whose key is in none of the sets."""
-    keys = [event.key for event in events]
-    if len(set(keys)) == len(keys) and all(some.isdisjoint(keys) for some in known):
+    keys = {event.key for event in events}
+    if len(keys) == len(events) and all(some.isdisjoint(keys) for some in known):
         return list(events)
     fresh: dict[int, Event] = {}
     for event in events:

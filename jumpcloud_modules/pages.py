@@ -64,41 +64,48 @@ class Pages:
         self._now_ms = now_ms
         self._room = threading.BoundedSemaphore(pages_in_memory)
 
-    def read(self, window: Window) -> Generator[Page, None, None]:
-        """Yield the window's pages in order, until nothing more is there.
+    def read(
+        self, window: Window, go_on: Callable[[], bool] = lambda: True
+    ) -> Generator[Page, None, None]:
+        """Yield the window's pages in order, until nothing more is there or not to go on.
 
-        Waits failures out. Raises Stopped when asked to stop.
+        `go_on` is asked before each page that follows. Waits failures out. Raises Stopped when
+        asked to stop.
         """
         more = True
-        while more and not window.is_over:
+        while more and not window.is_over and go_on():
             rows = self._size.rows()
             try:
-                for page in self._chain(window, rows):
+                for page in self._chain(window, rows, go_on):
                     yield page
                     more = page.more
                     window = window.rest_from(page.position_ms)
+                    del page  # while the next one is read, its events would stay in memory
             except PageTooLarge:
                 self._size.shrink_to_fit(rows)
             except (TryAgain, Refused) as error:
                 if isinstance(error, TryAgain) and error.burdened:
                     self._size.relieve(rows)
 
-    def _chain(self, window: Window, rows: int) -> Iterator[Page]:
+    def _chain(self, window: Window, rows: int, go_on: Callable[[], bool]) -> Iterator[Page]:
         query = Query(window.start_ms, window.end_ms, rows)
         asked: _Asked | None = self._ask(query)
         try:
             while asked:
                 opened, query = self._wait(asked.opened), asked.query
-                asked = self._ask_ahead(query, opened.cursor)
+                going_on = go_on()
+                asked = self._ask_ahead(query, opened.cursor) if going_on else None
                 with self._page_in_memory():
                     page = self._read(opened, query)
                     self._size.learn(len(page.events), page.size_bytes)
+                    more, cursor = page.more, page.cursor
+                    moved = (page.position_ms or 0) > window.start_ms
                     yield page
-                moved = (page.position_ms or 0) > window.start_ms
-                if not page.more or (moved and not self._size.suits(rows)):
+                    del page
+                if not more or (moved and not (going_on and self._size.suits(rows))):
                     return
-                if page.cursor != (asked and asked.query.cursor):
-                    asked = self._ask_instead(asked, query, page.cursor)
+                if cursor != (asked and asked.query.cursor):
+                    asked = self._ask_instead(asked, query, cursor)
         finally:
             if asked:
                 asked.drop()

@@ -1,4 +1,5 @@
-"""Windows read side by side by a few threads, fewer while JumpCloud asks for less.
+"""Windows read side by side by a few threads: as many as it takes to keep the processor busy, and
+fewer while JumpCloud asks for less.
 
 Knows nothing of what reading a window means.
 """
@@ -7,27 +8,42 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, process_time
 
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.progress import Window
 
 MOST_READERS = 8
+READERS_AT_FIRST = 4
+FEWEST_READERS = 2
 SECONDS_TO_WIDEN = 60.0
+SECONDS_TO_WATCH = 0.1
+BUSY_SHARE = 0.9
+IDLE_SHARE = 0.7
 
 
 class Lanes:
-    """Let a few proceed at a time: one after a 429, then one more every minute."""
+    """Let a few proceed at a time.
+
+    After a 429 it is one, then one more every minute. Otherwise it is as many as find the
+    processor idle: where a page waits for the processor and not for the network, one more reader
+    makes all of them slower. `processor_seconds` is what the process has used.
+    """
 
     def __init__(
         self,
         stop: threading.Event,
         most: int = MOST_READERS,
         clock: Callable[[], float] = monotonic,
+        processor_seconds: Callable[[], float] = process_time,
     ) -> None:
         self._stop = stop
         self._most = most
         self._clock = clock
+        self._processor_seconds = processor_seconds
+        self._useful = min(READERS_AT_FIRST, most)
+        self._watched_since = clock()
+        self._used_before = processor_seconds()
         self._taken = 0
         self._narrowed_at: float | None = None
         self._changed = threading.Condition()
@@ -41,25 +57,75 @@ class Lanes:
     def width(self) -> int:
         """Return how many lanes are open now."""
         if self._narrowed_at is None:
-            return self._most
+            return self._useful
         widened = int((self._clock() - self._narrowed_at) / SECONDS_TO_WIDEN)
-        return min(self._most, 1 + widened)
+        return min(self._useful, 1 + widened)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self) -> Iterator["Lane"]:
         """Hold a lane. Raises Stopped when asked to stop while waiting for it."""
         with self._changed:
-            while self._taken >= self.width:
+            while self._is_full(self._taken + 1):
                 if self._stop.is_set():
                     raise Stopped("stopped while waiting for a lane")
                 self._changed.wait(0.25)
             self._taken += 1
+        lane = Lane(self)
         try:
-            yield
+            yield lane
         finally:
-            with self._changed:
+            lane.give_back()
+
+    def spare(self) -> bool:
+        """Tell whether a lane was given back, because there are too many."""
+        with self._changed:
+            if self._is_full(self._taken):
                 self._taken -= 1
-                self._changed.notify()
+                return True
+            return False
+
+    def free(self) -> None:
+        """Take a lane back."""
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify()
+
+    def _is_full(self, taken: int) -> bool:
+        self._watch_processor()
+        return taken > self.width
+
+    def _watch_processor(self) -> None:
+        now = self._clock()
+        seconds = now - self._watched_since
+        if seconds < SECONDS_TO_WATCH:
+            return
+        used = self._processor_seconds()
+        share = (used - self._used_before) / seconds
+        self._watched_since, self._used_before = now, used
+        if share > BUSY_SHARE:
+            self._useful = max(self._useful - 1, min(FEWEST_READERS, self._most))
+        elif share < IDLE_SHARE:
+            self._useful = min(self._useful + 1, self._most)
+
+
+class Lane:
+    """The right to read; it may have to be given back before its time."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._is_held = True
+
+    def keep(self) -> bool:
+        """Tell whether to go on; where not, the lane is given back."""
+        if self._is_held and self._lanes.spare():
+            self._is_held = False
+        return self._is_held
+
+    def give_back(self) -> None:
+        """Let somebody else proceed."""
+        if self._is_held:
+            self._is_held = False
+            self._lanes.free()
 
 
 class Readers:

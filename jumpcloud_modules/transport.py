@@ -15,6 +15,7 @@ from isal import isal_zlib
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from jumpcloud_modules.buffers import Buffers
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -22,7 +23,10 @@ SILENCE_TIMEOUT_SECONDS = 30.0
 ANSWER_TIMEOUT_SECONDS = 300.0
 _PIECE_BYTES = 1 << 18
 _CONNECTIONS = 16
+_KEPT_BUFFERS = 4
 _QUOTED_CHARACTERS = 300
+
+Body = bytes | memoryview
 
 
 class Transport:
@@ -34,6 +38,7 @@ class Transport:
     def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Iterable[str]) -> None:
         self.end = end
         self._secrets = sorted(_written_forms(secrets), key=len, reverse=True)
+        self._buffers = Buffers(_KEPT_BUFFERS)
         self._session = requests.Session()
         self._session.headers.update(headers)
         self._settle_environment(url)
@@ -57,24 +62,33 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._no_answer(error) from None
 
-    def read(self, answer: requests.Response, most_bytes: int) -> bytes | bytearray:
+    def read(self, answer: requests.Response, most_bytes: int) -> Body:
         """Return the answer's body, decompressed.
 
         Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
         """
         stated = answer.headers.get("Content-Length", "")
-        body = bytearray(int(stated) if stated.isdecimal() and int(stated) <= most_bytes else 0)
+        usable = stated.isdecimal() and int(stated) <= most_bytes
+        body = self._buffers.take(int(stated) if usable else _PIECE_BYTES)
         filled = 0
         try:
             for piece in self._pieces(answer):
-                body[filled : filled + len(piece)] = piece
-                filled += len(piece)
-                if filled > most_bytes:
+                end = filled + len(piece)
+                if end > most_bytes:
                     answer.close()
                     raise self._too_large(most_bytes)
+                if end > len(body):
+                    body = self._larger(body[:filled], end)
+                body[filled:end] = piece
+                filled = end
         except (HTTPError, OSError) as error:
             raise self._truncated(type(error).__name__) from None
-        return self._decompressed(answer, body, most_bytes)
+        return self._decompressed(answer, body[:filled], most_bytes)
+
+    def _larger(self, content: memoryview, least_bytes: int) -> memoryview:
+        larger = self._buffers.take(2 * least_bytes)
+        larger[: len(content)] = content
+        return larger
 
     def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
         deadline = monotonic() + ANSWER_TIMEOUT_SECONDS
@@ -137,14 +151,12 @@ class Transport:
     def _truncated(self, reason: str) -> TryAgain:
         return TryAgain(f"{self.end} broke off its answer ({reason}).", burdened=True)
 
-    def _decompressed(
-        self, answer: requests.Response, body: bytearray, most_bytes: int
-    ) -> bytes | bytearray:
+    def _decompressed(self, answer: requests.Response, body: memoryview, most_bytes: int) -> Body:
         if answer.headers.get("Content-Encoding", "").lower() != "gzip":
             return body
         try:
             inflating = isal_zlib.decompressobj(wbits=31)
-            text: bytes = inflating.decompress(bytes(body), most_bytes + 1)
+            text: bytes = inflating.decompress(body, most_bytes + 1)
         except (isal_zlib.error, gzip.BadGzipFile, EOFError) as error:  # type: ignore[misc]
             raise self._truncated(f"broken gzip: {error}") from None
         if len(text) > most_bytes:

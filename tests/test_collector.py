@@ -10,7 +10,7 @@ import pytest
 
 from jumpcloud_modules import backlog
 from jumpcloud_modules.api import JumpCloudApi, Unit
-from jumpcloud_modules.collector import Collector, Deliverer, Plan
+from jumpcloud_modules.collector import PAGES_IN_MEMORY, Collector, Deliverer, Plan
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
@@ -472,9 +472,11 @@ class _Real:
     stop: threading.Event = field(default_factory=threading.Event)
     said: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(self.stop)
+
     def collector(self) -> Collector:
         addresses = self.sandbox.addresses
-        lanes = Lanes(self.stop)
         state_pace = Pace(self.stop)
         return Collector(
             plan=Plan(24 * HOUR_MS, self.audit_ms, 5_000, "all", self.rows, self.readers),
@@ -491,7 +493,7 @@ class _Real:
             tail_pace=Pace(self.stop),
             backlog_pace=Pace(self.stop),
             state_pace=state_pace,
-            lanes=lanes,
+            lanes=self.lanes,
             stop=self.stop,
             now_ms=now_ms,
             tell=self.said.append,
@@ -520,6 +522,28 @@ def test_a_day_of_history_arrives_whole_once_and_as_it_is(
 
         assert sandbox.verdict().clean, sandbox.verdict().table()
         assert sandbox.jumpcloud.requests.events("events") <= 5_000 * 1.2
+
+
+def test_readers_that_become_too_many_while_they_deliver_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds a page in memory then: whoever may go on needs room for the next."""
+    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 300)
+    events = generate(6_000, now_ms() - 23 * HOUR_MS, now_ms() - 1_000, seed=6)
+    with Sandbox(events) as sandbox:
+        sandbox.intake.faults.add(faults.SlowReceipts(latency_ms=1_000), times=30)
+        real = _Real(sandbox, tmp_path, readers=8, rows=100)
+        collector = real.collector()
+        collector.start()
+        collector.poll()
+
+        assert wait_until(lambda: sandbox.intake.requests.arrivals() >= PAGES_IN_MEMORY - 1)
+        real.lanes.narrow()
+
+        assert wait_until(lambda: not collector.progress.windows, timeout_seconds=60)
+        real.stop.set()
+        collector.join(10)
+        assert sandbox.verdict().clean, sandbox.verdict().table()
 
 
 def test_late_events_over_http_arrive_by_the_audit(tmp_path: Path) -> None:
