@@ -29,7 +29,7 @@ from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sizes import PAGE_BYTES
 from jumpcloud_modules.state import State
-from jumpcloud_modules.transport import Transport
+from jumpcloud_modules.transport import Body, Transport
 from sandbox.apart import SandboxProcess
 
 EVENTS = 60_000
@@ -130,9 +130,7 @@ def _one_round(
     return watch.seconds
 
 
-def _fetch(
-    jumpcloud: Transport, url: str, start_ms: int, cursor: object
-) -> tuple[bytes | bytearray, object]:
+def _fetch(jumpcloud: Transport, url: str, start_ms: int, cursor: object) -> tuple[Body, object]:
     query = {
         "service": ["all"],
         "start_time": to_rfc3339(start_ms),
@@ -149,7 +147,7 @@ def _fetch(
         return page, orjson.loads(answer.headers["X-Search_after"])
 
 
-def _cut(page: bytes | bytearray, watch: Stopwatch) -> list[events.Event]:
+def _cut(page: Body, watch: Stopwatch) -> list[events.Event]:
     with watch.timing(SLICE):
         slices = _slice(page)
     with watch.timing(IDENTITY):

@@ -1,12 +1,15 @@
 """The events that are collected: a mixture of services, 1.2 kB each, that both connectors can read.
 
 The sandbox strews in numbers and escapes that are valid JSON and that fast decoders refuse. The
-plain reference would stop at the first of them, so those events are left out here.
+plain reference would stop at the first of them, so those events are left out here. It also has
+names of many scripts in most events, where JumpCloud's own samples hold ASCII only: here a tenth of
+the events keep them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import orjson
@@ -26,6 +29,7 @@ SERVICES: Mapping[str, float] = {
 _HOUR_MS = 3_600_000
 _SPAN_MS = 22 * _HOUR_MS  # of the last day, however long the benchmark takes
 _SPARE = 1.05
+_BEYOND_ASCII_EVERY = 10
 
 
 @lru_cache(maxsize=2)
@@ -52,7 +56,15 @@ def _readable(
         large_share=large_share,
         surrogate_share=0.0,
     )
-    return tuple(event for event in made if _is_readable(event.text))[:count]
+    readable = [event for event in made if _is_readable(event.text)][:count]
+    return tuple(
+        event if number % _BEYOND_ASCII_EVERY == 0 else _in_ascii(event)
+        for number, event in enumerate(readable)
+    )
+
+
+def _in_ascii(event: Event) -> Event:
+    return replace(event, text=event.text.decode().encode("ascii", "replace"))
 
 
 def _is_readable(text: bytes) -> bool:

@@ -19,7 +19,7 @@ from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_rfc3339
 from jumpcloud_modules.transport import Transport
 
 BASE_PATH = "/insights/directory/v1"
-MOST_PAGE_BYTES = 8 << 20
+MOST_PAGE_BYTES = 6 << 20
 MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
 _DISORDER_TOLERANCE_MS = 1000

@@ -7,13 +7,14 @@ Knows nothing of HTTP, of windows, or of what an event means.
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import blake2b
 
 import msgspec
 from msgspec import Raw
 from xxhash import xxh3_64_intdigest
 
-from jumpcloud_modules.instants import from_iso8601
+from jumpcloud_modules.instants import EPOCH, MILLISECOND, from_iso8601
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +44,7 @@ class _Identity(msgspec.Struct, gc=False):
 
 _cut_array = msgspec.json.Decoder(list[Raw]).decode
 _read_identities = msgspec.json.Decoder(list[_Identity]).decode
+_instant = datetime.fromisoformat
 _LONGEST_IDENTIFIER = 100
 
 
@@ -53,9 +55,9 @@ def cut(page: bytes | memoryview) -> Cut:
     """
     try:
         raws, identities = _cut_array(page), _read_identities(page)
-        return Cut(list(map(_event, raws, identities)), [])
     except (msgspec.DecodeError, RecursionError):
         return _cut_unusual(bytes(page))
+    return Cut(_events(raws, identities), [])
 
 
 def identifier(event: Event) -> str:
@@ -67,7 +69,7 @@ def identifier(event: Event) -> str:
 
 def from_texts(texts: Sequence[str]) -> list[Event]:
     """Make events of texts that came without a page; each is its own identity."""
-    return [_event(Raw(text.encode()), _Identity()) for text in texts]
+    return _without_identity([Raw(text.encode()) for text in texts])
 
 
 def parse_time_ms(timestamp: str) -> int | None:
@@ -83,13 +85,30 @@ def parse_time_ms(timestamp: str) -> int | None:
         return None
 
 
-def _event(raw: Raw, identity: _Identity) -> Event:
-    event_id, timestamp = identity.id, identity.timestamp
-    if event_id and timestamp:
-        key = xxh3_64_intdigest(f"{event_id}\0{timestamp}".encode("utf-8", "surrogatepass"))
-    else:
-        key = _key_of_text(raw)
-    return Event(raw, key, parse_time_ms(timestamp))
+def _events(raws: list[Raw], identities: list[_Identity]) -> list[Event]:
+    keys = [
+        xxh3_64_intdigest(f"{identity.id}\0{identity.timestamp}".encode())
+        if identity.id and identity.timestamp
+        else _key_of_text(raw)
+        for raw, identity in zip(raws, identities, strict=True)
+    ]
+    return list(map(Event, raws, keys, _times_ms(identities)))
+
+
+def _without_identity(raws: list[Raw]) -> list[Event]:
+    return _events(raws, [_Identity()] * len(raws))
+
+
+def _times_ms(identities: list[_Identity]) -> list[int | None]:
+    """Do what `parse_time_ms` does, in half the time where all have the form JumpCloud writes."""
+    timestamps = [identity.timestamp for identity in identities]
+    try:
+        return [
+            (_instant(timestamp) - EPOCH) // MILLISECOND if timestamp[4] == "-" else None
+            for timestamp in timestamps
+        ]
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return [parse_time_ms(timestamp) for timestamp in timestamps]
 
 
 def _key_of_text(raw: Raw) -> int:
@@ -99,13 +118,10 @@ def _key_of_text(raw: Raw) -> int:
 
 def _cut_unusual(page: bytes) -> Cut:
     """Cut a page that holds more than objects with an id and a timestamp in texts."""
-    found: list[Event] = []
-    oddities: list[Event] = []
-    for raw in _slices(page):
-        identity = _identity_of_unusual(raw)
-        into = oddities if identity is None else found
-        into.append(_event(raw, identity or _Identity()))
-    return Cut(found, oddities)
+    items = [(raw, _identity_of_unusual(raw)) for raw in _slices(page)]
+    objects = [(raw, identity) for raw, identity in items if identity]
+    found = _events([raw for raw, _ in objects], [identity for _, identity in objects])
+    return Cut(found, _without_identity([raw for raw, identity in items if not identity]))
 
 
 def _slices(page: bytes) -> list[Raw]:
@@ -177,8 +193,12 @@ def _identity_of_unusual(raw: Raw) -> _Identity | None:
     if bytes(raw)[:1] != b"{":
         return None
     item = _item(raw)
-    texts = {name: value for name, value in item.items() if type(value) is str}
+    texts = {name: _encodable(value) for name, value in item.items() if type(value) is str}
     return _Identity(texts.get("id", ""), texts.get("timestamp", ""))
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _item(raw: Raw) -> dict[str, object]:

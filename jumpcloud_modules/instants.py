@@ -10,13 +10,13 @@ RETENTION = timedelta(days=90)
 """How long JumpCloud keeps events, at most; the lowest plan keeps 15 days."""
 RETENTION_MS = int(RETENTION / timedelta(milliseconds=1))
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_rfc3339(instant_ms: int) -> str:
     """Write an instant as JumpCloud writes it: UTC with `Z`, three fractional digits."""
-    instant = _EPOCH + timedelta(milliseconds=instant_ms)
+    instant = EPOCH + timedelta(milliseconds=instant_ms)
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
@@ -24,7 +24,7 @@ def from_iso8601(text: str) -> int:
     """Read an ISO 8601 instant, in UTC where it names no zone. Raises ValueError."""
     instant = datetime.fromisoformat(text)
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MILLISECOND
+    return (aware - EPOCH) // MILLISECOND
 
 
 def floor(instant_ms: int, unit_ms: int) -> int:

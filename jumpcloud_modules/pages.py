@@ -69,8 +69,8 @@ class Pages:
     ) -> Generator[Page, None, None]:
         """Yield the window's pages in order, until nothing more is there or not to go on.
 
-        `go_on` is asked before each page that follows. Waits failures out. Raises Stopped when
-        asked to stop.
+        `go_on` is asked before each request, and keeps to its no. Waits failures out. Raises
+        Stopped when asked to stop.
         """
         more = True
         while more and not window.is_over and go_on():

@@ -1,5 +1,4 @@
-"""Windows read side by side by a few threads: as many as it takes to keep the processor busy, and
-fewer while JumpCloud asks for less.
+"""Windows read side by side: as many as keep the processor busy, fewer after a 429.
 
 Knows nothing of what reading a window means.
 """
@@ -17,9 +16,9 @@ MOST_READERS = 8
 READERS_AT_FIRST = 4
 FEWEST_READERS = 2
 SECONDS_TO_WIDEN = 60.0
-SECONDS_TO_WATCH = 0.1
-BUSY_SHARE = 0.9
-IDLE_SHARE = 0.7
+SECONDS_TO_WATCH = 0.15
+BUSY_SHARE = 0.7
+IDLE_SHARE = 0.5
 
 
 class Lanes:

@@ -1,5 +1,6 @@
 """The way through, poll by poll: what is read, delivered, committed, and in which order."""
 
+import gc
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jumpcloud_modules import backlog
-from jumpcloud_modules.api import JumpCloudApi, Unit
+from jumpcloud_modules.api import JumpCloudApi, OpenPage, Page, Unit
 from jumpcloud_modules.collector import PAGES_IN_MEMORY, Collector, Deliverer, Plan
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Event
@@ -544,6 +545,32 @@ def test_readers_that_become_too_many_while_they_deliver_do_not_wait_for_each_ot
         real.stop.set()
         collector.join(10)
         assert sandbox.verdict().clean, sandbox.verdict().table()
+
+
+@pytest.mark.parametrize("history_ms", [HOUR_MS, 24 * HOUR_MS], ids=["tail", "backlog"])
+def test_a_page_is_gone_before_the_next_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, history_ms: int
+) -> None:
+    """Or each reader would hold two."""
+    alive: list[int] = []
+    read = OpenPage.read
+
+    def counting(opened: OpenPage, now_ms: int) -> Page:
+        alive.append(sum(type(some) is Page for some in gc.get_objects()))
+        return read(opened, now_ms)
+
+    monkeypatch.setattr(OpenPage, "read", counting)
+    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 300)
+    now = now_ms()
+    events = generate(900, now - history_ms + MINUTE_MS, now - 1_000, seed=7)
+    with Sandbox(events) as sandbox:
+        collector = _Real(sandbox, tmp_path, readers=0, rows=50).collector()
+        collector.start()
+
+        collector.poll()
+
+    assert len(alive) > 10
+    assert set(alive) == {0}
 
 
 def test_late_events_over_http_arrive_by_the_audit(tmp_path: Path) -> None:

@@ -122,6 +122,35 @@ def test_every_event_of_a_window_is_read_in_order_whatever_fails(
     assert all(query.limit <= rows for query in shelf.queries)
 
 
+@given(st.integers(0, 40), st.integers(1, 12), st.lists(st.booleans()), st.sampled_from([1, 700]))
+def test_reading_that_pauses_leaves_nothing_out(
+    count: int, rows: int, goes_on: list[bool], spacing_ms: int
+) -> None:
+    """It is taken up again at the position of the last page."""
+    events = _events(count, spacing_ms)
+    shelf = _Shelf(events)
+    pages = _pages(shelf, PageSize(rows))
+    rest, more, found = Window(NOON_MS, NOON_MS + HOUR_MS), True, list[Page]()
+
+    while more and not rest.is_over:
+        for page in pages.read(rest, lambda: goes_on.pop() if goes_on else True):
+            found.append(page)
+            more, rest = page.more, rest.rest_from(page.position_ms)
+
+    assert _distinct(found) == [event.key for event in events]
+
+
+def test_reading_that_pauses_asks_for_no_page_in_vain() -> None:
+    """Whoever gives way after this page does not ask for the next."""
+    shelf = _Shelf(_events(50))
+    pages = _pages(shelf, PageSize(10))
+    window = Window(NOON_MS, NOON_MS + HOUR_MS)
+
+    found = list(pages.read(window, lambda: len(shelf.queries) < 3))
+
+    assert len(found) == len(shelf.queries) == 3
+
+
 def test_without_failures_no_event_is_read_twice() -> None:
     """One query and its cursor lead through the whole window."""
     events = _events(95)

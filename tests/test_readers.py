@@ -7,7 +7,15 @@ import pytest
 
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.progress import Window
-from jumpcloud_modules.readers import SECONDS_TO_WIDEN, Lanes, Readers
+from jumpcloud_modules.readers import (
+    FEWEST_READERS,
+    MOST_READERS,
+    READERS_AT_FIRST,
+    SECONDS_TO_WATCH,
+    SECONDS_TO_WIDEN,
+    Lanes,
+    Readers,
+)
 from sandbox import wait_until
 
 _WINDOWS = [Window(number, number + 1) for number in range(10)]
@@ -138,6 +146,41 @@ def test_lanes_go_down_to_one_after_a_429_and_widen_again() -> None:
         widths.append(lanes.width)
 
     assert widths == [3, 1, 1, 2, 3, 3]
+
+
+def test_lanes_are_as_many_as_find_the_processor_idle() -> None:
+    """More would only wait for it, with a page in memory each."""
+    clock, used = _Clock(), _Clock()
+    lanes = Lanes(threading.Event(), clock=clock, processor_seconds=used)
+
+    def width_after(share: float, steps: int = 20) -> int:
+        for _ in range(steps):
+            clock.now += SECONDS_TO_WATCH
+            used.now += share * SECONDS_TO_WATCH
+            with lanes.one():
+                pass
+        return lanes.width
+
+    assert width_after(0.6, steps=0) == READERS_AT_FIRST
+    assert width_after(0.2) == MOST_READERS
+    assert width_after(0.6) == MOST_READERS
+    assert width_after(0.9, steps=1) == MOST_READERS - 1
+    assert width_after(0.9) == FEWEST_READERS
+    assert width_after(0.6) == FEWEST_READERS
+
+
+def test_who_is_one_too_many_gives_its_lane_back() -> None:
+    """One of several, and to whoever waits it is not a lane."""
+    lanes = Lanes(threading.Event(), most=3, processor_seconds=lambda: 0.0)
+    with lanes.one() as first, lanes.one() as second:
+        assert first.keep()
+        lanes.narrow()
+
+        kept = [first.keep(), second.keep(), first.keep(), second.keep()]
+
+    assert kept == [False, True, False, True]
+    with lanes.one() as last:
+        assert last.keep()
 
 
 def _hold(lanes: Lanes, held: list[int], leave: threading.Event) -> Callable[[], None]:
