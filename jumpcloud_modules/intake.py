@@ -256,9 +256,12 @@ def _body_pieces(texts: Sequence[Raw], intake_key: str) -> Iterator[bytes]:
 
 def _batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
     """Group events by size; one that is too large for the intake stands alone."""
+    sizes = [len(event.raw) for event in events]
+    if events and sum(sizes) <= BATCH_BYTES and max(sizes) <= MOST_EVENT_BYTES:
+        yield events
+        return
     start = size_bytes = 0
-    for index, event in enumerate(events):
-        event_bytes = len(event.raw)
+    for index, event_bytes in enumerate(sizes):
         too_large = event_bytes > MOST_EVENT_BYTES
         if index > start and (too_large or size_bytes + event_bytes > BATCH_BYTES):
             yield events[start:index]

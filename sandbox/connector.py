@@ -32,6 +32,8 @@ COMMAND = "JumpcloudDirectoryInsightsConnector"
 VALIDATION_COMMAND = "validate_module_configuration"
 ROOT = Path(__file__).resolve().parent.parent
 _LOWEST_PORT, _HIGHEST_PORT = 12_000, 32_000
+_SECONDS_TO_WRITE_STACKS = 5.0
+_LAST_LINES = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +158,17 @@ class ConnectorProcess:
     def stop(self, timeout_seconds: float = 30.0) -> int:
         """Ask the process to end (SIGTERM), and return its exit status.
 
-        Raises TimeoutError, after a kill, where it does not obey.
+        Raises TimeoutError, after a kill, where it does not obey; it tells where its threads were.
         """
         self._signal(signal.SIGTERM)
         try:
             return self.wait(timeout_seconds)
-        except TimeoutError:
+        except TimeoutError as error:
+            self._signal(signal.SIGABRT)  # Python writes down the stack of each thread
+            self._ended.wait(_SECONDS_TO_WRITE_STACKS)
             self.kill()
-            raise
+            end = "\n".join(self.output.splitlines()[-_LAST_LINES:])
+            raise TimeoutError(f"{error}; {self.command} wrote:\n{end}") from None
 
     def kill(self) -> None:
         """End the process where it stands (SIGKILL)."""
@@ -205,7 +210,12 @@ class ConnectorProcess:
 
     def _variables(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return {**kept, **platform_variables(self), **self.environment}
+        return {
+            **kept,
+            "PYTHONFAULTHANDLER": "1",
+            **platform_variables(self),
+            **self.environment,
+        }
 
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:  # never after the reaping, when the id may be another's
