@@ -51,13 +51,16 @@ REFERENCE = Contender(
 )
 
 
+_chance = random.SystemRandom()  # whoever seeds the common one would get the same ports again
+
+
 def _free_port() -> int:
     """Find a port that nobody listens on, and that no outgoing connection can take meanwhile.
 
     Those come from above 32768, where a port that was found free may not be so a second later.
     """
     while True:
-        port = random.randrange(15_000, 30_000)
+        port = _chance.randrange(15_000, 30_000)
         try:
             socket.create_server(("", port)).close()
         except OSError:
