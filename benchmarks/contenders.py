@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,40 +30,23 @@ class Contender:
     @contextmanager
     def running(self, addresses: Addresses, settings: Settings) -> Iterator[ConnectorProcess]:
         """Run it on an empty data folder; what is left of it at the end is killed."""
-        with TemporaryDirectory(prefix="benchmark-") as folder:
-            process = ConnectorProcess(
+        with (
+            TemporaryDirectory(prefix="benchmark-") as folder,
+            ConnectorProcess(
                 addresses,
                 settings,
                 data_folder=Path(folder),
                 root=self.root,
                 command=self.command,
-            )
-            process.liveness_port, process.metrics_port = _free_port(), _free_port()
-            with process:
-                yield process
+            ) as process,
+        ):
+            yield process
 
 
 OURS = Contender("ours", ROOT, COMMAND, is_verbatim=True)
 REFERENCE = Contender(
     "reference", ROOT / "benchmarks" / "reference", "ReferenceConnector", is_verbatim=False
 )
-
-
-_chance = random.SystemRandom()  # whoever seeds the common one would get the same ports again
-
-
-def _free_port() -> int:
-    """Find a port that nobody listens on, and that no outgoing connection can take meanwhile.
-
-    Those come from above 32768, where a port that was found free may not be so a second later.
-    """
-    while True:
-        port = _chance.randrange(15_000, 30_000)
-        try:
-            socket.create_server(("", port)).close()
-        except OSError:
-            continue
-        return port
 
 
 def default_settings() -> Settings:

@@ -5,6 +5,7 @@ Values and arithmetic; the collector asks for the counts and reads the windows.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.progress import Window
@@ -28,9 +29,16 @@ class Bucket:
         return self.unit_ms, self.start_ms // self.unit_ms
 
 
+class _Counts(NamedTuple):
+    """Count a bucket's events at JumpCloud, and those of the ledger."""
+
+    held: int
+    known: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    missing: int
+    counts: _Counts
     tries: int
     last_ms: int
 
@@ -48,7 +56,8 @@ class Audit:
     """Remember which short buckets were read again, so that none is read forever.
 
     A bucket can stay short: two equal events count twice at JumpCloud and once in the ledger.
-    After two tries it is left alone until a different number of events is missing.
+    After two tries it is left alone until either count changes: as many missing as before may be
+    another late event, after the first was delivered.
     """
 
     def __init__(self, known: Callable[[int, int], int]) -> None:
@@ -64,9 +73,9 @@ class Audit:
             if not any(w.overlaps(bucket.start_ms, bucket.end_ms) for w in windows)
         ]
         for bucket in read_through:
-            if self._missing(bucket) <= 0:
+            if not self._is_short(bucket):
                 self._tried.pop(bucket.place, None)
-        return [bucket for bucket in read_through if self._missing(bucket) > 0]
+        return [bucket for bucket in read_through if self._is_short(bucket)]
 
     def worth_a_try(self, lacking: Iterable[Bucket], now_ms: int) -> list[Bucket]:
         """Return the lacking buckets that were not read again too often for what they miss."""
@@ -75,21 +84,25 @@ class Audit:
     def note_tries(self, buckets: Iterable[Bucket], now_ms: int) -> None:
         """Remember that buckets are being read again for what they miss at present."""
         for bucket in buckets:
-            missing, tried = self._missing(bucket), self._tried.get(bucket.place)
-            tries = tried.tries + 1 if tried and tried.missing == missing else 1
-            self._tried[bucket.place] = _Tried(missing, tries, now_ms)
+            counts, tried = self._counts(bucket), self._tried.get(bucket.place)
+            tries = tried.tries + 1 if tried and tried.counts == counts else 1
+            self._tried[bucket.place] = _Tried(counts, tries, now_ms)
 
     def forget_before(self, instant_ms: int) -> None:
         """Drop what is remembered of buckets that ended before an instant."""
         for unit_ms, number in [p for p in self._tried if (p[1] + 1) * p[0] <= instant_ms]:
             del self._tried[unit_ms, number]
 
-    def _missing(self, bucket: Bucket) -> int:
-        return bucket.count - self._known(bucket.start_ms, bucket.end_ms)
+    def _counts(self, bucket: Bucket) -> _Counts:
+        return _Counts(bucket.count, self._known(bucket.start_ms, bucket.end_ms))
+
+    def _is_short(self, bucket: Bucket) -> bool:
+        counts = self._counts(bucket)
+        return counts.known < counts.held
 
     def _is_worth_a_try(self, bucket: Bucket, now_ms: int) -> bool:
         tried = self._tried.get(bucket.place)
-        if tried is None or tried.missing != self._missing(bucket):
+        if tried is None or tried.counts != self._counts(bucket):
             return True
         rested = now_ms - tried.last_ms >= SECOND_TRY_AFTER_MS
         return rested and tried.tries < TRIES_FOR_THE_SAME

@@ -33,7 +33,7 @@ class Buffers:
                 if len(buffer) >= least_bytes:
                     return memoryview(buffer)
             if free:
-                self._kept.remove(free[0])
+                self._kept = [kept for kept in self._kept if kept is not free[0]]
             buffer = bytearray(least_bytes + least_bytes // _SPARE_PART)
             if len(self._kept) < self._most_kept:
                 self._kept.append(buffer)

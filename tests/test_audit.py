@@ -121,6 +121,16 @@ def test_a_bucket_left_alone_is_read_again_when_its_count_changes() -> None:
     assert audit.worth_a_try([_minute(0, 4)], NOON_MS) == [_minute(0, 4)]
 
 
+def test_another_late_event_is_read_at_once_although_as_many_are_missing_as_before() -> None:
+    """The first was delivered meanwhile, and no poll fell between the two."""
+    known = _Known(2)
+    audit = Audit(known)
+    audit.note_tries([_minute(0, 3)], NOON_MS)
+    known.count += 1
+
+    assert audit.worth_a_try([_minute(0, 4)], NOON_MS) == [_minute(0, 4)]
+
+
 def test_a_bucket_at_the_moving_edge_is_remembered_by_its_place() -> None:
     """Its end is another at each poll."""
     audit = Audit(_Known(0))

@@ -75,11 +75,16 @@ def test_sigterm_while_the_secrets_hang_ends_the_process() -> None:
 def test_what_has_its_receipt_is_not_sent_again_after_a_sigterm() -> None:
     """Stops in the middle of a backlog repeat nothing at all."""
     chance = random.Random(4)
-    with scene(history(4_000), Settings(chunk_size=PAGE)) as on:
+    with scene(
+        history(8_000),
+        Settings(chunk_size=PAGE),
+        before=lambda s, _: s.intake.faults.add(faults.SlowReceipts(latency_ms=200)),
+    ) as on:
         for _ in range(4):
             accepted = on.sandbox.intake.count
-            on.sees(lambda: on.sandbox.intake.count, accepted + chance.randrange(1, 500))
+            assert on.delivers(accepted + chance.randrange(1, 500))
             on.connector.stop(timeout_seconds=10)
+            assert on.sandbox.intake.count < len(on.sandbox.jumpcloud.published)
             on.connector.start()
 
         assert on.delivers_all()
