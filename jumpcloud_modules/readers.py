@@ -13,12 +13,11 @@ from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.progress import Window
 
 MOST_READERS = 8
-READERS_AT_FIRST = 4
 FEWEST_READERS = 2
 SECONDS_TO_WIDEN = 60.0
 SECONDS_TO_WATCH = 0.15
-BUSY_SHARE = 0.7
-IDLE_SHARE = 0.5
+BUSY_SHARE = 0.5
+IDLE_SHARE = 0.35
 
 
 class Lanes:
@@ -40,9 +39,9 @@ class Lanes:
         self._most = most
         self._clock = clock
         self._processor_seconds = processor_seconds
-        self._useful = min(READERS_AT_FIRST, most)
-        self._watched_since = clock()
-        self._used_before = processor_seconds()
+        self._useful = min(FEWEST_READERS, most)
+        self._watched_since = 0.0
+        self._used_before = 0.0
         self._taken = 0
         self._narrowed_at: float | None = None
         self._changed = threading.Condition()
@@ -64,6 +63,8 @@ class Lanes:
     def one(self) -> Iterator["Lane"]:
         """Hold a lane. Raises Stopped when asked to stop while waiting for it."""
         with self._changed:
+            if not self._taken:
+                self._watch_from_now()
             while self._is_full(self._taken + 1):
                 if self._stop.is_set():
                     raise Stopped("stopped while waiting for a lane")
@@ -93,18 +94,19 @@ class Lanes:
         self._watch_processor()
         return taken > self.width
 
+    def _watch_from_now(self) -> None:
+        self._watched_since, self._used_before = self._clock(), self._processor_seconds()
+
     def _watch_processor(self) -> None:
-        now = self._clock()
-        seconds = now - self._watched_since
+        seconds = self._clock() - self._watched_since
         if seconds < SECONDS_TO_WATCH:
             return
-        used = self._processor_seconds()
-        share = (used - self._used_before) / seconds
-        self._watched_since, self._used_before = now, used
+        share = (self._processor_seconds() - self._used_before) / seconds
+        self._watch_from_now()
         if share > BUSY_SHARE:
             self._useful = max(self._useful - 1, min(FEWEST_READERS, self._most))
         elif share < IDLE_SHARE:
-            self._useful = min(self._useful + 1, self._most)
+            self._useful = min(2 * self._useful, self._most)
 
 
 class Lane:

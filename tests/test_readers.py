@@ -10,7 +10,6 @@ from jumpcloud_modules.progress import Window
 from jumpcloud_modules.readers import (
     FEWEST_READERS,
     MOST_READERS,
-    READERS_AT_FIRST,
     SECONDS_TO_WATCH,
     SECONDS_TO_WIDEN,
     Lanes,
@@ -137,12 +136,15 @@ class _Clock:
 def test_lanes_go_down_to_one_after_a_429_and_widen_again() -> None:
     """One more every minute, up to what there was."""
     clock = _Clock()
-    lanes = Lanes(threading.Event(), most=3, clock=clock)
+    lanes = Lanes(threading.Event(), most=3, clock=clock, processor_seconds=lambda: 0.0)
+    with lanes.one() as lane:
+        clock.now = SECONDS_TO_WATCH
+        lane.keep()
     widths = [lanes.width]
 
     lanes.narrow()
     for minutes in (0, 0.9, 1, 2, 50):
-        clock.now = minutes * SECONDS_TO_WIDEN
+        clock.now = SECONDS_TO_WATCH + minutes * SECONDS_TO_WIDEN
         widths.append(lanes.width)
 
     assert widths == [3, 1, 1, 2, 3, 3]
@@ -154,19 +156,32 @@ def test_lanes_are_as_many_as_find_the_processor_idle() -> None:
     lanes = Lanes(threading.Event(), clock=clock, processor_seconds=used)
 
     def width_after(share: float, steps: int = 20) -> int:
-        for _ in range(steps):
-            clock.now += SECONDS_TO_WATCH
-            used.now += share * SECONDS_TO_WATCH
-            with lanes.one():
-                pass
+        with lanes.one() as lane:
+            for _ in range(steps):
+                clock.now += SECONDS_TO_WATCH
+                used.now += share * SECONDS_TO_WATCH
+                lane.keep()
         return lanes.width
 
-    assert width_after(0.6, steps=0) == READERS_AT_FIRST
+    assert width_after(0.4, steps=0) == FEWEST_READERS
+    assert width_after(0.2, steps=1) == 2 * FEWEST_READERS
     assert width_after(0.2) == MOST_READERS
-    assert width_after(0.6) == MOST_READERS
+    assert width_after(0.4) == MOST_READERS
     assert width_after(0.9, steps=1) == MOST_READERS - 1
     assert width_after(0.9) == FEWEST_READERS
-    assert width_after(0.6) == FEWEST_READERS
+    assert width_after(0.4) == FEWEST_READERS
+
+
+def test_a_pause_says_nothing_of_how_busy_readers_keep_the_processor() -> None:
+    """A backlog after a quiet hour begins with as many as the last one ended with."""
+    clock = _Clock()
+    lanes = Lanes(threading.Event(), clock=clock, processor_seconds=lambda: 0.0)
+    clock.now += 3_600
+
+    with lanes.one() as lane:
+        lane.keep()
+
+    assert lanes.width == FEWEST_READERS
 
 
 def test_who_is_one_too_many_gives_its_lane_back() -> None:
