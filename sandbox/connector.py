@@ -6,6 +6,7 @@ Knows the command line, the environment and the two ports; knows nothing of the 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -31,7 +32,7 @@ from sandbox.server import Addresses
 COMMAND = "JumpcloudDirectoryInsightsConnector"
 VALIDATION_COMMAND = "validate_module_configuration"
 ROOT = Path(__file__).resolve().parent.parent
-_LOWEST_PORT, _HIGHEST_PORT = 12_000, 32_000
+_PORTS = range(12_000, 32_000)
 _SECONDS_TO_WRITE_STACKS = 5.0
 _LAST_LINES = 150
 
@@ -260,11 +261,16 @@ def platform_variables(connector: ConnectorProcess) -> dict[str, str]:
     }
 
 
+# Each port once before any comes again: two connectors that start together never share one. Not
+# from the common source of chance, which tests seed.
+_shuffled_ports = itertools.cycle(random.SystemRandom().sample(_PORTS, len(_PORTS)))
+
+
 def _free_ports(count: int) -> list[int]:
     """Choose ports below those that the kernel gives to connections, so that they stay free."""
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(_LOWEST_PORT, _HIGHEST_PORT)
+        port = next(_shuffled_ports)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             ports.append(port)
     return ports
