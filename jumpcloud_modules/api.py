@@ -260,7 +260,7 @@ def _position_ms(
 
 def _times_within(found: Iterable[Event], query: Query, now_ms: int) -> Iterator[int]:
     """Yield the times that lie in what was asked for: another is not where JumpCloud keeps it."""
-    latest_ms = now_ms if query.end_ms is None else min(now_ms, query.end_ms)
+    latest_ms = now_ms if query.end_ms is None else min(now_ms, query.end_ms - 1)
     for event in found:
         if event.time_ms is not None and query.start_ms <= event.time_ms <= latest_ms:
             yield event.time_ms
@@ -290,7 +290,7 @@ def _is_bucket(bucket: object, span_ms: range) -> bool:
     if not isinstance(bucket, dict) or not _is_count(bucket.get("doc_count")):
         return False
     key = bucket.get("key")
-    return isinstance(key, int | float) and key in span_ms
+    return isinstance(key, int | float) and span_ms.start <= key < span_ms.stop
 
 
 def _broken_promise(what: str) -> TryAgain:

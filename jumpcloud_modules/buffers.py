@@ -1,7 +1,7 @@
 """Memory for large bodies, used again as soon as nothing looks into it any more.
 
-Fresh memory is cleared by the kernel, page by page, when it is first written: for an event that is
-a tenth of all it costs. Knows nothing of what the bodies hold.
+Fresh memory is cleared by the kernel, page by page, when it is first written. Knows nothing of what
+the bodies hold.
 """
 
 import threading

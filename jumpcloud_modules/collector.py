@@ -29,8 +29,8 @@ from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.pages import Pages, Source
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.readers import MOST_READERS, Lanes, Readers
-from jumpcloud_modules.retry import Pace
-from jumpcloud_modules.sizes import PageSize
+from jumpcloud_modules.retry import LONGEST_RETRY_AFTER_SECONDS, Pace
+from jumpcloud_modules.sizes import PAGES_IN_MEMORY, PageSize
 from jumpcloud_modules.state import State
 from jumpcloud_modules.tally import Tally
 
@@ -43,7 +43,6 @@ COUNT_FAILURES_BEFORE_REREADING = 2
 LIMITED_COUNTS_REST_SECONDS = 60.0
 MOST_COUNTS_REST_SECONDS = 300.0
 HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
-PAGES_IN_MEMORY = 6
 EARLIER_THAN_ASKED_MS = SECOND_MS
 """By how much an event may claim to be older than what was asked for: the index may round."""
 PRUNE_EVERY_MS = HOUR_MS
@@ -280,6 +279,8 @@ class Collector:
         self._offer(windows)
 
     def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
+        if self._backlog_pace.is_failing:  # the tail must not wait for it
+            return even_slices(start_ms, end_ms)
         try:
             counts = self._paced_counts(start_ms, end_ms)
         except (TryAgain, Refused):
@@ -309,7 +310,7 @@ class Collector:
         )
         if end_ms <= start_ms:
             return
-        if now_ms < self._counts_not_before_ms:
+        if 0 < self._counts_not_before_ms - now_ms <= LONGEST_RETRY_AFTER_SECONDS * SECOND_MS:
             if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
                 self._reread_the_last_minutes()
             return
@@ -364,22 +365,25 @@ class Collector:
             self._offer(windows)
 
     def _read_without_counts(self, error: TryAgain | Refused) -> None:
-        if isinstance(error, TryAgain) and error.limited:
-            self._lanes.narrow()
-            self._put_off_counts(error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS)
-            return
         self._count_failures += 1
-        if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
-            self._put_off_counts(
-                min(2.0 ** min(self._count_failures, 10), MOST_COUNTS_REST_SECONDS)
-            )
+        self._put_off_counts(self._seconds_without_counts(error))
+        if self._count_failures < COUNT_FAILURES_BEFORE_REREADING:
+            return
         if self._count_failures == COUNT_FAILURES_BEFORE_REREADING:
             self._warn(
                 f"{error} Late events cannot be counted: until they can, the last"
                 f" {REREAD_WITHOUT_COUNTS_MS // MINUTE_MS} minutes are read again at each poll."
             )
-        if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
-            self._reread_the_last_minutes()
+        self._reread_the_last_minutes()
+
+    def _seconds_without_counts(self, error: TryAgain | Refused) -> float:
+        if isinstance(error, TryAgain) and error.limited:
+            self._lanes.narrow()
+            asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
+            return min(asked, LONGEST_RETRY_AFTER_SECONDS)
+        if self._count_failures < COUNT_FAILURES_BEFORE_REREADING:
+            return 0.0
+        return min(2.0 ** min(self._count_failures, 10), MOST_COUNTS_REST_SECONDS)
 
     def _reread_the_last_minutes(self) -> None:
         end_ms = self._progress.watermark_ms
@@ -396,14 +400,25 @@ class Collector:
             self._tell("Late events can be counted again.")
         self._count_failures = 0
 
+    def _begin_where_the_ledger_will(self, before_ms: int) -> None:
+        """Have no audit look where the ledger forgets: all it found there would come again."""
+        forgotten_ms = min(self._progress.watermark_ms - 1, floor(before_ms, HOUR_MS))
+        if forgotten_ms > self._progress.beginning_ms:
+            self._progress = replace(self._progress, beginning_ms=forgotten_ms)
+            self._commit()
+
+    def _open_hours(self) -> Iterator[int]:
+        for window in (*self._progress.windows, *self._late):
+            yield from range(floor(window.start_ms, HOUR_MS), (window.end_ms or 0) + 1, HOUR_MS)
+
     def _prune(self) -> None:
         now_ms = self._now_ms()
         if 0 <= now_ms - self._pruned_ms < PRUNE_EVERY_MS:
             return
         before_ms = now_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS) - HOUR_MS
-        windows = self._progress.windows
-        edges = (edge for window in windows for edge in (window.start_ms, window.end_ms or 0))
-        in_use = [self._progress.watermark_ms, *edges]
-        self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
+        with self._lock:
+            self._begin_where_the_ledger_will(before_ms)
+            in_use = [self._progress.watermark_ms, *self._open_hours()]
+            self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
         self._audit.forget_before(before_ms)
         self._pruned_ms = now_ms

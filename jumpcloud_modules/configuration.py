@@ -6,6 +6,7 @@ configuration comes from.
 
 import ipaddress
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,8 +24,10 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 from sekoia_automation.connector import DefaultConnectorConfiguration
 
+from jumpcloud_modules.instants import RETENTION
+
 ALL_SERVICES: Final = "all"
-MOST_HISTORY_HOURS: Final = 2160  # JumpCloud keeps events for 90 days
+MOST_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
 LONGEST_QUOTE: Final = 60
 
 

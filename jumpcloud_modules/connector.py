@@ -34,7 +34,8 @@ from jumpcloud_modules.state import State
 from jumpcloud_modules.tally import Counts
 from jumpcloud_modules.troubles import Troubles
 
-SECONDS_TO_FINISH = 3.0
+SECONDS_TO_FINISH = 2.5
+SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
 SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
 LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
@@ -115,7 +116,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             MissingConfigurationError,
         ) as error:
             self.log(_sentence(error), level="critical")
-            self._stop_event.wait()
+            self._wait_for_stop()
             return
         self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
         keep_small()
@@ -123,12 +124,17 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         collecting = threading.Thread(
             target=self._collect, args=(collector,), name="collector", daemon=True
         )
-        collecting.start()
         self._show_metrics()
+        collecting.start()
         while collecting.is_alive() and self.running:
             self._show_state(collector)
-            collecting.join(1.0)
+            collecting.join(SECONDS_BETWEEN_LOOKS)
         self._finish(collector, collecting)
+
+    def _wait_for_stop(self) -> None:
+        """Wait without the event's lock, which a signal's handler in this thread takes too."""
+        while self.running:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def start_monitoring(self) -> None:
         """Open the ports for health and metrics; a client that says nothing is let go."""

@@ -59,6 +59,10 @@ class Delivery:
         return len(self.receipts) + self.missing_receipts
 
 
+class _StillRefused(Refused):
+    """Report that an event that is held up to the intake was refused once more."""
+
+
 class Intake:
     """Deliver events to one intake key."""
 
@@ -153,22 +157,30 @@ class Intake:
         self._set_aside(event, reason, delivery)
 
     def _hold_until_accepted(self, event: Event, delivery: Delivery) -> bool:
-        """Return False where the event is still refused after many slow tries."""
-        while True:
+        """Return False where the event itself is still refused after many slow tries.
+
+        That the intake is away, or refuses the key meanwhile, says nothing of the event.
+        """
+        refusals = 0
+        while refusals < HOLDING_TRIES:
             try:
-                receipts = self._accept([event], self._held, HOLDING_TRIES)
-            except TryAgain:
-                continue  # the intake is away, which says nothing of the event
-            except (BatchRejected, BatchTooLarge, Refused):
+                receipts = self._accept([event], self._held, 1)
+            except _StillRefused:
+                refusals += 1
+            except (TryAgain, Refused):
+                continue
+            except (BatchRejected, BatchTooLarge):  # it cannot even be sent
                 return False
-            _note_receipts([event], receipts, delivery)
-            return True
+            else:
+                _note_receipts([event], receipts, delivery)
+                return True
+        return False
 
     def _held(self, body: bytes) -> list[str]:
         try:
             return self._push(body)
         except (BatchRejected, BatchTooLarge) as error:
-            raise Refused(
+            raise _StillRefused(
                 f"The Sekoia intake refused {REFUSED_IN_A_ROW_BEFORE_HOLDING} events in a row "
                 f"({error}). Check that the intake key is of the format JumpCloud Directory"
                 " Insights; events are held back."

@@ -155,8 +155,8 @@ class Pages:
             try:
                 return future.result(_STOP_CHECK_SECONDS)
             except NotYet:
-                if future.done():  # it is the error of the page itself
-                    raise
+                if future.done():  # meanwhile, or it is the error of the page itself
+                    return future.result()
 
     @contextmanager
     def _page_in_memory(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Windows read side by side: as many as keep the processor busy, fewer after a 429.
+"""Windows read side by side: more of them while the processor is idle, fewer after a 429.
 
 Knows nothing of what reading a window means.
 """
@@ -151,15 +151,15 @@ class Readers:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             for _ in range(min(len(self._waiting), self._most - len(self._threads))):
                 thread = threading.Thread(target=self._run, name="reader", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
 
     def check(self) -> None:
-        """Raise what a reader failed with, once; what it was reading is read again."""
+        """Raise what a reader failed with, once; what waits, or failed, is read (again)."""
         failure, self._failure = self._failure, None
+        self.offer(())
         if failure is None:
             return
-        self.offer(())
         try:
             raise failure
         finally:

@@ -1,8 +1,12 @@
-"""How many events to ask for at once, so that a page has about the same number of bytes."""
+"""How large pages may be: how many events to ask for at once, and how many pages to hold.
+
+A page has about the same number of bytes, whatever the events are like.
+"""
 
 import threading
 
 PAGE_BYTES = 3 << 20
+PAGES_IN_MEMORY = 6
 FIRST_GUESS_EVENT_BYTES = 32 << 10
 FEWEST_UNDER_BURDEN = 100
 _FORGETTING = 0.5

@@ -199,17 +199,25 @@ def _reason_for_takeover(document: dict[str, Any]) -> str:
 
 
 def _not_ahead(found: Found, now_ms: int, fresh: Progress) -> Found:
+    """Read again what a clock that was ahead may have left out, as far as the ledger reaches."""
     if found.progress.watermark_ms <= now_ms + SECOND_MS:
         return found
+    known_ms = found.progress.beginning_ms
+    beginning_ms = known_ms if known_ms <= now_ms else fresh.beginning_ms
+    watermark_ms = max(fresh.watermark_ms, beginning_ms)
     message = (
         f"The state names {_text(found.progress.watermark_ms)}, which is in the future:"
-        f" collecting events since {to_rfc3339(fresh.watermark_ms)}."
+        f" collecting events since {to_rfc3339(watermark_ms)}."
     )
     progress = replace(
         found.progress,
-        beginning_ms=min(found.progress.beginning_ms, fresh.beginning_ms),
-        watermark_ms=fresh.watermark_ms,
-        windows=tuple(window for window in found.progress.windows if window.start_ms < now_ms),
+        beginning_ms=beginning_ms,
+        watermark_ms=watermark_ms,
+        windows=tuple(
+            replace(window, end_ms=min(window.end_ms or watermark_ms, watermark_ms))
+            for window in found.progress.windows
+            if window.start_ms < watermark_ms
+        ),
     )
     return Found(progress, found.messages, (*found.warnings, message))
 

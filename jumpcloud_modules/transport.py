@@ -17,13 +17,13 @@ from urllib3.exceptions import HTTPError
 
 from jumpcloud_modules.buffers import Buffers
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_TIMEOUT_SECONDS = 30.0
 ANSWER_TIMEOUT_SECONDS = 300.0
 _PIECE_BYTES = 1 << 18
 _CONNECTIONS = 16
-_KEPT_BUFFERS = 6
 _QUOTED_CHARACTERS = 300
 
 Body = bytes | memoryview
@@ -38,8 +38,8 @@ class Transport:
     def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Iterable[str]) -> None:
         self.end = end
         self._secrets = sorted(_written_forms(secrets), key=len, reverse=True)
-        self._buffers = Buffers(_KEPT_BUFFERS)
-        self._session = requests.Session()
+        self._buffers = Buffers(most_kept=PAGES_IN_MEMORY)
+        self._session = _Session()
         self._session.headers.update(headers)
         self._settle_environment(url)
         self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
@@ -164,6 +164,13 @@ class Transport:
         if not inflating.eof:
             raise self._truncated("broken gzip: it ends early")
         return text
+
+
+class _Session(requests.Session):
+    """A session that never looks where a redirect leads: requests would read its whole body."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Name no target."""
 
 
 def _written_forms(secrets: Iterable[str]) -> set[str]:

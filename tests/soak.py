@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from jumpcloud_modules.readers import MOST_READERS
+from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 from sandbox import Reply, Request, Sandbox, Verdict, generate
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faults import Answer
@@ -19,9 +19,8 @@ from sandbox.http import Cut
 from sandbox.instants import now_ms
 from sandbox.live import Live
 
-PAGE_EVENTS = 200
+PAGE_EVENTS = 50
 """What is asked for at once: so much can be delivered and not yet committed, for each reader."""
-PAGES_IN_FLIGHT = MOST_READERS + 1  # and the tail
 
 HISTORY_EVENTS = 20_000
 HISTORY_HOURS = 12
@@ -76,7 +75,7 @@ class Result:
     @property
     def bound(self) -> int:
         """Return how many duplicates are allowed: in flight at kills, and left in doubt."""
-        return self.kills * PAGES_IN_FLIGHT * PAGE_EVENTS + self.in_doubt
+        return self.kills * PAGES_IN_MEMORY * PAGE_EVENTS + self.in_doubt
 
     @property
     def is_good(self) -> bool:
@@ -99,15 +98,13 @@ class Result:
             ("duplicated", f"{verdict.duplicated:,}", f"of at most {self.bound:,}"),
             ("in doubt", f"{self.in_doubt:,}", "accepted under replies that never arrived"),
             ("per kill", f"{unexplained / max(1, self.kills):.1f}", "duplicates left after those"),
-            ("bound", f"{PAGES_IN_FLIGHT * PAGE_EVENTS:,}", _REASON),
+            ("bound", f"{PAGES_IN_MEMORY * PAGE_EVENTS:,}", _REASON),
         ]
         lines = [f"{name:<11} {figure:>10}  {more}".rstrip() for name, figure, more in rows]
         return "\n".join([*lines, f"verdict     {'good' if self.is_good else 'NOT GOOD':>10}"])
 
 
-_REASON = (
-    f"per kill: a page of {PAGE_EVENTS} events for each of {MOST_READERS} readers and the tail"
-)
+_REASON = f"per kill: the {PAGES_IN_MEMORY} pages in memory, of {PAGE_EVENTS} events each"
 
 
 class Soak:

@@ -355,6 +355,17 @@ def test_events_are_counted_by_span_and_by_bucket() -> None:
     assert minutes == {start_ms: 2, start_ms + MINUTE_MS: 1}
 
 
+def test_buckets_may_be_named_by_floats() -> None:
+    """As some JSON writers write whole numbers, over any span."""
+    body = b'{"buckets":[{"key":1795208400000.0,"doc_count":2},{"key":1.795212e12,"doc_count":1}]}'
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(Says(Reply(200, body)))
+
+        found = _api(sandbox).buckets(1_795_208_400_000 - 2_000 * HOUR_MS, 1_795_215_600_000, "h")
+
+    assert found == {1_795_208_400_000: 2, 1_795_212_000_000: 1}
+
+
 @pytest.mark.parametrize("body", [b'{"buckets":[]}', b'{"buckets":null}'])
 def test_no_buckets_mean_no_events(body: bytes) -> None:
     """An empty list, in either spelling."""

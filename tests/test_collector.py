@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import backlog
+from jumpcloud_modules import backlog, ledger
 from jumpcloud_modules.api import JumpCloudApi, OpenPage, Page, Unit
-from jumpcloud_modules.collector import PAGES_IN_MEMORY, Collector, Deliverer, Plan
+from jumpcloud_modules.collector import Collector, Deliverer, Plan
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
@@ -20,6 +20,7 @@ from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.retry import Pace
+from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 from jumpcloud_modules.state import State
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
@@ -233,6 +234,45 @@ def test_the_audit_never_looks_before_the_beginning(world: _World) -> None:
     assert min(start_ms for start_ms, _, _ in world.directory.counted) >= beginning_ms
 
 
+def test_an_audit_that_is_made_to_reach_further_delivers_nothing_again(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has forgotten what no audit would have asked for."""
+    monkeypatch.setattr(ledger, "MOST_UNFOLDED_FILES", 2)
+    collector = world.boot(Plan(HOUR_MS, HOUR_MS, 600_000, "all", 100, readers=0))
+    texts = []
+    for _ in range(12):
+        texts += world.publish()
+        world.clock.pass_seconds(3600)
+        collector.poll()
+
+    world.poll(world.boot(Plan(HOUR_MS, 168 * HOUR_MS, 600_000, "all", 100, readers=0)), times=12)
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_a_clock_that_is_set_back_a_little_delivers_nothing_again(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far back the first start reached."""
+    monkeypatch.setattr(ledger, "MOST_UNFOLDED_FILES", 2)
+    plan = Plan(1000 * HOUR_MS, 24 * HOUR_MS, 600_000, "all", 100, readers=0)
+    texts = [text for hour in range(900, 0, -30) for text in world.publish(hour * 3600)]
+    collector = world.boot(plan)
+    for _ in range(40):
+        world.clock.pass_seconds(3600)
+        texts += world.publish()
+        collector.poll()
+
+    world.clock.now_ms -= 10 * SECOND_MS
+    collector = world.boot(plan)
+    texts += world.publish()
+    world.poll(collector, times=12)
+
+    assert "which is in the future" in world.warned[-1]
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
 def test_without_an_audit_nothing_is_counted(world: _World) -> None:
     """The operator switched it off."""
     collector = world.boot(Plan(0, 0, 1, "all", 100, readers=0))
@@ -308,6 +348,48 @@ def test_counts_that_fail_are_said_once_and_the_last_minutes_read_again(world: _
     assert world.told[-1] == "Late events can be counted again."
 
 
+def test_counts_that_are_limited_for_ever_so_long_are_asked_for_within_the_hour(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers write an instant where seconds belong."""
+    collector, counting = world.boot(), world.directory.buckets
+    texts = world.publish()
+    world.poll(collector)
+
+    def limited(start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        raise TryAgain("slow down", limited=True, retry_after_seconds=1_795_209_120.0)
+
+    monkeypatch.setattr(world.directory, "buckets", limited)
+    world.poll(collector)
+    monkeypatch.setattr(world.directory, "buckets", counting)
+    texts += world.publish(ago_seconds=600)
+    world.poll(collector, times=60)
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_counts_that_stay_limited_are_said_once_and_the_last_minutes_read_again(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota of their own is no reason to miss what is late."""
+    collector, texts = world.boot(), list[str]()
+    world.poll(collector)
+
+    def limited(start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        raise TryAgain("slow down", limited=True)
+
+    monkeypatch.setattr(world.directory, "buckets", limited)
+    for _ in range(4):
+        texts += world.publish()
+        world.poll(collector)
+    texts += world.publish(ago_seconds=130)
+    world.poll(collector)
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+    assert len(world.warned) == 1
+    assert "Late events cannot be counted" in world.warned[0]
+
+
 def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
     world: _World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +403,8 @@ def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
     collector.poll()
 
     assert world.accepted == dict.fromkeys(texts, 1)
+    order = list(world.accepted)
+    assert order.index(texts[-1]) < order.index(texts[0])
     assert collector.progress.windows == ()
 
 
@@ -428,7 +512,7 @@ def test_the_ledger_forgets_what_no_audit_will_ask_for(world: _World) -> None:
     collector = world.boot(Plan(0, 3 * HOUR_MS, 600_000, "all", 100, readers=0))
     old = world.publish(count=5)
     world.poll(collector)
-    ledger = collector._ledger
+    known = collector._ledger
     start_ms = world.clock.now_ms - HOUR_MS
 
     for _ in range(30):
@@ -437,8 +521,8 @@ def test_the_ledger_forgets_what_no_audit_will_ask_for(world: _World) -> None:
         world.poll(collector)
 
     assert world.intake.accepted[old[0]] == 1
-    assert ledger.count(start_ms, start_ms + 2 * HOUR_MS) == 0
-    assert ledger.count(world.clock.now_ms - 3 * HOUR_MS, world.clock.now_ms) > 0
+    assert known.count(start_ms, start_ms + 2 * HOUR_MS) == 0
+    assert known.count(world.clock.now_ms - 3 * HOUR_MS, world.clock.now_ms) > 0
 
 
 class _StoppingIntake:

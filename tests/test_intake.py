@@ -266,6 +266,25 @@ def test_an_outage_while_holding_sets_no_event_aside(
     assert end.sandbox.intake.texts == texts_of(_events(6))[3:]
 
 
+@pytest.mark.parametrize("status", [401, 503])
+def test_only_refusals_of_the_event_itself_count_while_holding(
+    end: _End, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """An outage, or a key that is refused, however long, leaves it as many tries as before."""
+    monkeypatch.setattr(intake_module, "REFUSED_IN_A_ROW_BEFORE_HOLDING", 3)
+    end.sandbox.intake.faults.add(faults.Status(400), times=7)  # four, in halves
+    away = end.sandbox.intake.faults.add(
+        faults.Status(status), times=intake_module.HOLDING_TRIES - 1
+    )
+    end.sandbox.intake.faults.add(faults.Status(400), times=1)
+
+    delivery = end.deliver(_events(4))
+
+    assert away.fired == intake_module.HOLDING_TRIES - 1
+    assert len(delivery.quarantined) == 3
+    assert end.sandbox.intake.texts == texts_of(_events(4))[3:]
+
+
 def test_an_event_that_is_no_utf8_after_many_refusals_is_set_aside(
     end: _End, monkeypatch: pytest.MonkeyPatch
 ) -> None:

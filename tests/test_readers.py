@@ -85,6 +85,27 @@ def test_a_failure_is_raised_once_and_its_window_is_read_again() -> None:
     readers.check()
 
 
+def test_a_window_for_which_there_was_no_thread_is_read_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The machine may have had too many of them."""
+    reading = _Reading()
+    reading.open(1)
+    readers = Readers(reading, most=1)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            readers.offer(_WINDOWS[:1])
+    readers.check()
+    readers.join(20)
+
+    assert reading.ended == _WINDOWS[:1]
+
+
 def test_a_stop_ends_a_reader_without_a_failure() -> None:
     """What it was reading stays open in the state."""
     reading = _Reading()

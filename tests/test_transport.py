@@ -180,6 +180,16 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         assert sandbox.intake.requests.arrivals() == 0
 
 
+def test_where_a_redirect_leads_is_not_looked_at() -> None:
+    """Its body may be endless."""
+    with Sandbox() as sandbox:
+        body = b"moved" * 1_000_000
+        sandbox.jumpcloud.faults.add(Says(Reply(302, body, {"Location": sandbox.intake.url})))
+
+        with _transport().post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
+            assert answer.raw.tell() < len(body)
+
+
 def test_an_html_page_is_quoted_as_text_and_shortly() -> None:
     """A log line is no place for a web page."""
     page = b"<html><body><h1>Blocked</h1>" + b"<p>by the proxy</p>" * 500 + b"</body></html>"

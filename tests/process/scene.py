@@ -36,33 +36,40 @@ class Scene:
     sandbox: Sandbox
     connector: ConnectorProcess
 
-    def delivers(self, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+    def delivers(self, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the intake has accepted so many events."""
-        return eventually(lambda: self.sandbox.intake.count >= count, timeout_seconds)
+        self.sees(lambda: self.sandbox.intake.count, count, timeout_seconds)
 
-    def delivers_all(self, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+    def delivers_all(self, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until as many events were accepted as were published."""
-        return self.delivers(len(self.sandbox.jumpcloud.published), timeout_seconds)
+        self.delivers(len(self.sandbox.jumpcloud.published), timeout_seconds)
 
-    def loses_nothing(self, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+    def loses_nothing(self, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until each event that was published has been accepted, however often."""
-        return self.delivers_all(timeout_seconds) and eventually(
-            lambda: not self.sandbox.verdict().lost, timeout_seconds
-        )
+        self.delivers_all(timeout_seconds)
+        self._waits(lambda: not self.sandbox.verdict().lost, timeout_seconds)
 
-    def polls(self, times: int = 2, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+    def polls(self, times: int = 2, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the tail was read so many times more."""
-        return self.sees(lambda: self.tail_reads, self.tail_reads + times, timeout_seconds)
+        self.sees(lambda: self.tail_reads, self.tail_reads + times, timeout_seconds)
 
     def sees(
         self, figure: Callable[[], int], least: int, timeout_seconds: float = PATIENCE_SECONDS
-    ) -> bool:
+    ) -> None:
         """Wait until a figure has grown to what is named."""
-        return eventually(lambda: figure() >= least, timeout_seconds)
+        self._waits(lambda: figure() >= least, timeout_seconds)
 
-    def is_told(self, text: str, *levels: str, timeout_seconds: float = PATIENCE_SECONDS) -> bool:
+    def is_told(self, text: str, *levels: str, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until a message that holds a text has reached the platform."""
-        return eventually(lambda: self.told(text, *levels), timeout_seconds)
+        self._waits(lambda: self.told(text, *levels), timeout_seconds)
+
+    def _waits(self, happened: Callable[[], object], timeout_seconds: float) -> None:
+        """Fail the test where it never happens: what follows would show nothing."""
+        if not eventually(happened, timeout_seconds):
+            raise AssertionError(
+                f"it did not happen within {timeout_seconds} s\n{self.sandbox.verdict().table()}"
+                f"\n{self.connector.output[-2_000:]}"
+            )
 
     def told(self, text: str, *levels: str) -> list[str]:
         """List the messages that hold a text and have reached the platform."""
@@ -70,9 +77,10 @@ class Scene:
 
     @property
     def tail_reads(self) -> int:
-        """Count the answered requests for events without an end."""
+        """Count the answered requests without an end or a cursor: one a poll."""
         entries = self.sandbox.jumpcloud.requests.entries("events")
-        return sum(1 for entry in entries if entry.body and "end_time" not in entry.body)
+        beyond = {"end_time", "search_after"}
+        return sum(1 for entry in entries if entry.body and beyond.isdisjoint(entry.body))
 
     @property
     def judgement(self) -> str:

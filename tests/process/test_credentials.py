@@ -21,17 +21,15 @@ def test_refused_credentials_cost_few_requests_one_message_and_no_restart(status
         requests = on.sandbox.jumpcloud.requests
         on.sees(lambda: requests.statuses()[status], 1)
         refused_at = next(e.ended for e in requests.entries() if e.status == status)
-        told = on.is_told(f"answered {status}", "error", "critical")
+        on.is_told(f"answered {status}", "error", "critical")
         on.sees(lambda: int(requests.entries()[-1].ended - refused_at), 8, timeout_seconds=40)
         started = [e.started - refused_at for e in requests.entries() if e.status == status]
         rule.on = False
         on.sandbox.jumpcloud.publish([make_event(now_ms())])
-        recovered = on.delivers_all(timeout_seconds=60)
+        on.delivers_all(timeout_seconds=60)
 
-        assert told
         assert sum(1 for seconds in started if seconds < 8) <= 6
-        assert recovered
-        assert on.is_told("JumpCloud answers again")
+        on.is_told("JumpCloud answers again")
         assert len(on.told(f"answered {status}")) == 1
 
 
@@ -50,7 +48,7 @@ def test_a_key_that_is_wrong_from_the_start_costs_few_requests_too() -> None:
         on.sandbox.jumpcloud.api_key = API_KEY
 
         assert sum(1 for instant in started if instant < refused_at + 8) <= 6
-        assert on.delivers_all(timeout_seconds=60)
+        on.delivers_all(timeout_seconds=60)
         assert len(on.told("answered 401")) == 1
         assert on.judgement == "clean"
 
@@ -62,13 +60,14 @@ def test_a_key_that_is_revoked_amid_a_backlog_stops_all_readers_at_once() -> Non
         key, on.sandbox.jumpcloud.api_key = on.sandbox.jumpcloud.api_key, "another"
         requests = on.sandbox.jumpcloud.requests
         on.sees(lambda: requests.statuses()[401], 1)
+        assert on.sandbox.intake.count < 12_000
         time.sleep(8)
         refused_at = min(e.ended for e in requests.entries() if e.status == 401)
         started = [e.started for e in requests.entries() if e.status == 401]
         on.sandbox.jumpcloud.api_key = key
 
         assert sum(1 for instant in started if refused_at < instant < refused_at + 8) <= 6
-        assert on.delivers_all(timeout_seconds=60)
+        on.delivers_all(timeout_seconds=60)
         assert on.judgement == "clean"
         assert len(on.told("answered 401")) == 1
 
@@ -86,13 +85,16 @@ def test_no_key_is_ever_shown_even_where_a_server_repeats_it() -> None:
             sandbox.intake.faults.add(faults.EchoKey(400), times=1),
         ),
     ) as on:
-        assert on.delivers(50 - 1)  # one is set aside
+        on.delivers(50 - 1)  # one is set aside
+        rules = (*on.sandbox.jumpcloud.faults.rules, *on.sandbox.intake.faults.rules)
+        on.sees(lambda: min(rule.fired for rule in rules), 1)
         on.is_told("[redacted]", "error")
         on.polls()
 
         keys = (on.sandbox.jumpcloud.api_key, on.sandbox.intake.intake_key)
         assert [key for key in keys for text in _shown(on) if key in text] == []
         assert on.told("[redacted]")
+        assert on.connector.metrics()
         assert keys[0] not in str(on.connector.metrics())
         assert not [m for m in on.connector.metrics() if keys[1] in m and "intake_key=" not in m]
 

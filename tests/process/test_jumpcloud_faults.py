@@ -52,11 +52,10 @@ def test_a_page_that_fails_is_asked_for_again_and_nothing_is_lost_or_repeated(
             sandbox.jumpcloud.faults.add(fault, endpoint="events", times=2, when=_is_a_later_page),
         ),
     ) as on:
-        arrived = on.delivers_all()
+        on.delivers_all()
         requests_until_then = on.sandbox.jumpcloud.requests.arrivals("events")
         on.polls()
 
-        assert arrived, on.connector.output
         assert [rule.fired for rule in on.sandbox.jumpcloud.faults.rules] == [1, 2]
         assert on.judgement == "clean"
         assert requests_until_then < 60
@@ -83,7 +82,7 @@ def test_new_events_do_not_wait_for_a_backlog_that_fails() -> None:
 
         on.sandbox.jumpcloud.faults.clear()
 
-        assert on.delivers_all(timeout_seconds=90)
+        on.delivers_all(timeout_seconds=90)
         assert on.judgement == "clean"
 
 
@@ -95,7 +94,7 @@ def test_an_answer_that_hangs_is_given_up_and_asked_for_again(fault: Fault) -> N
         history(300),
         before=lambda sandbox, _: sandbox.jumpcloud.faults.add(fault, endpoint="events", times=1),
     ) as on:
-        assert on.delivers_all(timeout_seconds=80)
+        on.delivers_all(timeout_seconds=80)
         assert on.judgement == "clean"
 
 
@@ -115,10 +114,9 @@ def test_either_answer_to_what_is_not_documented_is_understood(answers: Answers)
         on.delivers_all()
         late_ms = now_ms() - 50 * MINUTE_MS
         on.sandbox.jumpcloud.publish([make_event(now_ms()), make_event(late_ms)])
-        arrived = on.delivers_all()
+        on.delivers_all()
         on.polls(3)
 
-        assert arrived
         assert on.judgement == "clean"
         assert not on.sandbox.platform.messages("error", "critical")
 
@@ -141,10 +139,9 @@ def test_twenty_thousand_events_of_one_millisecond_come_through_small_pages() ->
     instant_ms = now_ms() - 5 * MINUTE_MS
     events = [make_event(instant_ms, id=f"{number:024x}") for number in range(20_000)]
     with scene(events, Settings(chunk_size=500)) as on:
-        arrived = on.delivers_all()
+        on.delivers_all()
         on.polls()
 
-        assert arrived
         assert on.judgement == "clean"
 
 
@@ -153,14 +150,13 @@ def test_a_redirect_is_refused_and_told_and_the_key_stays_at_home() -> None:
     with Sandbox() as elsewhere, scene() as on:
         url = f"{elsewhere.jumpcloud.url}/insights/directory/v1/events"
         rule = on.sandbox.jumpcloud.faults.add(faults.Redirect(url))
-        told = on.is_told("Redirects are not followed", "error")
+        on.is_told("Redirects are not followed", "error")
         followed = elsewhere.jumpcloud.requests.arrivals()
         rule.on = False
         on.sandbox.jumpcloud.publish([make_event(now_ms())])
 
-        assert told
         assert followed == 0
-        assert on.delivers_all()
+        on.delivers_all()
 
 
 def test_a_list_of_services_is_asked_for_as_a_list() -> None:
@@ -185,9 +181,8 @@ def test_a_429_is_answered_with_patience() -> None:
             faults.Status(429, retry_after_seconds=4), endpoint="events", times=1
         ),
     ) as on:
-        arrived = on.delivers_all()
+        on.delivers_all()
 
         first, second = on.sandbox.jumpcloud.requests.entries("events")[:2]
-        assert arrived
         assert first.status == 429
         assert second.started - first.ended > 3.5

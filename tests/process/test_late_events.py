@@ -26,10 +26,9 @@ def test_what_is_late_by_seconds_minutes_hours_or_days_is_found_and_only_that_is
         on.polls()
         published = len(on.sandbox.jumpcloud.published)
         on.sandbox.jumpcloud.publish(make_event(now_ms() - late_ms) for late_ms in LATE_BY_MS)
-        arrived = on.delivers_all()
+        on.delivers_all()
         on.polls(3)
 
-        assert arrived
         assert on.judgement == "clean"
         assert on.sandbox.intake.count == published + len(LATE_BY_MS)
         assert on.sandbox.jumpcloud.requests.events("events") < published * 1.5
@@ -47,7 +46,7 @@ def test_what_came_late_while_the_process_was_away_is_found() -> None:
         )
         on.connector.start()
 
-        assert on.delivers_all()
+        on.delivers_all()
         assert on.judgement == "clean"
 
 
@@ -93,23 +92,21 @@ def test_where_counts_are_refused_or_broken_five_minutes_are_read_again_and_that
         before=lambda sandbox, _: sandbox.jumpcloud.faults.add(fault, endpoint="interval"),
     ) as on:
         on.delivers_all()
-        told = on.is_told("are read again at each poll", "warning")
+        on.is_told("are read again at each poll", "warning")
         on.sandbox.jumpcloud.publish([make_event(now_ms() - MINUTE_MS)])
-        found = on.delivers_all()
+        on.delivers_all()
         on.polls(3)
         said = len(on.told("are read again at each poll"))
         on.sandbox.jumpcloud.publish([make_event(now_ms() - 40 * MINUTE_MS)])
         on.sandbox.jumpcloud.faults.clear()
 
-        assert told
-        assert found
         assert said == 1
-        assert on.delivers_all()
+        on.delivers_all()
         assert on.judgement == "clean"
 
 
 def test_wrong_counts_repeat_nothing_and_do_not_make_the_audit_read_forever() -> None:
-    """Counts that are too high are tried twice, and left alone."""
+    """Where counts are too high, what was read once is not read at each poll."""
     with scene(
         history(300, minutes=30),
         before=lambda sandbox, _: sandbox.jumpcloud.faults.add(
@@ -122,7 +119,7 @@ def test_wrong_counts_repeat_nothing_and_do_not_make_the_audit_read_forever() ->
         on.polls(6)
 
         assert on.judgement == "clean"
-        assert _rereads(on) - before <= 12
+        assert _rereads(on) - before <= 3
 
 
 def test_counts_that_fail_now_and_then_are_asked_for_again() -> None:
@@ -132,9 +129,10 @@ def test_counts_that_fail_now_and_then_are_asked_for_again() -> None:
         counts.add(faults.Status(503), endpoint="interval", probability=0.3)
         counts.add(faults.WrongCounts(-5), endpoint="interval", probability=0.3)
         on.delivers_all()
+        on.sees(lambda: min(rule.fired for rule in counts.rules), 1)
         on.sandbox.jumpcloud.publish(make_event(now_ms() - n * MINUTE_MS) for n in (2, 30, 50))
 
-        assert on.delivers_all()
+        on.delivers_all()
         assert on.judgement == "clean"
 
 

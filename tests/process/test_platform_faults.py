@@ -14,16 +14,15 @@ def test_a_log_endpoint_that_is_down_blocks_nothing_and_gets_its_messages_later(
             sandbox.jumpcloud.faults.add(faults.Status(403), endpoint="events", times=2),
         ),
     ) as on:
-        arrived = on.delivers_all()
+        on.delivers_all()
         on.polls(3)
         on.sees(lambda: on.sandbox.platform.requests.arrivals("logs"), 2)
         meanwhile = on.sandbox.platform.messages()
         on.sandbox.platform.faults.clear()
 
-        assert arrived
         assert meanwhile == []
-        assert on.is_told("answered 403", "error")
-        assert on.is_told("First start", "info")
+        on.is_told("answered 403", "error")
+        on.is_told("First start", "info")
         assert len(on.told("answered 403")) == 1
 
 
@@ -36,12 +35,12 @@ def test_a_log_endpoint_that_hangs_blocks_nothing() -> None:
             sandbox.jumpcloud.faults.add(faults.Status(401), endpoint="events", times=1),
         ),
     ) as on:
-        first = on.delivers_all()
+        on.delivers_all()
         on.polls(2)
         on.sandbox.jumpcloud.publish([make_event(now_ms())])
 
-        assert first
-        assert on.delivers_all()
+        on.delivers_all()
+        assert on.sandbox.platform.requests.arrivals("logs")
         assert on.sandbox.platform.requests.count("logs") == 0
 
 
@@ -54,7 +53,7 @@ def test_secrets_that_are_slow_or_fail_at_first_are_waited_for() -> None:
             sandbox.platform.faults.add(faults.Hang(2), endpoint="secrets", times=1),
         ),
     ) as on:
-        assert on.delivers_all()
+        on.delivers_all()
         assert on.judgement == "clean"
 
 

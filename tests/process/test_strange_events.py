@@ -46,14 +46,12 @@ def test_strange_events_arrive_verbatim_once_each_and_block_nothing() -> None:
     now = now_ms()
     strange = _strange(now)
     with scene([*history(300), *strange], Settings(chunk_size=50)) as on:
-        arrived = on.delivers_all()
+        on.delivers_all()
         late = make_event(now - 20 * MINUTE_MS)
         on.sandbox.jumpcloud.publish([late, make_event(now_ms())])
-        late_arrived = on.delivers_all()
+        on.delivers_all()
         on.polls(4)
 
-        assert arrived, on.sandbox.verdict().table()
-        assert late_arrived
         assert on.judgement == "clean"
         assert not on.told("unexpectedly")
 
@@ -66,16 +64,14 @@ def test_events_of_the_future_come_once_and_never_move_the_watermark_past_now() 
     with scene([*history(50), *future]) as on:
         on.delivers_all()
         on.sandbox.jumpcloud.publish([make_event(now_ms())])
-        present_arrived = on.delivers_all()
+        on.delivers_all()
         on.polls()
         on.connector.kill()
         on.connector.start()
         on.sandbox.jumpcloud.publish([make_event(now_ms())])
-        later_arrived = on.delivers_all()
+        on.delivers_all()
         on.polls()
 
-        assert present_arrived
-        assert later_arrived
         assert on.judgement == "clean"
 
 
@@ -85,31 +81,28 @@ def test_items_that_are_no_objects_are_set_aside_and_the_rest_flows() -> None:
     texts = (b"null", b"7", b'"text"', b"[1,2]", b"true")
     odd = [make_event(now - MINUTE_MS - n, text=text) for n, text in enumerate(texts)]
     with scene([*history(50), *odd]) as on:
-        arrived = on.delivers(50)
-        told = on.is_told("because it is no JSON object", "warning")
+        on.delivers(50)
+        on.is_told("because it is no JSON object", "warning")
         on.polls(4)
         kept = list((on.connector.data_folder / "quarantine").iterdir())
 
-        assert arrived
-        assert told
         assert sorted(path.read_bytes() for path in kept) == sorted(texts)
         assert on.sandbox.verdict(without=odd).clean
         assert len(on.told("no JSON object")) == len(texts)
 
 
 def test_equal_events_come_once_and_do_not_make_the_audit_read_forever() -> None:
-    """Their bucket stays short; after two tries it is left alone."""
+    """Their bucket stays short; what was read once is not read at each poll."""
     now = now_ms()
     twin = make_event(now - 3 * MINUTE_MS)
     older_twin = make_event(now - 5 * HOUR_MS)
     with scene([*history(100), twin, twin, older_twin, older_twin]) as on:
-        arrived = on.delivers(102)
+        on.delivers(102)
         on.polls(3)
         counted = on.sandbox.jumpcloud.requests.arrivals("interval")
         read = _reread(on.sandbox.jumpcloud.requests.entries("events"))
         on.sees(lambda: on.sandbox.jumpcloud.requests.arrivals("interval"), counted + 8)
 
-        assert arrived
         assert on.sandbox.verdict().clean
         assert on.sandbox.verdict().folded == 2
         assert _reread(on.sandbox.jumpcloud.requests.entries("events")) - read <= 2

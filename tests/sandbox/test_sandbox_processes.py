@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import signal
 import textwrap
@@ -97,12 +96,13 @@ def test_the_connector_is_told_what_the_platform_tells_and_no_key(stand_in: Path
         assert wait_until(lambda: sandbox.verdict().clean)
         state = connector.data_folder / "state"
         assert wait_until(state.exists)
+        variables = Path(f"/proc/{connector.pid}/environ").read_text()
         assert connector.stop() == 0
-        variables = Path(f"/proc/{os.getpid()}/environ").read_text()
 
     assert "started JumpcloudDirectoryInsightsConnector" in connector.output
     assert "CONNECTOR_CONFIGURATION" in connector.output
     assert "PYTEST_CURRENT_TEST" not in connector.output
+    assert "CONNECTOR_CONFIGURATION" in variables
     assert API_KEY not in variables
 
 
