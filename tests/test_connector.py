@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from sekoia_automation.exceptions import TriggerConfigurationError
 
 from jumpcloud_modules import connector as connector_module
@@ -194,8 +196,37 @@ def test_pushing_no_events_costs_nothing(running: _Running) -> None:
     assert running.sandbox.intake.requests.arrivals() == 0
 
 
-def test_metrics_carry_the_sdks_names(running: _Running) -> None:
-    """Dashboards rely on them."""
+def test_while_an_end_fails_the_connector_is_healthy_for_as_long_as_it_tries(
+    running: _Running,
+) -> None:
+    """A restart would mend nothing."""
+    running.sandbox.jumpcloud.faults.add(faults.Status(503))
+    connector = running.build()
+    running.start(connector.run)
+    assert wait_until(lambda: running.sandbox.jumpcloud.requests.arrivals() > 1, 20)
+
+    connector._last_heartbeat -= timedelta(days=1)
+
+    assert wait_until(connector.is_alive, 20)
+
+
+def test_a_collector_that_hangs_for_long_is_not_healthy(running: _Running) -> None:
+    """A restart may help then."""
+    running.sandbox.jumpcloud.faults.add(faults.Hang(60))
+    connector = running.build()
+    running.start(connector.run)
+    assert wait_until(lambda: running.sandbox.jumpcloud.requests.arrivals() > 0, 20)
+
+    connector._last_heartbeat -= timedelta(seconds=connector.last_heartbeat_threshold - 60)
+    still_alive = connector.is_alive()
+    connector._last_heartbeat -= timedelta(seconds=120)
+
+    assert still_alive
+    assert not connector.is_alive()
+
+
+def test_what_was_collected_and_forwarded_is_counted(running: _Running) -> None:
+    """Once each, and the counter has the name that dashboards rely on."""
     connector, counted = running.build(), list[int]()
     running.monkeypatch.setattr(
         connector, "put_forwarded_events", lambda **told: counted.append(told["count"])
@@ -207,6 +238,7 @@ def test_metrics_carry_the_sdks_names(running: _Running) -> None:
 
     after = connector_module.COLLECTED_MESSAGES.labels(intake_key=INTAKE_KEY)._value.get()
     assert after - before == 200
+    assert b"symphony_module_jumpcloud_collected_messages_total{" in generate_latest()
 
 
 def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running) -> None:
