@@ -10,49 +10,40 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from jumpcloud_modules.api import UNIT_MS, Page, Unit
-from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
+from jumpcloud_modules.api import Page
+from jumpcloud_modules.audit import buckets_of
 from jumpcloud_modules.backlog import even_slices, slices
 from jumpcloud_modules.errors import Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import (
     HOUR_MS,
     MINUTE_MS,
-    RETENTION_MS,
     SECOND_MS,
     ceil,
     floor,
     to_rfc3339,
 )
 from jumpcloud_modules.intake import Delivery
+from jumpcloud_modules.late_events import Counting, LateEvents
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.pages import Pages, Source
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.readers import MOST_READERS, Lanes, Readers
-from jumpcloud_modules.retry import LONGEST_RETRY_AFTER_SECONDS, Pace
+from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PAGES_IN_MEMORY, PageSize
 from jumpcloud_modules.state import State
 from jumpcloud_modules.tally import Tally
 
 BACKLOG_AFTER_MS = 5 * MINUTE_MS
 BACKLOG_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
-RECENT_MS = 15 * MINUTE_MS
-REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
 LEAST_MEMORY_MS = 2 * HOUR_MS
-COUNT_FAILURES_BEFORE_REREADING = 2
-LIMITED_COUNTS_REST_SECONDS = 60.0
-MOST_COUNTS_REST_SECONDS = 300.0
-HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
 EARLIER_THAN_ASKED_MS = SECOND_MS
 """By how much an event may claim to be older than what was asked for: the index may round."""
 PRUNE_EVERY_MS = HOUR_MS
 
 
-class CountingSource(Source, Protocol):
+class CountingSource(Source, Counting, Protocol):
     """Give pages and counts of events, as JumpCloudApi does."""
-
-    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
-        """Return counts by the start of their minute or hour, or raise TryAgain or Refused."""
 
 
 class Deliverer(Protocol):
@@ -116,14 +107,20 @@ class Collector:
         # Apart, so that a backlog that fails or fills its memory does not keep new events waiting.
         self._tail_pages = Pages(source, size, tail_pace, stop, now_ms, 1)
         self._backlog_pages = Pages(source, size, backlog_pace, stop, now_ms, PAGES_IN_MEMORY - 1)
-        self._audit = Audit(ledger.count)
+        self._late_events = LateEvents(
+            source,
+            self._known,
+            audit_ms=plan.audit_ms,
+            every_ms=plan.audit_every_ms,
+            on_limited=lanes.narrow,
+            now_ms=now_ms,
+            tell=tell,
+            warn=warn,
+        )
         self._readers = Readers(self._read_beside, plan.readers)
         self._lock = threading.RLock()
         self._late: list[Window] = []
         self._caught_up_ms: int | None = None
-        self._audited_by_hour_ms: int | None = None
-        self._count_failures = 0
-        self._counts_not_before_ms = 0
         self._pruned_ms = 0
         self._progress = Progress(0, 0)
         self.tally = Tally()
@@ -150,7 +147,7 @@ class Collector:
         for warning in found.warnings:
             self._warn(warning)
         with self._lock:
-            self._progress = self._known(self._scoped(found.progress))
+            self._progress = self._known_since(self._scoped(found.progress))
             self._commit()
         self._offer(self._progress.windows)
 
@@ -178,7 +175,7 @@ class Collector:
             progress = replace(progress, beginning_ms=ceil(progress.watermark_ms, MINUTE_MS))
         return replace(progress, scope=self._plan.scope)
 
-    def _known(self, progress: Progress) -> Progress:
+    def _known_since(self, progress: Progress) -> Progress:
         """Look for late events only from here on where nothing is known of what was delivered."""
         has_delivered = progress.watermark_ms > progress.beginning_ms and not progress.windows
         if not has_delivered or not self._state_pace.call(self._ledger.is_missing):
@@ -298,107 +295,19 @@ class Collector:
     # Late events
 
     def _look_for_late_events(self) -> None:
-        if not self._plan.audit_ms:
-            return
-        now_ms, end_ms = self._now_ms(), self._progress.watermark_ms + 1
-        by_hour = self._is_hour_audit_due(now_ms)
-        start_ms = max(
-            self._progress.beginning_ms,
-            floor(now_ms - self._plan.audit_ms, HOUR_MS),
-            ceil(now_ms - RETENTION_MS, HOUR_MS),
-            0 if by_hour else floor(now_ms - RECENT_MS, MINUTE_MS),
-        )
-        if end_ms <= start_ms:
-            return
-        if 0 < self._counts_not_before_ms - now_ms <= LONGEST_RETRY_AFTER_SECONDS * SECOND_MS:
-            if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
-                self._reread_the_last_minutes()
-            return
-        try:
-            find = self._short_by_hour if by_hour else self._short_by_minute
-            for short in find(start_ms, end_ms):
-                self._read_late(joined(short))
-        except (TryAgain, Refused) as error:
-            self._read_without_counts(error)
-            return
-        self._note_counts_work()
-        if by_hour:
-            self._audited_by_hour_ms = now_ms
-
-    def _is_hour_audit_due(self, now_ms: int) -> bool:
-        last_ms = self._audited_by_hour_ms
-        return last_ms is None or not 0 <= now_ms - last_ms < self._plan.audit_every_ms
-
-    def _short_by_minute(self, start_ms: int, end_ms: int) -> Iterator[list[Bucket]]:
-        lacking = self._lacking(start_ms, end_ms, "m")
-        short = self._audit.worth_a_try(lacking, self._now_ms())
-        self._audit.note_tries(short, self._now_ms())
-        yield short
-
-    def _short_by_hour(self, start_ms: int, end_ms: int) -> Iterator[list[Bucket]]:
-        """Find the short minutes of the short hours, so that only those are read again."""
-        lacking = self._lacking(start_ms, end_ms, "h")
-        hours = self._audit.worth_a_try(lacking, self._now_ms())
-        for first in range(0, len(hours), HOURS_COUNTED_BY_MINUTE_AT_ONCE):
-            some = hours[first : first + HOURS_COUNTED_BY_MINUTE_AT_ONCE]
-            minutes: list[Bucket] = []
-            for span in joined(some):
-                minutes += self._lacking(span.start_ms, span.end_ms or end_ms, "m")
-            self._audit.note_tries(some, self._now_ms())
-            yield minutes
-
-    def _lacking(self, start_ms: int, end_ms: int, unit: Unit) -> list[Bucket]:
-        """Compare JumpCloud's counts with the ledger's.
-
-        Counts are asked for once, not waited for: the tail must not wait for an audit.
-        """
-        counts = self._source.buckets(start_ms, end_ms, unit)
-        found = buckets_of(counts, UNIT_MS[unit], start_ms, end_ms)
-        still_open = [*self._progress.windows, *self._late]
-        return self._state_pace.call(lambda: self._audit.lacking(found, still_open))
-
-    def _read_late(self, windows: list[Window]) -> None:
         """Have late events read beside the polls; a restart forgets, and finds them again."""
-        if windows:
+        for windows in self._late_events.windows(self._progress, self._being_read):
             with self._lock:
                 self._late += windows
             self._offer(windows)
 
-    def _read_without_counts(self, error: TryAgain | Refused) -> None:
-        self._count_failures += 1
-        self._put_off_counts(self._seconds_without_counts(error))
-        if self._count_failures < COUNT_FAILURES_BEFORE_REREADING:
-            return
-        if self._count_failures == COUNT_FAILURES_BEFORE_REREADING:
-            self._warn(
-                f"{error} Late events cannot be counted: until they can, the last"
-                f" {REREAD_WITHOUT_COUNTS_MS // MINUTE_MS} minutes are read again at each poll."
-            )
-        self._reread_the_last_minutes()
+    def _being_read(self) -> list[Window]:
+        return [*self._progress.windows, *self._late]
 
-    def _seconds_without_counts(self, error: TryAgain | Refused) -> float:
-        if isinstance(error, TryAgain) and error.limited:
-            self._lanes.narrow()
-            asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
-            return min(asked, LONGEST_RETRY_AFTER_SECONDS)
-        if self._count_failures < COUNT_FAILURES_BEFORE_REREADING:
-            return 0.0
-        return min(2.0 ** min(self._count_failures, 10), MOST_COUNTS_REST_SECONDS)
+    def _known(self, start_ms: int, end_ms: int) -> int:
+        return self._state_pace.call(lambda: self._ledger.count(start_ms, end_ms))
 
-    def _reread_the_last_minutes(self) -> None:
-        end_ms = self._progress.watermark_ms
-        start_ms = max(self._progress.beginning_ms, end_ms - REREAD_WITHOUT_COUNTS_MS)
-        still_open = (*self._progress.windows, *self._late)
-        if start_ms < end_ms and not any(w.overlaps(start_ms, end_ms) for w in still_open):
-            self._read_late([Window(start_ms, end_ms)])
-
-    def _put_off_counts(self, seconds: float) -> None:
-        self._counts_not_before_ms = self._now_ms() + int(seconds * SECOND_MS)
-
-    def _note_counts_work(self) -> None:
-        if self._count_failures >= COUNT_FAILURES_BEFORE_REREADING:
-            self._tell("Late events can be counted again.")
-        self._count_failures = 0
+    # The ledger's reach
 
     def _begin_where_the_ledger_will(self, before_ms: int) -> None:
         """Have no audit look where the ledger forgets: all it found there would come again."""
@@ -408,7 +317,7 @@ class Collector:
             self._commit()
 
     def _open_hours(self) -> Iterator[int]:
-        for window in (*self._progress.windows, *self._late):
+        for window in self._being_read():
             yield from range(floor(window.start_ms, HOUR_MS), (window.end_ms or 0) + 1, HOUR_MS)
 
     def _prune(self) -> None:
@@ -420,5 +329,5 @@ class Collector:
             self._begin_where_the_ledger_will(before_ms)
             in_use = [self._progress.watermark_ms, *self._open_hours()]
             self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
-        self._audit.forget_before(before_ms)
+        self._late_events.forget_before(before_ms)
         self._pruned_ms = now_ms
