@@ -65,10 +65,12 @@ class Lanes:
         with self._changed:
             if not self._taken:
                 self._watch_from_now()
-            while self._is_full(self._taken + 1):
+            self._watch_processor()
+            while self._taken >= self.width:
                 if self._stop.is_set():
                     raise Stopped("stopped while waiting for a lane")
                 self._changed.wait(0.25)
+                self._watch_processor()
             self._taken += 1
         lane = Lane(self)
         try:
@@ -76,23 +78,20 @@ class Lanes:
         finally:
             lane.give_back()
 
-    def spare(self) -> bool:
-        """Tell whether a lane was given back, because there are too many."""
+    def take_back_one_too_many(self) -> bool:
+        """Take a lane back if more are held than are open; tell whether that was so."""
         with self._changed:
-            if self._is_full(self._taken):
-                self._taken -= 1
-                return True
-            return False
+            self._watch_processor()
+            if self._taken <= self.width:
+                return False
+            self._taken -= 1
+            return True
 
-    def free(self) -> None:
-        """Take a lane back."""
+    def take_back(self) -> None:
+        """Take a lane back, for somebody else."""
         with self._changed:
             self._taken -= 1
             self._changed.notify()
-
-    def _is_full(self, taken: int) -> bool:
-        self._watch_processor()
-        return taken > self.width
 
     def _watch_from_now(self) -> None:
         self._watched_since, self._used_before = self._clock(), self._processor_seconds()
@@ -118,7 +117,7 @@ class Lane:
 
     def keep(self) -> bool:
         """Tell whether to go on; where not, the lane is given back."""
-        if self._is_held and self._lanes.spare():
+        if self._is_held and self._lanes.take_back_one_too_many():
             self._is_held = False
         return self._is_held
 
@@ -126,7 +125,7 @@ class Lane:
         """Let somebody else proceed."""
         if self._is_held:
             self._is_held = False
-            self._lanes.free()
+            self._lanes.take_back()
 
 
 class Readers:
@@ -148,16 +147,12 @@ class Readers:
         with self._lock:
             self._waiting.extend(windows)
             self._waiting = deque(sorted(self._waiting, key=lambda window: window.start_ms))
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-            for _ in range(min(len(self._waiting), self._most - len(self._threads))):
-                thread = threading.Thread(target=self._run, name="reader", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+        self._start_threads()
 
     def check(self) -> None:
         """Raise what a reader failed with, once; what waits, or failed, is read (again)."""
         failure, self._failure = self._failure, None
-        self.offer(())
+        self._start_threads()
         if failure is None:
             return
         try:
@@ -170,6 +165,14 @@ class Readers:
         deadline = monotonic() + timeout_seconds
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - monotonic()))
+
+    def _start_threads(self) -> None:
+        with self._lock:
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            for _ in range(min(len(self._waiting), self._most - len(self._threads))):
+                thread = threading.Thread(target=self._run, name="reader", daemon=True)
+                thread.start()
+                self._threads.append(thread)
 
     def _run(self) -> None:
         while True:
