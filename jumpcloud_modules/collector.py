@@ -13,7 +13,7 @@ from typing import Protocol
 from jumpcloud_modules.api import Page
 from jumpcloud_modules.audit import buckets_of
 from jumpcloud_modules.backlog import even_slices, slices
-from jumpcloud_modules.errors import Refused, Stopped, TryAgain
+from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.events import Event
 from jumpcloud_modules.instants import (
     HOUR_MS,
@@ -49,10 +49,10 @@ class CountingSource(Source, Counting, Protocol):
 class Deliverer(Protocol):
     """Deliver events, as Intake does."""
 
-    def deliver(self, events: Sequence[Event]) -> Delivery:
-        """Return when each event was accepted or set aside."""
+    def deliver(self, events: Sequence[Event], delivery: Delivery) -> None:
+        """Return when each event was accepted or set aside; note it as soon as it was."""
 
-    def set_aside(self, events: Sequence[Event], reason: str) -> Delivery:
+    def set_aside(self, events: Sequence[Event], reason: str, delivery: Delivery) -> None:
         """Keep what cannot be sent."""
 
 
@@ -225,23 +225,21 @@ class Collector:
         """Deliver what is new of a page, then commit it and the way it moves the window."""
         fresh = self._state_pace.call(lambda: self._ledger.claim(page.events))
         odd = self._state_pace.call(lambda: self._ledger.claim(page.oddities))
+        delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         try:
-            aside = self._intake.set_aside(odd, "because it is no JSON object")
-            delivery = self._intake.deliver(fresh)
-        except Stopped as stopped:
+            self._intake.set_aside(odd, "because it is no JSON object", delivery)
+            self._intake.deliver(fresh, delivery)
+        except Exception:
             with self._lock:
-                self._ledger.record(stopped.settled, window.start_ms - EARLIER_THAN_ASKED_MS)
+                self._ledger.record(delivery.settled, not_before_ms)
+                self._ledger.release([*fresh, *odd])
                 self._commit()
-            self._ledger.release([*fresh, *odd])
-            raise
-        except BaseException:
-            self._ledger.release([*fresh, *odd])
             raise
         with self._lock:
-            self._ledger.record([*fresh, *odd], window.start_ms - EARLIER_THAN_ASKED_MS)
+            self._ledger.record(delivery.settled, not_before_ms)
             advance(page)
             self._commit()
-        self.tally.count_page(page, len(fresh) + len(odd), delivery, aside)
+        self.tally.count_page(page, delivery)
 
     def _advance_tail(self, page: Page) -> None:
         self._progress = self._progress.with_tail_at(page.position_ms, is_read=not page.more)

@@ -22,7 +22,7 @@ from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.intake import Delivery, Intake
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
@@ -295,7 +295,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         Unlike the SDK's method of this name it does not give up: it holds and repeats until it
         is asked to stop, and raises Stopped then. `sync` is accepted and changes nothing.
         """
-        return self._intake.deliver(from_texts([_text(event) for event in events])).receipts
+        delivery = Delivery()
+        self._intake.deliver(from_texts([_text(event) for event in events]), delivery)
+        return delivery.receipts
 
     # Logs, metrics, health
 

@@ -15,12 +15,6 @@ Every message is one sentence or two for the operator: what was tried, what came
 None carries a key or an event's body.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from jumpcloud_modules.events import Event
-
 
 class CollectorError(Exception):
     """Name the common ancestor of everything the collector raises on purpose."""
@@ -69,9 +63,4 @@ class BatchRejected(CollectorError):
 
 
 class Stopped(CollectorError):
-    """Report that the connector was asked to stop while it waited.
-
-    `settled` are the events of a delivery that were accepted or set aside before that.
-    """
-
-    settled: "Sequence[Event]" = ()
+    """Report that the connector was asked to stop while it waited."""

@@ -20,7 +20,6 @@ from jumpcloud_modules.errors import (
     CollectorError,
     PageTooLarge,
     Refused,
-    Stopped,
     TryAgain,
 )
 from jumpcloud_modules.events import Event
@@ -41,7 +40,7 @@ _TEXTS_IN_A_PIECE = 64
 
 @dataclass(slots=True)
 class Delivery:
-    """Say what became of a delivery: every event is in one of the three.
+    """Say what became of events so far: each that is settled is in one of the three.
 
     `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
     of accepted batches for which the intake gave no id; `quarantined` were set aside. `settled`
@@ -92,21 +91,13 @@ class Intake:
         self._on_set_aside = on_set_aside
         self._refused_in_a_row = 0
 
-    def deliver(self, events: Sequence[Event]) -> Delivery:
+    def deliver(self, events: Sequence[Event], delivery: Delivery) -> None:
         """Send events and return when the intake has each of them, or it was set aside.
 
-        Holds and repeats for as long as it takes. Raises Stopped when asked to stop meanwhile,
-        which names the events that were settled; of the others nothing is known.
+        Holds and repeats for as long as it takes. `delivery` grows with each batch; whatever is
+        raised, of the events that are not in it nothing is known. Raises Stopped when asked to
+        stop meanwhile.
         """
-        delivery = Delivery()
-        try:
-            self._deliver(events, delivery)
-        except Stopped as stopped:
-            stopped.settled = delivery.settled
-            raise
-        return delivery
-
-    def _deliver(self, events: Sequence[Event], delivery: Delivery) -> None:
         for batch in _batches(events):
             if len(batch) == 1 and len(batch[0].raw) > MOST_EVENT_BYTES:
                 reason = f"because the intake takes at most {MOST_EVENT_BYTES} bytes an event"
@@ -114,12 +105,10 @@ class Intake:
             else:
                 self._send(batch, delivery)
 
-    def set_aside(self, events: Sequence[Event], reason: str) -> Delivery:
+    def set_aside(self, events: Sequence[Event], reason: str, delivery: Delivery) -> None:
         """Keep events that cannot be sent. Raises Stopped when asked to stop meanwhile."""
-        delivery = Delivery()
         for event in events:
             self._set_aside(event, reason, delivery)
-        return delivery
 
     def _send(self, batch: Sequence[Event], delivery: Delivery) -> None:
         try:

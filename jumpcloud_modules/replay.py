@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from jumpcloud_modules import storage
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.events import cut
-from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.intake import Delivery, Intake
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.retry import Failure, Pace
 from jumpcloud_modules.self_hosted import WRONG_CONFIGURATION, ConfigurationError, read_document
@@ -72,7 +72,8 @@ def _replay(path: Path, intake: Intake) -> bool:
         found = cut(b"[" + content + b"]").events
     except ValueError:
         found = []
-    delivery = intake.deliver(found)
+    delivery = Delivery()
+    intake.deliver(found, delivery)
     if len(found) == 1 and delivery.accepted == 1:
         storage.remove(path)
         print(f"{path.name}: accepted")

@@ -26,8 +26,8 @@ class Tally:
         self._lock = threading.Lock()
         self._counts = Counts()
 
-    def count_page(self, page: Page, fresh: int, *deliveries: Delivery) -> None:
-        """Take note of a page and of what became of its `fresh` events."""
+    def count_page(self, page: Page, delivery: Delivery) -> None:
+        """Take note of a page and of what became of those of its events that were new."""
         read = len(page.events) + len(page.oddities)
         with self._lock:
             counts = self._counts
@@ -35,11 +35,10 @@ class Tally:
                 counts,
                 pages=counts.pages + 1,
                 read=counts.read + read,
-                known=counts.known + read - fresh,
-                delivered=counts.delivered + sum(d.accepted for d in deliveries),
-                set_aside=counts.set_aside + sum(len(d.quarantined) for d in deliveries),
-                without_receipt=counts.without_receipt
-                + sum(d.missing_receipts for d in deliveries),
+                known=counts.known + read - len(delivery.settled),
+                delivered=counts.delivered + delivery.accepted,
+                set_aside=counts.set_aside + len(delivery.quarantined),
+                without_receipt=counts.without_receipt + delivery.missing_receipts,
             )
 
     def take(self) -> Counts:

@@ -478,10 +478,9 @@ def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world:
     stopped: list[Callable[[], None]] = []
 
     class SettingStop(AcceptingIntake):
-        def deliver(self, found: Sequence[Event]) -> Delivery:
-            delivery = super().deliver(found)
+        def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
+            super().deliver(found, delivery)
             stopped[0]()
-            return delivery
 
     intake = SettingStop(world.intake.accepted)
     collector = world.boot(intake=intake)
@@ -489,6 +488,25 @@ def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world:
     with pytest.raises(Stopped):
         world.poll(collector, times=2)
 
+    world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+@pytest.mark.parametrize("kind", [ValueError, Stopped])
+def test_what_was_accepted_before_a_delivery_broke_off_is_not_sent_again(
+    world: _World, kind: type[Exception]
+) -> None:
+    """Whatever broke it off."""
+    texts = world.publish(ago_seconds=60, count=4)
+
+    class BreakingOff(AcceptingIntake):
+        def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
+            super().deliver(found[:2], delivery)
+            raise kind
+
+    with pytest.raises(kind):
+        world.poll(world.boot(intake=BreakingOff(world.intake.accepted)))
     world.poll(world.boot())
 
     assert world.accepted == dict.fromkeys(texts, 1)
@@ -532,14 +550,14 @@ class _StoppingIntake:
         self._intake = intake
         self._left = stop_after
 
-    def deliver(self, found: Sequence[Event]) -> Delivery:
+    def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
         if len(found) > self._left:
             raise Stopped
         self._left -= len(found)
-        return self._intake.deliver(found)
+        self._intake.deliver(found, delivery)
 
-    def set_aside(self, found: Sequence[Event], reason: str) -> Delivery:
-        return self._intake.set_aside(found, reason)
+    def set_aside(self, found: Sequence[Event], reason: str, delivery: Delivery) -> None:
+        self._intake.set_aside(found, reason, delivery)
 
 
 # Over real HTTP

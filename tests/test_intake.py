@@ -51,8 +51,10 @@ class _End:
             on_set_aside=self.set_aside.append,
         )
 
-    def deliver(self, events: list[Event]) -> Delivery:
-        return self.intake().deliver(events)
+    def deliver(self, events: list[Event], pace: Pace | None = None) -> Delivery:
+        delivery = Delivery()
+        self.intake(pace=pace).deliver(events, delivery)
+        return delivery
 
     def kept(self) -> list[bytes]:
         return sorted(path.read_bytes() for path in self.quarantine.paths())
@@ -221,8 +223,7 @@ def test_many_refusals_in_a_row_hold_the_events_back(
         end.failures.append(failure)
         rule.on = len(end.failures) < 5
 
-    intake = end.intake(pace=impatient_pace(end.stop, repair))
-    delivery = intake.deliver(_events(8))
+    delivery = end.deliver(_events(8), impatient_pace(end.stop, repair))
 
     assert len(delivery.quarantined) == 3
     assert delivery.accepted == 5
@@ -259,7 +260,7 @@ def test_an_outage_while_holding_sets_no_event_aside(
             end.sandbox.intake.faults.clear()
             end.sandbox.intake.faults.add(faults.Status(503), times=100)
 
-    delivery = end.intake(pace=impatient_pace(end.stop, worse)).deliver(_events(6))
+    delivery = end.deliver(_events(6), impatient_pace(end.stop, worse))
 
     assert refusing.fired
     assert len(delivery.quarantined) == 3
@@ -379,7 +380,7 @@ def test_a_refused_key_holds_everything_until_it_is_accepted(end: _End, status: 
         if len(end.failures) == 50:
             end.sandbox.intake.intake_key = INTAKE_KEY
 
-    delivery = end.intake(pace=impatient_pace(end.stop, repair)).deliver(_events(5))
+    delivery = end.deliver(_events(5), impatient_pace(end.stop, repair))
 
     assert delivery.accepted == 5
     assert delivery.quarantined == []
@@ -433,7 +434,7 @@ def test_a_stop_for_real_is_heard_at_once(end: _End) -> None:
 
     def deliver() -> None:
         with pytest.raises(Stopped):
-            intake.deliver(_events(1))
+            intake.deliver(_events(1), Delivery())
         stopped.set()
 
     thread = threading.Thread(target=deliver)
@@ -461,7 +462,8 @@ def test_items_that_are_no_objects_are_set_aside_with_their_reason(end: _End) ->
     """The intake's format reads objects only."""
     oddities = cut(b'[17,"text",[1]]').oddities
 
-    delivery = end.intake().set_aside(oddities, "because it is no JSON object")
+    delivery = Delivery()
+    end.intake().set_aside(oddities, "because it is no JSON object", delivery)
 
     assert len(delivery.quarantined) == 3
     assert end.kept() == sorted([b"17", b'"text"', b"[1]"])
@@ -470,11 +472,11 @@ def test_items_that_are_no_objects_are_set_aside_with_their_reason(end: _End) ->
 
 def test_several_threads_may_deliver_at_once(end: _End) -> None:
     """Readers side by side share one intake."""
-    intake, deliveries = end.intake(), list[Delivery]()
+    intake, deliveries = end.intake(), [Delivery() for _ in range(4)]
     parts = [[event_at(NOON_MS, f"{p}-{n}") for n in range(50)] for p in range(4)]
     threads = [
-        threading.Thread(target=lambda part: deliveries.append(intake.deliver(part)), args=(part,))
-        for part in parts
+        threading.Thread(target=intake.deliver, args=pair)
+        for pair in zip(parts, deliveries, strict=True)
     ]
 
     for thread in threads:

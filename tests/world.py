@@ -140,7 +140,7 @@ class AcceptingIntake:
     last: set[str] = field(default_factory=set)
     crash_after_events: int | None = None
 
-    def deliver(self, found: Sequence[Event]) -> Delivery:
+    def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
         self.last = set()
         for event in found:
             if self.crash_after_events is not None:
@@ -151,10 +151,11 @@ class AcceptingIntake:
             text = str(event.raw, "utf-8")
             self.accepted[text] += 1
             self.last.add(text)
-        return Delivery(receipts=[f"{event.key:x}" for event in found])
+            delivery.receipts.append(f"{event.key:x}")
+            delivery.settled.append(event)
 
-    def set_aside(self, found: Sequence[Event], reason: str) -> Delivery:
-        return Delivery()
+    def set_aside(self, found: Sequence[Event], reason: str, delivery: Delivery) -> None:
+        delivery.settled.extend(found)
 
 
 class Fuse:
