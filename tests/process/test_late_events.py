@@ -4,7 +4,7 @@ import pytest
 
 from sandbox import faults, generate, make_event
 from sandbox.connector import Settings
-from sandbox.instants import now_ms
+from sandbox.instants import instant_text, now_ms
 from tests.process.scene import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Scene, history, scene
 
 LATE_BY_MS = [
@@ -69,6 +69,8 @@ def test_nothing_before_the_beginning_is_ever_asked_for() -> None:
         on.delivers(100)
         on.polls(3)
 
+        asked_from = [entry.body["start_time"] for entry in on.sandbox.jumpcloud.requests.entries()]
+        assert min(asked_from) >= instant_text(now - HOUR_MS)
         assert on.sandbox.verdict(without=older).clean
         assert on.sandbox.intake.count == 100
 
