@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from sandbox.connector import COMMAND, ROOT, ConnectorProcess, Settings
 from sandbox.server import Addresses
 
+_SECONDS_TO_STOP = 15.0
 _FORM = ROOT / "connector_jumpcloud_directory_insights.json"
 
 
@@ -19,13 +20,15 @@ _FORM = ROOT / "connector_jumpcloud_directory_insights.json"
 class Contender:
     """A connector: where its main.py stands, and the command that it answers to.
 
-    One that decodes and encodes events again is not verbatim.
+    One that decodes and encodes events again is not verbatim. One that `always_stops` obeys SIGTERM
+    whenever it comes: the SDK's own stop waits for itself where it meets the beginning of a push.
     """
 
     name: str
     root: Path
     command: str
     is_verbatim: bool
+    always_stops: bool
 
     @contextmanager
     def running(self, addresses: Addresses, settings: Settings) -> Iterator[ConnectorProcess]:
@@ -42,10 +45,22 @@ class Contender:
         ):
             yield process
 
+    def stop(self, process: ConnectorProcess) -> None:
+        """End it; raises TimeoutError where it does not obey but should."""
+        try:
+            process.stop(_SECONDS_TO_STOP)
+        except TimeoutError:
+            if self.always_stops:
+                raise
 
-OURS = Contender("ours", ROOT, COMMAND, is_verbatim=True)
+
+OURS = Contender("ours", ROOT, COMMAND, is_verbatim=True, always_stops=True)
 REFERENCE = Contender(
-    "reference", ROOT / "benchmarks" / "reference", "ReferenceConnector", is_verbatim=False
+    "reference",
+    ROOT / "benchmarks" / "reference",
+    "ReferenceConnector",
+    is_verbatim=False,
+    always_stops=False,
 )
 
 

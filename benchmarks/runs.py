@@ -81,7 +81,7 @@ def catch_up(contender: Contender, backlog: Backlog) -> CaughtUp:
             all_accepted = _accepted(sandbox, backlog.events)
             _await(connector, all_accepted, f"deliver {backlog.events} events")
             seconds = time.monotonic() - started
-            connector.stop()
+            contender.stop(connector)
             usage = connector.usage()
         _check(contender, sandbox, backlog.events)
     return CaughtUp(seconds, usage.cpu_seconds, usage.peak_rss_bytes)
@@ -154,7 +154,7 @@ def _idling(
         _await(connector, _accepted(sandbox, 1), "deliver an event")
         time.sleep(settle_seconds)
         yield sandbox, connector
-        connector.stop()
+        contender.stop(connector)
 
 
 def _first_request(sandbox: SandboxProcess, network: Network) -> Callable[[], bool]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,6 +14,9 @@ from benchmarks import contenders, plot, results, runs, steps
 from benchmarks.__main__ import CHOICES, main
 from benchmarks.figures import FIGURES, QUICK, Figure, Limit, Point
 from benchmarks.results import PAGE_PATH, RESULTS_PATH, Results
+
+if TYPE_CHECKING:
+    from sandbox.connector import ConnectorProcess
 
 A_LIMIT = Limit("at most", 0.3, "ratio")
 A_FIGURE = Figure("cost", "µs", ours=6.0, reference=30.0, against=30.0, limit=A_LIMIT)
@@ -53,6 +57,22 @@ def test_a_connector_that_does_not_collect_fails_the_run(
 
     assert status == 2
     assert "I give up" in capsys.readouterr().err
+
+
+class _Deaf:
+    """A process that does not end when it is asked to."""
+
+    def stop(self, timeout_seconds: float) -> int:
+        raise TimeoutError(f"it still runs after {timeout_seconds} s")
+
+
+def test_only_the_reference_may_be_deaf_to_a_stop() -> None:
+    """The SDK's stop sometimes waits for itself; ours never may."""
+    deaf = cast("ConnectorProcess", _Deaf())
+
+    contenders.REFERENCE.stop(deaf)
+    with pytest.raises(TimeoutError):
+        contenders.OURS.stop(deaf)
 
 
 def test_events_that_are_altered_fail_the_run() -> None:
