@@ -109,7 +109,7 @@ class Collector:
         self._backlog_pages = Pages(source, size, backlog_pace, stop, now_ms, PAGES_IN_MEMORY - 1)
         self._late_events = LateEvents(
             source,
-            self._known,
+            self._count_delivered,
             audit_ms=plan.audit_ms,
             every_ms=plan.audit_every_ms,
             on_limited=lanes.narrow,
@@ -302,12 +302,12 @@ class Collector:
     def _being_read(self) -> list[Window]:
         return [*self._progress.windows, *self._late]
 
-    def _known(self, start_ms: int, end_ms: int) -> int:
+    def _count_delivered(self, start_ms: int, end_ms: int) -> int:
         return self._state_pace.call(lambda: self._ledger.count(start_ms, end_ms))
 
     # The ledger's reach
 
-    def _begin_where_the_ledger_will(self, before_ms: int) -> None:
+    def _move_beginning(self, before_ms: int) -> None:
         """Have no audit look where the ledger forgets: all it found there would come again."""
         forgotten_ms = min(self._progress.watermark_ms - 1, floor(before_ms, HOUR_MS))
         if forgotten_ms > self._progress.beginning_ms:
@@ -324,7 +324,7 @@ class Collector:
             return
         before_ms = now_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS) - HOUR_MS
         with self._lock:
-            self._begin_where_the_ledger_will(before_ms)
+            self._move_beginning(before_ms)
             in_use = [self._progress.watermark_ms, *self._open_hours()]
             self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
         self._late_events.forget_before(before_ms)
