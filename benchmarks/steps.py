@@ -50,7 +50,7 @@ class Step:
 FETCH = "fetch the page through requests"
 SLICE = "cut it into raw slices"
 IDENTITY = "read id and time of each"
-KEY = "key, milliseconds, the event itself"
+KEY = "hash the keys, parse the times"
 CLAIM = "ask the ledger what is new"
 BODY = "the JSON body"
 GZIP = "gzip (ISA-L)"
@@ -147,7 +147,7 @@ def _fetch(jumpcloud: Transport, url: str, start_ms: int, cursor: object) -> tup
         return page, orjson.loads(answer.headers["X-Search_after"])
 
 
-def _cut(page: Body, watch: Stopwatch) -> list[events.Event]:
+def _cut(page: Body, watch: Stopwatch) -> events.Events:
     with watch.timing(SLICE):
         slices = _slice(page)
     with watch.timing(IDENTITY):
@@ -161,9 +161,9 @@ def _cut(page: Body, watch: Stopwatch) -> list[events.Event]:
     return found
 
 
-def _encode(fresh: list[events.Event], intake_key: str, watch: Stopwatch) -> bytes:
+def _encode(fresh: events.Events, intake_key: str, watch: Stopwatch) -> bytes:
     with watch.timing("body and gzip"):
-        compressed = compressed_body([event.raw for event in fresh], intake_key)
+        compressed = compressed_body(fresh.raws, intake_key)
     plain = gzip.decompress(compressed)
     with watch.timing(GZIP):
         igzip.compress(plain, 1)

@@ -6,6 +6,7 @@ Knows nothing of what was delivered, and tries each request once: the caller pac
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal, TypeGuard
 
@@ -14,8 +15,8 @@ import requests
 
 from jumpcloud_modules import events
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
-from jumpcloud_modules.events import Event
-from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_rfc3339
+from jumpcloud_modules.events import UNDATED, Events
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_ms, to_rfc3339
 from jumpcloud_modules.transport import Transport
 
 BASE_PATH = "/insights/directory/v1"
@@ -53,8 +54,8 @@ class Page:
     does not tell.
     """
 
-    events: list[Event]
-    oddities: list[Event]
+    events: Events
+    oddities: Events
     more: bool
     cursor: Cursor | None
     position_ms: int | None
@@ -236,34 +237,32 @@ def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> i
     return 1 if cursor else asked
 
 
-def _check_order(found: list[Event], query: Query, now_ms: int) -> None:
+def _check_order(found: Events, query: Query, now_ms: int) -> None:
     """Refuse a page that descends as a whole: a single strange time is no proof."""
-    first_ms = next(_times_within(found, query, now_ms), 0)
-    last_ms = next(_times_within(reversed(found), query, now_ms), 0)
+    first_ms = next(_times_within(found.times, query, now_ms), 0)
+    last_ms = next(_times_within(reversed(found.times), query, now_ms), 0)
     if first_ms <= last_ms + _DISORDER_TOLERANCE_MS:
         return
-    times = _times_within(found, query, now_ms)
+    times = _times_within(found.times, query, now_ms)
     if all(earlier >= later for earlier, later in pairwise(times)):
         raise _broken_promise("the events are in descending order although ASC was asked for")
 
 
-def _position_ms(
-    found: list[Event], cursor: Cursor | None, query: Query, now_ms: int
-) -> int | None:
+def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int) -> int | None:
     """Trust the last event's time and the cursor's as far as both agree, and never past now."""
-    last_ms = next(_times_within(reversed(found), query, now_ms), None)
+    last_ms = next(_times_within(reversed(found.times), query, now_ms), None)
     cursor_ms = _integer(str(cursor[0])) if cursor else None
     if last_ms is None or cursor_ms is None:
         return last_ms
     return max(query.start_ms, min(last_ms, cursor_ms))
 
 
-def _times_within(found: Iterable[Event], query: Query, now_ms: int) -> Iterator[int]:
+def _times_within(times: Iterable[datetime], query: Query, now_ms: int) -> Iterator[int]:
     """Yield the times that lie in what was asked for: another is not where JumpCloud keeps it."""
     latest_ms = now_ms if query.end_ms is None else min(now_ms, query.end_ms - 1)
-    for event in found:
-        if event.time_ms is not None and query.start_ms <= event.time_ms <= latest_ms:
-            yield event.time_ms
+    for time in times:
+        if time != UNDATED and query.start_ms <= (time_ms := to_ms(time)) <= latest_ms:
+            yield time_ms
 
 
 def _read_cursor(header: str | None) -> Cursor | None:

@@ -14,7 +14,7 @@ from jumpcloud_modules.api import Page
 from jumpcloud_modules.audit import buckets_of
 from jumpcloud_modules.backlog import even_slices, slices
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.events import Event
+from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import (
     HOUR_MS,
     MINUTE_MS,
@@ -49,10 +49,10 @@ class CountingSource(Source, Counting, Protocol):
 class Deliverer(Protocol):
     """Deliver events, as Intake does."""
 
-    def deliver(self, events: Sequence[Event], delivery: Delivery) -> None:
+    def deliver(self, events: Events, delivery: Delivery) -> None:
         """Return when each event was accepted or set aside; note it as soon as it was."""
 
-    def set_aside(self, events: Sequence[Event], reason: str, delivery: Delivery) -> None:
+    def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
         """Keep what cannot be sent."""
 
 
@@ -232,7 +232,8 @@ class Collector:
         except Exception:
             with self._lock:
                 self._ledger.record(delivery.settled, not_before_ms)
-                self._ledger.release([*fresh, *odd])
+                self._ledger.release(fresh)
+                self._ledger.release(odd)
                 self._commit()
             raise
         with self._lock:

@@ -6,35 +6,100 @@ Knows nothing of HTTP, of windows, or of what an event means.
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import overload
 
 import msgspec
 from msgspec import Raw
 from xxhash import xxh3_64_intdigest
 
-from jumpcloud_modules.instants import EPOCH, MILLISECOND, from_iso8601
+from jumpcloud_modules.instants import EPOCH, from_iso8601, to_ms
+
+UNDATED = EPOCH
+"""Stands for the time of an event that carries no readable timestamp."""
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Event:
     """Hold one event: its text as it came, its identity, and when it happened.
 
     `key` is a 64-bit hash of `id` and `timestamp`, or of the whole text where either is missing.
-    `time_ms` is epoch milliseconds (the resolution of JumpCloud's index, rounded down), or None
-    where the event carries no readable timestamp.
     """
 
     raw: Raw
     key: int
-    time_ms: int | None
+    time: datetime
+
+    @property
+    def time_ms(self) -> int | None:
+        """Return epoch milliseconds, the resolution of JumpCloud's index, rounded down."""
+        return None if self.time == UNDATED else to_ms(self.time)
 
 
-class Cut(msgspec.Struct, frozen=True):
+@dataclass(slots=True)
+class Events(Sequence[Event]):
+    """Hold events as columns, each as long as the others: an object for each would cost more.
+
+    Times are in UTC.
+    """
+
+    raws: list[Raw] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, place: int) -> Event: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Events": ...
+
+    def __getitem__(self, place: int | slice) -> "Event | Events":
+        """Return one event, or several."""
+        if isinstance(place, slice):
+            return Events(self.raws[place], self.keys[place], self.times[place])
+        return Event(self.raws[place], self.keys[place], self.times[place])
+
+    def extend(self, more: "Events") -> None:
+        """Append events."""
+        self.raws += more.raws
+        self.keys += more.keys
+        self.times += more.times
+
+    def at(self, places: Sequence[int]) -> "Events":
+        """Return the events at these places."""
+        return Events(
+            [self.raws[place] for place in places],
+            [self.keys[place] for place in places],
+            [self.times[place] for place in places],
+        )
+
+    def by_time(self) -> "Events":
+        """Return the events in the order of their times, those without a time first."""
+        return self.at(sorted(range(len(self)), key=self.times.__getitem__))
+
+    def divided_at(self, instant: datetime) -> tuple["Events", "Events"]:
+        """Return the events before an instant, and all others."""
+        if not self or min(self.times) >= instant:
+            return Events(), self
+        ordered = self.by_time()
+        first = bisect_left(ordered.times, instant)
+        return ordered[:first], ordered[first:]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
     """Hold what a page was cut into, in its order; `oddities` are items that are no objects."""
 
-    events: list[Event]
-    oddities: list[Event]
+    events: Events
+    oddities: Events
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -44,7 +109,6 @@ class _Identity(msgspec.Struct, gc=False):
 
 _cut_array = msgspec.json.Decoder(list[Raw]).decode
 _read_identities = msgspec.json.Decoder(list[_Identity]).decode
-_instant = datetime.fromisoformat
 _LONGEST_IDENTIFIER = 100
 
 
@@ -57,7 +121,7 @@ def cut(page: bytes | memoryview) -> Cut:
         raws, identities = _cut_array(page), _read_identities(page)
     except (msgspec.DecodeError, RecursionError):
         return _cut_unusual(bytes(page))
-    return Cut(_events(raws, identities), [])
+    return Cut(_events(raws, identities), Events())
 
 
 def identifier(event: Event) -> str:
@@ -67,13 +131,13 @@ def identifier(event: Event) -> str:
     return str(event_id) if usable else f"{event.key:016x}"
 
 
-def from_texts(texts: Sequence[str]) -> list[Event]:
+def from_texts(texts: Sequence[str]) -> Events:
     """Make events of texts that came without a page; each is its own identity."""
     return _without_identity([Raw(text.encode()) for text in texts])
 
 
-def parse_time_ms(timestamp: str) -> int | None:
-    """Read an RFC 3339 timestamp as epoch milliseconds, or None where it is not one.
+def parse_time(timestamp: str) -> datetime | None:
+    """Read an RFC 3339 timestamp, in UTC, or return None where it is not one.
 
     JumpCloud writes UTC with 0 to 9 fractional digits, mixed in one stream.
     """
@@ -85,30 +149,32 @@ def parse_time_ms(timestamp: str) -> int | None:
         return None
 
 
-def _events(raws: list[Raw], identities: list[_Identity]) -> list[Event]:
+def _events(raws: list[Raw], identities: list[_Identity]) -> Events:
+    ids = [identity.id for identity in identities]
+    timestamps = [identity.timestamp for identity in identities]
     keys = [
-        xxh3_64_intdigest(f"{identity.id}\0{identity.timestamp}".encode())
-        if identity.id and identity.timestamp
-        else _key_of_text(raw)
-        for raw, identity in zip(raws, identities, strict=True)
+        xxh3_64_intdigest(f"{event_id}\0{timestamp}".encode())
+        for event_id, timestamp in zip(ids, timestamps, strict=True)
     ]
-    return list(map(Event, raws, keys, _times_ms(identities)))
+    if not (all(ids) and all(timestamps)):
+        for place, raw in enumerate(raws):
+            if not (ids[place] and timestamps[place]):
+                keys[place] = _key_of_text(raw)
+    return Events(raws, keys, _times(timestamps))
 
 
-def _without_identity(raws: list[Raw]) -> list[Event]:
+def _without_identity(raws: list[Raw]) -> Events:
     return _events(raws, [_Identity()] * len(raws))
 
 
-def _times_ms(identities: list[_Identity]) -> list[int | None]:
-    """Do what `parse_time_ms` does, faster where all have the form JumpCloud writes."""
-    timestamps = [identity.timestamp for identity in identities]
+def _times(timestamps: list[str]) -> list[datetime]:
+    """Do what `parse_time` does, faster where all are as JumpCloud writes them."""
     try:
-        return [
-            (_instant(timestamp) - EPOCH) // MILLISECOND if timestamp[4] == "-" else None
-            for timestamp in timestamps
-        ]
-    except (ValueError, TypeError, LookupError, OverflowError):
-        return [parse_time_ms(timestamp) for timestamp in timestamps]
+        times = list(map(datetime.fromisoformat, timestamps))
+    except ValueError:
+        times = []
+    is_usual = {time.tzinfo for time in times} == {UTC} and {t[4] for t in timestamps} == {"-"}
+    return times if is_usual else [parse_time(timestamp) or UNDATED for timestamp in timestamps]
 
 
 def _key_of_text(raw: Raw) -> int:

@@ -16,15 +16,23 @@ MILLISECOND = timedelta(milliseconds=1)
 
 def to_rfc3339(instant_ms: int) -> str:
     """Write an instant as JumpCloud writes it: UTC with `Z`, three fractional digits."""
-    instant = EPOCH + timedelta(milliseconds=instant_ms)
-    return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return from_ms(instant_ms).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-def from_iso8601(text: str) -> int:
-    """Read an ISO 8601 instant, in UTC where it names no zone. Raises ValueError."""
+def from_iso8601(text: str) -> datetime:
+    """Read an ISO 8601 instant, in UTC where it names no zone. Raises ValueError, OverflowError."""
     instant = datetime.fromisoformat(text)
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - EPOCH) // MILLISECOND
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def to_ms(instant: datetime) -> int:
+    """Return an instant in milliseconds, rounded down."""
+    return (instant - EPOCH) // MILLISECOND
+
+
+def from_ms(instant_ms: int) -> datetime:
+    """Return an instant in UTC. Raises OverflowError where no calendar reaches."""
+    return EPOCH + instant_ms * MILLISECOND
 
 
 def floor(instant_ms: int, unit_ms: int) -> int:

@@ -6,9 +6,11 @@ ledger, or of where the events came from.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
+import msgspec
 import orjson
 import requests
 from isal import isal_zlib
@@ -22,7 +24,7 @@ from jumpcloud_modules.errors import (
     Refused,
     TryAgain,
 )
-from jumpcloud_modules.events import Event
+from jumpcloud_modules.events import Events
 from jumpcloud_modules.quarantine import Quarantine, Quarantined
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.transport import Transport
@@ -37,6 +39,8 @@ _COMPRESSION_LEVEL = 1
 _GZIP = 31
 _TEXTS_IN_A_PIECE = 64
 
+_encode_into = msgspec.json.Encoder().encode_into  # cheaper than making a text of each piece
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -50,7 +54,7 @@ class Delivery:
     receipts: list[str] = field(default_factory=list)
     missing_receipts: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
-    settled: list[Event] = field(default_factory=list)
+    settled: Events = field(default_factory=Events)
 
     @property
     def accepted(self) -> int:
@@ -91,7 +95,7 @@ class Intake:
         self._on_set_aside = on_set_aside
         self._refused_in_a_row = 0
 
-    def deliver(self, events: Sequence[Event], delivery: Delivery) -> None:
+    def deliver(self, events: Events, delivery: Delivery) -> None:
         """Send events and return when the intake has each of them, or it was set aside.
 
         Holds and repeats for as long as it takes. `delivery` grows with each batch; whatever is
@@ -99,18 +103,21 @@ class Intake:
         stop meanwhile.
         """
         for batch in _batches(events):
-            if len(batch) == 1 and len(batch[0].raw) > MOST_EVENT_BYTES:
+            if len(batch) == 1 and len(batch.raws[0]) > MOST_EVENT_BYTES:
                 reason = f"because the intake takes at most {MOST_EVENT_BYTES} bytes an event"
-                self._set_aside(batch[0], reason, delivery)
+                self.set_aside(batch, reason, delivery)
             else:
                 self._send(batch, delivery)
 
-    def set_aside(self, events: Sequence[Event], reason: str, delivery: Delivery) -> None:
+    def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
         """Keep events that cannot be sent. Raises Stopped when asked to stop meanwhile."""
-        for event in events:
-            self._set_aside(event, reason, delivery)
+        for place, event in enumerate(events):
+            kept = self._state_pace.call(partial(self._quarantine.keep, event, reason))
+            delivery.quarantined.append(kept)
+            delivery.settled.extend(events[place : place + 1])
+            self._on_set_aside(kept)
 
-    def _send(self, batch: Sequence[Event], delivery: Delivery) -> None:
+    def _send(self, batch: Events, delivery: Delivery) -> None:
         try:
             receipts = self._accept(batch, self._push)
         except (BatchTooLarge, BatchRejected) as error:
@@ -119,33 +126,33 @@ class Intake:
                 self._send(batch[:half], delivery)
                 self._send(batch[half:], delivery)
             else:
-                self._isolate(batch[0], str(error), delivery)
+                self._isolate(batch, str(error), delivery)
             return
         self._refused_in_a_row = 0
         _note_receipts(batch, receipts, delivery)
 
     def _accept(
         self,
-        batch: Sequence[Event],
+        batch: Events,
         push: Callable[[bytes], list[str]],
         tries: int | None = None,
     ) -> list[str]:
-        body = compressed_body([event.raw for event in batch], self._intake_key)
+        body = compressed_body(batch.raws, self._intake_key)
         began = monotonic()
         receipts = self._pace.call(lambda: push(body), tries)
         self._on_accepted(len(batch), monotonic() - began)
         return receipts
 
-    def _isolate(self, event: Event, reason: str, delivery: Delivery) -> None:
+    def _isolate(self, single: Events, reason: str, delivery: Delivery) -> None:
         """Set a refused event aside, unless so many are refused that it cannot be the events."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
             self._refused_in_a_row = 0
-            if self._hold_until_accepted(event, delivery):
+            if self._hold_until_accepted(single, delivery):
                 return
         self._refused_in_a_row += 1
-        self._set_aside(event, reason, delivery)
+        self.set_aside(single, reason, delivery)
 
-    def _hold_until_accepted(self, event: Event, delivery: Delivery) -> bool:
+    def _hold_until_accepted(self, single: Events, delivery: Delivery) -> bool:
         """Return False where the event itself is still refused after many slow tries.
 
         That the intake is away, or refuses the key meanwhile, says nothing of the event.
@@ -153,7 +160,7 @@ class Intake:
         refusals = 0
         while refusals < HOLDING_TRIES:
             try:
-                receipts = self._accept([event], self._held, 1)
+                receipts = self._accept(single, self._held, 1)
             except _StillRefused:
                 refusals += 1
             except (TryAgain, Refused):
@@ -161,7 +168,7 @@ class Intake:
             except (BatchRejected, BatchTooLarge):  # it cannot even be sent
                 return False
             else:
-                _note_receipts([event], receipts, delivery)
+                _note_receipts(single, receipts, delivery)
                 return True
         return False
 
@@ -174,12 +181,6 @@ class Intake:
                 f"({error}). Check that the intake key is of the format JumpCloud Directory"
                 " Insights; events are held back."
             ) from None
-
-    def _set_aside(self, event: Event, reason: str, delivery: Delivery) -> None:
-        kept = self._state_pace.call(lambda: self._quarantine.keep(event, reason))
-        delivery.quarantined.append(kept)
-        delivery.settled.append(event)
-        self._on_set_aside(kept)
 
     def _push(self, body: bytes) -> list[str]:
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
@@ -219,10 +220,10 @@ REMEDIES = {
 }
 
 
-def _note_receipts(batch: Sequence[Event], receipts: list[str], delivery: Delivery) -> None:
+def _note_receipts(batch: Events, receipts: list[str], delivery: Delivery) -> None:
     delivery.receipts += receipts[: len(batch)]
     delivery.missing_receipts += max(0, len(batch) - len(receipts))
-    delivery.settled += batch
+    delivery.settled.extend(batch)
 
 
 def compressed_body(texts: Sequence[Raw], intake_key: str) -> bytes:
@@ -242,22 +243,25 @@ def compressed_body(texts: Sequence[Raw], intake_key: str) -> bytes:
     return b"".join([*parts, compressor.flush()])
 
 
-def _body_pieces(texts: Sequence[Raw], intake_key: str) -> Iterator[bytes]:
+def _body_pieces(texts: Sequence[Raw], intake_key: str) -> Iterator[bytes | bytearray]:
+    """Yield the body piece by piece; each is overwritten by the next."""
     yield b'{"intake_key":%b,"jsons":[' % orjson.dumps(intake_key)
+    piece = bytearray()
     for start in range(0, len(texts), _TEXTS_IN_A_PIECE):
-        if start:
-            yield b","
         try:
-            piece = [str(text, "utf-8") for text in texts[start : start + _TEXTS_IN_A_PIECE]]
+            strings = [str(text, "utf-8") for text in texts[start : start + _TEXTS_IN_A_PIECE]]
         except UnicodeDecodeError:
             raise BatchRejected("because it is not valid UTF-8") from None
-        yield orjson.dumps(piece)[1:-1]
+        _encode_into(strings, piece)
+        piece[0] = ord("," if start else " ")
+        piece.pop()
+        yield piece
     yield b"]}"
 
 
-def _batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+def _batches(events: Events) -> Iterator[Events]:
     """Group events by size; one that is too large for the intake stands alone."""
-    sizes = [len(event.raw) for event in events]
+    sizes = list(map(len, events.raws))
     if events and sum(sizes) <= BATCH_BYTES and max(sizes) <= MOST_EVENT_BYTES:
         yield events
         return

@@ -13,15 +13,16 @@ of the few hours in use. Knows nothing of windows or of delivery.
 import threading
 import zlib
 from array import array
+from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import groupby
+from datetime import datetime
 from pathlib import Path
 
 from jumpcloud_modules import storage
-from jumpcloud_modules.events import Event
-from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
+from jumpcloud_modules.events import Events
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, from_ms, to_ms
 
 MOST_KEYS_IN_USE = 40_000
 MOST_HOURS_IN_USE = 64
@@ -83,52 +84,46 @@ class Ledger:
         self._is_loaded = False
         self._is_bare = True
 
-    def claim(self, events: Sequence[Event]) -> list[Event]:
+    def claim(self, events: Events) -> Events:
         """Return the events that were neither delivered nor claimed, and claim them.
 
         Whoever claims must `record` or `release`. Raises StateUnavailable, with nothing claimed.
         """
         with self._lock:
             self._load_once()
-            hours = {e.time_ms // HOUR_MS for e in events if e.time_ms is not None}
-            known = [self._hour(number).keys for number in (UNDATED_HOUR, *sorted(hours))]
+            hours = {UNDATED_HOUR, *(number for number, _ in _by_hour(events))}
+            known = [self._hour(number).keys for number in sorted(hours)]
             fresh = _unknown(events, [self._claimed, *known])
-            self._claimed.update({event.key for event in fresh})
+            self._claimed.update(fresh.keys)
         return fresh
 
-    def release(self, events: Iterable[Event]) -> None:
+    def release(self, events: Events) -> None:
         """Give up a claim."""
         with self._lock:
-            self._claimed.difference_update(event.key for event in events)
+            self._claimed.difference_update(events.keys)
 
-    def record(self, events: Iterable[Event], not_before_ms: int) -> None:
+    def record(self, events: Events, not_before_ms: int) -> None:
         """File claimed events as delivered, to be written at the next commit.
 
         An event that claims to be older than `not_before_ms`, the start of the query that found
         it, is filed as undated: its own time is not where JumpCloud keeps it.
         """
-
-        def hour_of(event: Event) -> int:
-            time_ms = event.time_ms
-            if time_ms is None or time_ms < not_before_ms:
-                return UNDATED_HOUR
-            return time_ms // HOUR_MS
-
+        undated, dated = events.divided_at(from_ms(not_before_ms))
         with self._lock:
-            for number, group in groupby(events, hour_of):
-                self._file(number, list(group))
+            if undated:
+                self._file(UNDATED_HOUR, undated)
+            for number, of_hour in _by_hour(dated):
+                self._file(number, of_hour)
 
-    def _file(self, number: int, events: list[Event]) -> None:
-        keys = [event.key for event in events]
-        minutes = [(event.time_ms or 0) // MINUTE_MS % 60 for event in events]
-        pending = self._pending_of(number)
-        pending.keys.extend(keys)
-        pending.minutes.extend(minutes)
+    def _file(self, number: int, events: Events) -> None:
+        minutes = bytes([time.minute for time in events.times])
+        entries = _Entries(array("Q", events.keys), array("B", minutes))
+        self._pending_of(number).extend(entries)
         if hour := self._in_use.get(number):  # one put away meanwhile is read at its next use
-            hour.keys.update(keys)
+            hour.keys.update(events.keys)
             for minute, count in Counter(minutes).items():
                 hour.minutes[minute] += count
-        self._claimed.difference_update(keys)
+        self._claimed.difference_update(events.keys)
 
     def count(self, start_ms: int, end_ms: int) -> int:
         """Return how many delivered events happened in a span, rounded out to whole minutes."""
@@ -324,16 +319,39 @@ class Ledger:
         (self._journal_paths if waiting else self._replaced).append(path)
 
 
-def _unknown(events: Sequence[Event], known: Sequence[Set[int]]) -> list[Event]:
+def _by_hour(events: Events) -> Iterator[tuple[int, Events]]:
+    """Yield events by the hour they happened in."""
+    runs = list(_runs(events))
+    if not all(_hour_of(min(run.times)) == _hour_of(max(run.times)) for run in runs):
+        runs = list(_runs(events.by_time()))
+    for run in runs:
+        yield _hour_of(run.times[0]), run
+
+
+def _runs(events: Events) -> Iterator[Events]:
+    """Cut events into runs of one hour each, if they come in the order of their hours."""
+    start = 0
+    while start < len(events):
+        hour = _hour_of(events.times[start])
+        end = bisect_right(events.times, hour, start, key=_hour_of)
+        yield events[start:end]
+        start = end
+
+
+def _hour_of(time: datetime) -> int:
+    return to_ms(time) // HOUR_MS
+
+
+def _unknown(events: Events, known: Sequence[Set[int]]) -> Events:
     """Return each event once whose key is in none of the sets."""
-    keys = {event.key for event in events}
+    keys = set(events.keys)
     if len(keys) == len(events) and all(some.isdisjoint(keys) for some in known):
-        return list(events)
-    fresh: dict[int, Event] = {}
-    for event in events:
-        if event.key not in fresh and not any(event.key in some for some in known):
-            fresh[event.key] = event
-    return list(fresh.values())
+        return events
+    fresh: dict[int, int] = {}
+    for place, key in enumerate(events.keys):
+        if key not in fresh and not any(key in some for some in known):
+            fresh[key] = place
+    return events.at(list(fresh.values()))
 
 
 def _packed(hours: dict[int, _Entries]) -> bytes:

@@ -10,7 +10,7 @@ import gc
 _M_TRIM_THRESHOLD = -1  # malloc.h
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-_LARGE_BYTES = 1 << 20
+_LARGE_BYTES = 2 << 20
 _KEPT_BYTES = 8 << 20
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from jumpcloud_modules import storage
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
-from jumpcloud_modules.events import cut
+from jumpcloud_modules.events import Events, cut
 from jumpcloud_modules.intake import Delivery, Intake
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.retry import Failure, Pace
@@ -71,7 +71,7 @@ def _replay(path: Path, intake: Intake) -> bool:
     try:
         found = cut(b"[" + content + b"]").events
     except ValueError:
-        found = []
+        found = Events()
     delivery = Delivery()
     intake.deliver(found, delivery)
     if len(found) == 1 and delivery.accepted == 1:

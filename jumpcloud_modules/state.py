@@ -19,6 +19,7 @@ from jumpcloud_modules.instants import (
     RETENTION_MS,
     SECOND_MS,
     from_iso8601,
+    to_ms,
     to_rfc3339,
 )
 from jumpcloud_modules.progress import Progress, Window
@@ -182,7 +183,7 @@ def _recovered(
 def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:
     seen = document.get("most_recent_date_seen")
     try:
-        start_ms = from_iso8601(seen) - _OVERLAP_MS if isinstance(seen, str) else None
+        start_ms = to_ms(from_iso8601(seen)) - _OVERLAP_MS if isinstance(seen, str) else None
     except (ValueError, OverflowError):
         return None
     if start_ms is None:

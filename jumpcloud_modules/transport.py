@@ -32,6 +32,8 @@ Body = bytes | memoryview
 class Transport:
     """Keep connections to one remote end at `url`; `end` is its name in messages.
 
+    Requests go through the adapter of a session, not through the session itself, which would
+    follow redirects, collect cookies, and look for proxies on the disk each time.
     `secrets` are blanked out of everything quoted from an answer.
     """
 
@@ -39,11 +41,11 @@ class Transport:
         self.end = end
         self._secrets = sorted(_written_forms(secrets), key=len, reverse=True)
         self._buffers = Buffers(most_kept=PAGES_IN_MEMORY)
-        self._session = _Session()
+        self._session = requests.Session()
         self._session.headers.update(headers)
         self._settle_environment(url)
-        self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS)
+        self._prepared: dict[str, requests.PreparedRequest] = {}
 
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
         """Send a body and return as soon as the answer's headers are in, whatever its status.
@@ -51,13 +53,12 @@ class Transport:
         Raises TryAgain where no answer came.
         """
         try:
-            return self._session.post(
-                url,
-                data=body,
-                headers=headers,
+            return self._adapter.send(
+                self._request(url, body, headers),
                 stream=True,
-                allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS),
+                verify=self._verify,
+                proxies=self._proxies,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._no_answer(error) from None
@@ -120,14 +121,20 @@ class Transport:
             text = text.replace(secret, "[redacted]")
         return text
 
-    def _settle_environment(self, url: str) -> None:
-        """Take proxies and CA bundle from the environment once, and nothing from .netrc.
+    def _request(self, url: str, body: bytes, headers: dict[str, str]) -> requests.PreparedRequest:
+        """Prepare what all requests to a URL share once: that costs as much as sending one."""
+        if url not in self._prepared:
+            self._prepared[url] = self._session.prepare_request(requests.Request("POST", url))
+        request = self._prepared[url].copy()
+        request.headers.update(headers)
+        request.prepare_body(body, None)
+        return request
 
-        Left to itself, requests looks for them on the disk at each request.
-        """
+    def _settle_environment(self, url: str) -> None:
+        """Take proxies and CA bundle from the environment once, and nothing from .netrc."""
         settings = self._session.merge_environment_settings(url, {}, None, None, None)
-        self._session.proxies = settings["proxies"]
-        self._session.verify = settings["verify"]
+        self._proxies = settings["proxies"]
+        self._verify = True if settings["verify"] is None else settings["verify"]
         self._session.trust_env = False
 
     def _quoted(self, answer: requests.Response) -> str:
@@ -164,13 +171,6 @@ class Transport:
         if not inflating.eof:
             raise self._truncated("broken gzip: it ends early")
         return text
-
-
-class _Session(requests.Session):
-    """A session that never looks where a redirect leads: requests would read its whole body."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Name no target."""
 
 
 def _written_forms(secrets: Iterable[str]) -> set[str]:

@@ -1,17 +1,18 @@
 """What several tests pretend with: time that passes at once, answers to order, events by hand."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
+from msgspec import Raw
 
 from jumpcloud_modules import storage
 from jumpcloud_modules.errors import StateUnavailable
-from jumpcloud_modules.events import Event, cut
+from jumpcloud_modules.events import UNDATED, Event, Events, cut
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.retry import Failure, Pace
 from sandbox import Reply, Request
@@ -58,7 +59,17 @@ def event_at(time_ms: int, name: str = "1", more: str = "") -> Event:
     return cut(f"[{text}]".encode()).events[0]
 
 
-def texts_of(events: list[Event]) -> list[bytes]:
+def undated_event(key: int) -> Event:
+    """Make an event by its key that does not say when it happened."""
+    return Event(Raw(b"{}"), key, UNDATED)
+
+
+def events_of(*events: Event) -> Events:
+    """Put events together as the product passes them on."""
+    return Events([e.raw for e in events], [e.key for e in events], [e.time for e in events])
+
+
+def texts_of(events: Sequence[Event]) -> list[bytes]:
     """Return the bytes of events."""
     return [bytes(event.raw) for event in events]
 

@@ -3,7 +3,7 @@
 import gc
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jumpcloud_modules import backlog, ledger
 from jumpcloud_modules.api import JumpCloudApi, OpenPage, Page, Unit
 from jumpcloud_modules.collector import Collector, Deliverer, Plan
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
-from jumpcloud_modules.events import Event
+from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake import Delivery, Intake
 from jumpcloud_modules.ledger import Ledger
@@ -478,7 +478,7 @@ def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world:
     stopped: list[Callable[[], None]] = []
 
     class SettingStop(AcceptingIntake):
-        def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
+        def deliver(self, found: Events, delivery: Delivery) -> None:
             super().deliver(found, delivery)
             stopped[0]()
 
@@ -501,7 +501,7 @@ def test_what_was_accepted_before_a_delivery_broke_off_is_not_sent_again(
     texts = world.publish(ago_seconds=60, count=4)
 
     class BreakingOff(AcceptingIntake):
-        def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
+        def deliver(self, found: Events, delivery: Delivery) -> None:
             super().deliver(found[:2], delivery)
             raise kind
 
@@ -550,13 +550,13 @@ class _StoppingIntake:
         self._intake = intake
         self._left = stop_after
 
-    def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
+    def deliver(self, found: Events, delivery: Delivery) -> None:
         if len(found) > self._left:
             raise Stopped
         self._left -= len(found)
         self._intake.deliver(found, delivery)
 
-    def set_aside(self, found: Sequence[Event], reason: str, delivery: Delivery) -> None:
+    def set_aside(self, found: Events, reason: str, delivery: Delivery) -> None:
         self._intake.set_aside(found, reason, delivery)
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.events import cut, from_texts, identifier, parse_time_ms
+from jumpcloud_modules.events import UNDATED, cut, from_texts, identifier, parse_time
+from jumpcloud_modules.instants import to_ms
 from tests.doubles import texts_of
 
 _DIGITS = st.text("0123456789", min_size=1, max_size=30)
@@ -232,13 +233,18 @@ _SECONDS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(  # noqa:
 )
 
 
+def _read_ms(timestamp: str) -> int | None:
+    time = parse_time(timestamp)
+    return None if time is None else to_ms(time)
+
+
 @given(_SECONDS, st.text("0123456789", max_size=9))
 def test_a_timestamp_is_read_as_whole_milliseconds(second: datetime, digits: str) -> None:
     """JumpCloud writes 0 to 9 fractional digits; its index rounds them down."""
     fraction = f".{digits}" if digits else ""
     text = f"{second.isoformat()}{fraction}Z"
 
-    read = parse_time_ms(text)
+    read = _read_ms(text)
 
     milliseconds = int(digits.ljust(3, "0")[:3])
     assert read == calendar.timegm(second.timetuple()) * 1000 + milliseconds
@@ -252,10 +258,31 @@ def test_a_timestamp_with_an_offset_is_the_same_instant(local: datetime, minutes
     """Rounded down as exactly as one in UTC."""
     instant = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
 
-    read = parse_time_ms(instant.isoformat())
+    read = _read_ms(instant.isoformat())
 
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert read == (instant - epoch) // timedelta(milliseconds=1)
+
+
+_TIMESTAMPS = st.one_of(
+    _SECONDS.map("{:%Y-%m-%dT%H:%M:%SZ}".format),
+    st.sampled_from(
+        [
+            "2025-10-09T12:00:00.108339055Z", "2025-10-09T14:00:00+02:00", "2025-10-09T12:00:00",
+            "20251009T120000Z", "2025-10-09", "soon", "", "-", "0001-01-01T00:00:00+14:00",
+        ]
+    ),
+)  # fmt: skip
+
+
+@given(st.lists(_TIMESTAMPS, max_size=6))
+def test_times_of_a_page_are_read_as_each_alone_would_be(timestamps: list[str]) -> None:
+    """Whatever forms stand side by side; what cannot be read is undated."""
+    page = json.dumps([{"id": "a", "timestamp": timestamp} for timestamp in timestamps])
+
+    found = cut(page.encode()).events
+
+    assert found.times == [parse_time(timestamp) or UNDATED for timestamp in timestamps]
 
 
 @pytest.mark.parametrize(
@@ -267,12 +294,12 @@ def test_a_timestamp_with_an_offset_is_the_same_instant(local: datetime, minutes
 )  # fmt: skip
 def test_what_is_no_timestamp_is_no_time(timestamp: str) -> None:
     """The event is forwarded all the same; only its place in time is unknown."""
-    assert parse_time_ms(timestamp) is None
+    assert parse_time(timestamp) is None
 
 
 @given(st.text(max_size=40))
 def test_reading_a_timestamp_never_fails(timestamp: str) -> None:
     """Anything may stand there."""
-    read = parse_time_ms(timestamp)
+    read = parse_time(timestamp)
 
-    assert read is None or isinstance(read, int)
+    assert read is None or read.tzinfo is UTC

@@ -2,7 +2,7 @@
 
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from jumpcloud_modules.quarantine import Quarantine, Quarantined
 from jumpcloud_modules.retry import Failure, Pace
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
-from tests.doubles import NOON_MS, Says, Waits, event_at, impatient_pace, texts_of
+from tests.doubles import NOON_MS, Says, Waits, event_at, events_of, impatient_pace, texts_of
 
 
 @dataclass
@@ -51,9 +51,9 @@ class _End:
             on_set_aside=self.set_aside.append,
         )
 
-    def deliver(self, events: list[Event], pace: Pace | None = None) -> Delivery:
+    def deliver(self, events: Sequence[Event], pace: Pace | None = None) -> Delivery:
         delivery = Delivery()
-        self.intake(pace=pace).deliver(events, delivery)
+        self.intake(pace=pace).deliver(events_of(*events), delivery)
         return delivery
 
     def kept(self) -> list[bytes]:
@@ -130,7 +130,7 @@ def test_batches_hold_every_event_once_in_order_and_within_the_bounds(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intake_module, "MOST_EVENT_BYTES", 1_000)
         patch.setattr(intake_module, "BATCH_BYTES", 2_000)
-        batches = list(intake_module._batches(events))
+        batches = list(intake_module._batches(events_of(*events)))
 
     assert [event for batch in batches for event in batch] == events
     for batch in batches:
@@ -434,7 +434,7 @@ def test_a_stop_for_real_is_heard_at_once(end: _End) -> None:
 
     def deliver() -> None:
         with pytest.raises(Stopped):
-            intake.deliver(_events(1), Delivery())
+            intake.deliver(events_of(*_events(1)), Delivery())
         stopped.set()
 
     thread = threading.Thread(target=deliver)
@@ -473,7 +473,7 @@ def test_items_that_are_no_objects_are_set_aside_with_their_reason(end: _End) ->
 def test_several_threads_may_deliver_at_once(end: _End) -> None:
     """Readers side by side share one intake."""
     intake, deliveries = end.intake(), [Delivery() for _ in range(4)]
-    parts = [[event_at(NOON_MS, f"{p}-{n}") for n in range(50)] for p in range(4)]
+    parts = [events_of(*(event_at(NOON_MS, f"{p}-{n}") for n in range(50))) for p in range(4)]
     threads = [
         threading.Thread(target=intake.deliver, args=pair)
         for pair in zip(parts, deliveries, strict=True)
@@ -493,7 +493,7 @@ def test_a_batch_is_half_of_what_the_intake_takes() -> None:
     """Escaping a text as a JSON string at most doubles it, mostly."""
     events = from_texts([f'{{"x":"{"y" * 100_000}"}}'] * 60)
 
-    batches = list(intake_module._batches(events))
+    batches = list(intake_module._batches(events_of(*events)))
 
     assert len(batches) == 2
     assert sum(len(event.raw) for event in batches[0]) <= BATCH_BYTES

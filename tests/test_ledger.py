@@ -15,21 +15,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from jumpcloud_modules import ledger as ledger_module
 from jumpcloud_modules import storage
 from jumpcloud_modules.errors import StateUnavailable
-from jumpcloud_modules.events import Event
+from jumpcloud_modules.events import UNDATED, Event, Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 from jumpcloud_modules.ledger import Ledger
-from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at
+from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of, undated_event
 
 
-def _deliver(ledger: Ledger, *events: Event, not_before_ms: int = 0) -> list[Event]:
-    fresh = ledger.claim(events)
+def _deliver(ledger: Ledger, *events: Event, not_before_ms: int = 0) -> Events:
+    fresh = ledger.claim(events_of(*events))
     ledger.record(fresh, not_before_ms)
     ledger.commit()
     return fresh
 
 
-def _unknown(ledger: Ledger, *events: Event) -> list[Event]:
-    fresh = ledger.claim(events)
+def _unknown(ledger: Ledger, *events: Event) -> Events:
+    fresh = ledger.claim(events_of(*events))
     ledger.release(fresh)
     return fresh
 
@@ -54,47 +54,47 @@ def test_an_event_is_new_once(tmp_path: Path) -> None:
 
     first = _deliver(ledger, event)
 
-    assert first == [event]
-    assert ledger.claim([event]) == []
-    assert Ledger(tmp_path).claim([event]) == []
+    assert first == events_of(event)
+    assert ledger.claim(events_of(event)) == events_of()
+    assert Ledger(tmp_path).claim(events_of(event)) == events_of()
 
 
 def test_an_event_that_comes_twice_in_a_page_is_claimed_once(tmp_path: Path) -> None:
     """Two equal events are one."""
     event, again = event_at(NOON_MS), event_at(NOON_MS)
 
-    assert Ledger(tmp_path).claim([event, again]) == [event]
+    assert Ledger(tmp_path).claim(events_of(event, again)) == events_of(event)
 
 
 def test_a_claim_keeps_others_from_delivering_the_same(tmp_path: Path) -> None:
     """Until it is given up."""
     event = event_at(NOON_MS)
     ledger = Ledger(tmp_path)
-    ledger.claim([event])
+    ledger.claim(events_of(event))
 
-    meanwhile = ledger.claim([event])
-    ledger.release([event])
+    meanwhile = ledger.claim(events_of(event))
+    ledger.release(events_of(event))
 
-    assert meanwhile == []
-    assert ledger.claim([event]) == [event]
+    assert meanwhile == events_of()
+    assert ledger.claim(events_of(event)) == events_of(event)
 
 
 def test_a_claim_does_not_survive_a_restart(tmp_path: Path) -> None:
     """What was only claimed was not delivered."""
     event = event_at(NOON_MS)
-    Ledger(tmp_path).claim([event])
+    Ledger(tmp_path).claim(events_of(event))
 
-    assert Ledger(tmp_path).claim([event]) == [event]
+    assert Ledger(tmp_path).claim(events_of(event)) == events_of(event)
 
 
 def test_what_was_recorded_without_a_commit_does_not_survive_a_restart(tmp_path: Path) -> None:
     """It may be delivered once more, but it is never lost."""
     event = event_at(NOON_MS)
     ledger = Ledger(tmp_path)
-    ledger.record(ledger.claim([event]), 0)
+    ledger.record(ledger.claim(events_of(event)), 0)
 
-    assert ledger.claim([event]) == []
-    assert Ledger(tmp_path).claim([event]) == [event]
+    assert ledger.claim(events_of(event)) == events_of()
+    assert Ledger(tmp_path).claim(events_of(event)) == events_of(event)
 
 
 def test_a_commit_without_news_writes_nothing(tmp_path: Path) -> None:
@@ -137,12 +137,25 @@ def test_counting_rounds_out_to_whole_minutes(tmp_path: Path) -> None:
 def test_an_event_without_a_time_is_known_and_in_no_count(tmp_path: Path, more: str) -> None:
     """JumpCloud keeps it somewhere, but it does not say where."""
     event = event_at(NOON_MS, more=more) if more else event_at(NOON_MS)
-    event = Event(event.raw, event.key, None)
+    event = Event(event.raw, event.key, UNDATED)
     ledger = Ledger(tmp_path)
     _deliver(ledger, event)
 
     assert ledger.count(NOON_MS - HOUR_MS, NOON_MS + HOUR_MS) == 0
-    assert Ledger(tmp_path).claim([event]) == []
+    assert Ledger(tmp_path).claim(events_of(event)) == events_of()
+
+
+def test_events_out_of_order_around_an_hour_are_filed_in_their_own_hours(tmp_path: Path) -> None:
+    """JumpCloud sorts by milliseconds: what shares one comes in any order."""
+    offsets_ms = [-2, 1, -1, 0, -MINUTE_MS, HOUR_MS, 2]
+    events = [event_at(NOON_MS + offset, str(offset)) for offset in offsets_ms]
+    ledger = Ledger(tmp_path)
+    _deliver(ledger, *events)
+
+    counts = [ledger.count(NOON_MS + h * HOUR_MS, NOON_MS + (h + 1) * HOUR_MS) for h in (-1, 0, 1)]
+    assert counts == [3, 3, 1]
+    for event in events:
+        assert _unknown(Ledger(tmp_path), event) == events_of()
 
 
 def test_an_event_that_claims_to_be_older_than_its_query_counts_nowhere(tmp_path: Path) -> None:
@@ -153,7 +166,7 @@ def test_an_event_that_claims_to_be_older_than_its_query_counts_nowhere(tmp_path
 
     assert ledger.count(NOON_MS - HOUR_MS, NOON_MS) == 0
     assert ledger.count(NOON_MS, NOON_MS + HOUR_MS) == 1
-    assert Ledger(tmp_path).claim([strange, sound]) == []
+    assert Ledger(tmp_path).claim(events_of(strange, sound)) == events_of()
 
 
 @pytest.mark.parametrize("year_ms", [-62_135_596_800_000, -1, 0, 253_402_300_799_999])
@@ -166,13 +179,13 @@ def test_events_at_the_ends_of_time_are_known_like_others(tmp_path: Path, year_m
         for number in range(9):
             _deliver(ledger, event_at(NOON_MS, str(number)))
 
-        assert Ledger(tmp_path).claim([event]) == []
+        assert Ledger(tmp_path).claim(events_of(event)) == events_of()
 
 
 def test_pruning_forgets_old_hours_but_those_in_use(tmp_path: Path) -> None:
     """And events without a time, which are few."""
     old, kept, new = (event_at(NOON_MS + i * HOUR_MS, str(i)) for i in range(3))
-    undated = Event(old.raw, 17, None)
+    undated = undated_event(17)
     with _small_bounds(entries=0):
         ledger = Ledger(tmp_path)
         _deliver(ledger, old, kept, new, undated)
@@ -180,8 +193,8 @@ def test_pruning_forgets_old_hours_but_those_in_use(tmp_path: Path) -> None:
         ledger.prune(NOON_MS + 2 * HOUR_MS, keep_ms=[NOON_MS + HOUR_MS + 5])
 
         known = Ledger(tmp_path)
-        assert _unknown(ledger, old, kept, new, undated) == [old]
-        assert _unknown(known, kept, new, undated) == []
+        assert _unknown(ledger, old, kept, new, undated) == events_of(old)
+        assert _unknown(known, kept, new, undated) == events_of()
         assert ledger.count(NOON_MS, NOON_MS + 3 * HOUR_MS) == 2
 
 
@@ -206,9 +219,9 @@ def test_a_failing_disk_leaves_nothing_claimed_by_nobody(tmp_path: Path) -> None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "read", _unreadable)
             with pytest.raises(StateUnavailable):
-                ledger.claim(events)
+                ledger.claim(events_of(*events))
 
-        assert ledger.claim(events) == events
+        assert ledger.claim(events_of(*events)) == events_of(*events)
 
 
 def test_delivered_events_are_filed_even_while_the_disk_cannot_be_read(tmp_path: Path) -> None:
@@ -217,14 +230,14 @@ def test_delivered_events_are_filed_even_while_the_disk_cannot_be_read(tmp_path:
     with _small_bounds(entries=0, hours=1):
         _deliver(Ledger(tmp_path), *(event_at(NOON_MS + i * HOUR_MS, f"old{i}") for i in range(4)))
         ledger = Ledger(tmp_path)
-        ledger.claim(events)
+        ledger.claim(events_of(*events))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "read", _unreadable)
-            ledger.record(events, 0)
+            ledger.record(events_of(*events), 0)
         ledger.commit()
 
-        assert ledger.claim(events) == []
-        assert Ledger(tmp_path).claim(events) == []
+        assert ledger.claim(events_of(*events)) == events_of()
+        assert Ledger(tmp_path).claim(events_of(*events)) == events_of()
         assert Ledger(tmp_path).count(NOON_MS, NOON_MS + 4 * HOUR_MS) == 8
 
 
@@ -245,7 +258,7 @@ def test_a_folder_that_cannot_be_read_at_first_is_read_later(tmp_path: Path) -> 
         with pytest.raises(StateUnavailable):
             ledger.commit()
 
-    assert ledger.claim([event]) == []
+    assert ledger.claim(events_of(event)) == events_of()
     assert ledger.count(NOON_MS, NOON_MS + HOUR_MS) == 2
 
 
@@ -259,7 +272,7 @@ def test_many_threads_claim_each_event_once(tmp_path: Path) -> None:
 
         def read() -> None:
             for start in range(0, 500, 25):
-                fresh = ledger.claim(events[start : start + 50])
+                fresh = ledger.claim(events_of(*events[start : start + 50]))
                 claimed.extend(fresh)
                 with commit:
                     ledger.record(fresh, 0)
@@ -272,13 +285,13 @@ def test_many_threads_claim_each_event_once(tmp_path: Path) -> None:
             thread.join(30)
 
         assert Counter(e.key for e in claimed) == Counter(e.key for e in events)
-        assert Ledger(tmp_path).claim(events) == []
+        assert Ledger(tmp_path).claim(events_of(*events)) == events_of()
 
 
 # Against a plain set
 
 _EVENTS = [event_at(NOON_MS + n % 5 * HOUR_MS + n * 91_000, str(n)) for n in range(40)] + [
-    Event(event_at(0).raw, 99, None)
+    undated_event(99)
 ]
 _NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=5)
 _MINUTES = st.integers(0, 6 * 60)
@@ -322,7 +335,7 @@ class LedgerLikeASet(RuleBasedStateMachine):
         asked = self.relevant(set(numbers))
         new = asked - self.written - self.recorded
 
-        fresh = self.ledger.claim([_EVENTS[n] for n in numbers if n in asked])
+        fresh = self.ledger.claim(events_of(*(_EVENTS[n] for n in numbers if n in asked)))
         self.ledger.record(fresh, 0)
 
         assert {event.key for event in fresh} == {_EVENTS[n].key for n in new}
@@ -448,7 +461,7 @@ def test_damage_to_any_one_file_never_makes_an_unknown_event_known(
             for number in range(12):
                 _deliver(ledger, event_at(NOON_MS, f"later{number}"))
             known = Ledger(folder, told.append)
-            assert known.claim(events) == []
+            assert known.claim(events_of(*events)) == events_of()
             assert known.count(NOON_MS, NOON_MS + 3 * HOUR_MS) == 24 + 1 + 12
 
         assert len(never) == 1
@@ -471,7 +484,7 @@ def test_damage_to_what_a_fold_just_wrote_costs_nothing(tmp_path: Path, how: str
 
         known = Ledger(tmp_path, told.append)
 
-        assert known.claim(events) == events[10:]
+        assert known.claim(events_of(*events)) == events_of(*events[10:])
         assert known.count(NOON_MS, NOON_MS + HOUR_MS) == 10
     assert len(told) == 1
     assert "copy is used" in told[0]
@@ -491,7 +504,7 @@ def test_a_break_between_any_two_file_operations_of_a_fold_loses_and_invents_not
         told: list[str] = []
         with _small_bounds(entries=1, files=0):
             ledger = Ledger(folder, told.append)
-            ledger.record(ledger.claim(extra), 0)
+            ledger.record(ledger.claim(events_of(*extra)), 0)
             with BreakingDisk(at, crash=mode != "fail", halfway=mode != "crash") as disk:
                 try:
                     ledger.commit()
@@ -501,14 +514,14 @@ def test_a_break_between_any_two_file_operations_of_a_fold_loses_and_invents_not
                     ledger = Ledger(folder, told.append)
             happened = disk.happened
             for survivor in (ledger, Ledger(folder, told.append)):
-                assert _unknown(survivor, *events) == []
+                assert _unknown(survivor, *events) == events_of()
                 unknown = _unknown(survivor, *extra)
-                assert unknown in ([], extra)
-                assert unknown == [] or mode != "fail"
+                assert unknown in (events_of(), events_of(*extra))
+                assert not unknown or mode != "fail"
                 count = survivor.count(NOON_MS, NOON_MS + 4 * HOUR_MS)
                 assert count == len(events) + len(extra) - len(unknown)
             _deliver(ledger, *extra, event_at(NOON_MS, "after"))
-            assert _unknown(Ledger(folder), *events, *extra) == []
+            assert _unknown(Ledger(folder), *events, *extra) == events_of()
 
     assert at > 8
 
@@ -522,7 +535,7 @@ def test_files_that_are_not_the_ledgers_are_left_alone(tmp_path: Path) -> None:
 
     known = Ledger(tmp_path)
 
-    assert known.claim([event]) == []
+    assert known.claim(events_of(event)) == events_of()
     assert (tmp_path / "README").exists()
 
 
@@ -532,7 +545,7 @@ def test_a_stray_file_named_like_a_journal_does_not_stop_the_ledger(tmp_path: Pa
     _deliver(Ledger(tmp_path), event)
     (tmp_path / "journal-copy").write_bytes(b"?")
 
-    assert Ledger(tmp_path).claim([event]) == []
+    assert Ledger(tmp_path).claim(events_of(event)) == events_of()
 
 
 def _unreadable(path: Path) -> bytes | None:

@@ -21,7 +21,7 @@ from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.state import FILE_NAME, State
-from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at
+from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of
 
 _BUCKET = "connector-data"
 _CACHES = (get_data_path, get_s3_data_path, get_configuration)
@@ -112,11 +112,11 @@ def test_what_was_delivered_is_known_through_commits_folds_and_prunes(
     events = [event_at(NOON_MS + n % 2 * HOUR_MS + n, str(n)) for n in range(20)]
     ledger = Ledger(folder / "ledger")
     for event in events:
-        ledger.record(ledger.claim([event]), 0)
+        ledger.record(ledger.claim(events_of(event)), 0)
         ledger.commit()
 
-    known = Ledger(folder / "ledger")
-    assert known.claim([*events, new := event_at(NOON_MS, "new")]) == [new]
+    known, new = Ledger(folder / "ledger"), event_at(NOON_MS, "new")
+    assert known.claim(events_of(*events, new)) == events_of(new)
     assert known.count(NOON_MS, NOON_MS + 2 * HOUR_MS) == 20
     assert len(list(storage.files(folder / "ledger"))) <= 14
     known.prune(NOON_MS + HOUR_MS, [])
@@ -135,9 +135,9 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
         place = folder / f"ledger-{halfway}-{at}"
         committed, fresh = event_at(NOON_MS, "committed"), event_at(NOON_MS, "fresh")
         ledger = Ledger(place)
-        ledger.record(ledger.claim([committed]), 0)
+        ledger.record(ledger.claim(events_of(committed)), 0)
         ledger.commit()
-        ledger.record(ledger.claim([fresh]), 0)
+        ledger.record(ledger.claim(events_of(fresh)), 0)
         with BreakingDisk(at, crash=True, halfway=halfway) as disk:
             try:
                 ledger.commit()
@@ -146,8 +146,8 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
         happened = disk.happened
 
         again = Ledger(place)
-        unknown = again.claim([committed, fresh])
-        assert unknown in ([], [fresh])
+        unknown = again.claim(events_of(committed, fresh))
+        assert unknown in (events_of(), events_of(fresh))
         assert again.count(NOON_MS, NOON_MS + HOUR_MS) == 2 - len(unknown)
 
     assert at > 2
@@ -182,7 +182,7 @@ def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
         lambda: storage.read(away / "x"),
         lambda: list(storage.files(away / "x")),
         lambda: storage.remove(away / "x"),
-        lambda: Ledger(away / "x").claim([event]),
+        lambda: Ledger(away / "x").claim(events_of(event)),
         lambda: Quarantine(away / "q").keep(event, "x"),
         lambda: State(away / "s").load(NOON_MS, 0),
         lambda: State(away / "s").save(Progress(0, 0)),
@@ -196,6 +196,6 @@ def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
     event = event_at(NOON_MS)
 
     assert storage.read(folder / "absent") is None
-    assert Ledger(folder / "l").claim([event]) == [event]
+    assert Ledger(folder / "l").claim(events_of(event)) == events_of(event)
     assert State(folder).load(NOON_MS, 0).progress == Progress(NOON_MS, NOON_MS)
     assert Quarantine(folder / "q").keep(event, "x").path is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.api import Cursor, JumpCloudApi, Page, Query
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
-from jumpcloud_modules.events import Event
+from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 from jumpcloud_modules.pages import Pages
 from jumpcloud_modules.progress import Window
@@ -17,7 +17,7 @@ from jumpcloud_modules.retry import Failure
 from jumpcloud_modules.sizes import PageSize
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
-from tests.doubles import NOON_MS, Waits, event_at, impatient_pace, texts_of
+from tests.doubles import NOON_MS, Waits, event_at, events_of, impatient_pace, texts_of
 
 
 class _Open:
@@ -37,7 +37,9 @@ class _Open:
             raise self._error
         position_ms = self._events[-1].time_ms if self._events else None
         size_bytes = sum(len(event.raw) for event in self._events)
-        return Page(self._events, [], self._more, self.cursor, position_ms, size_bytes)
+        return Page(
+            events_of(*self._events), Events(), self._more, self.cursor, position_ms, size_bytes
+        )
 
     def close(self) -> None:
         self.closed = True

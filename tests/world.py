@@ -8,7 +8,7 @@ import math
 import threading
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -16,9 +16,10 @@ from typing import IO, Any
 from jumpcloud_modules import events
 from jumpcloud_modules.api import UNIT_MS, Cursor, Page, Query, Unit
 from jumpcloud_modules.errors import TryAgain
-from jumpcloud_modules.events import Event
+from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.intake import Delivery
+from tests.doubles import events_of
 
 BEGINNING_MS = 1_790_000_000_000
 
@@ -140,7 +141,7 @@ class AcceptingIntake:
     last: set[str] = field(default_factory=set)
     crash_after_events: int | None = None
 
-    def deliver(self, found: Sequence[Event], delivery: Delivery) -> None:
+    def deliver(self, found: Events, delivery: Delivery) -> None:
         self.last = set()
         for event in found:
             if self.crash_after_events is not None:
@@ -152,9 +153,9 @@ class AcceptingIntake:
             self.accepted[text] += 1
             self.last.add(text)
             delivery.receipts.append(f"{event.key:x}")
-            delivery.settled.append(event)
+            delivery.settled.extend(events_of(event))
 
-    def set_aside(self, found: Sequence[Event], reason: str, delivery: Delivery) -> None:
+    def set_aside(self, found: Events, reason: str, delivery: Delivery) -> None:
         delivery.settled.extend(found)
 
 
