@@ -13,7 +13,7 @@ from jumpcloud_modules.progress import Window
 
 FEWEST_EVENTS_A_SLICE = 2_000
 MOST_EVENTS_A_SLICE = 100_000
-SLICES_AIMED_AT = 16
+SLICES_AIMED_AT = 8
 SHORTEST_SLICE_MS = MINUTE_MS
 
 

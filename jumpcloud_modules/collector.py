@@ -156,10 +156,13 @@ class Collector:
 
         Raises Stopped when asked to stop.
         """
-        self._plan_backlog()
-        self._read_tail()
-        self._look_for_late_events()
-        self._prune()
+        try:
+            self._plan_backlog()
+            self._read_tail()
+            self._look_for_late_events()
+            self._prune()
+        finally:
+            self._save_progress()
         self._readers.check()
 
     def join(self, timeout_seconds: float) -> None:
@@ -239,7 +242,7 @@ class Collector:
         with self._lock:
             self._ledger.record(delivery.settled, not_before_ms)
             advance(page)
-            self._commit()
+            self._commit_page()
         self.tally.count_page(page, delivery)
 
     def _advance_tail(self, page: Page) -> None:
@@ -248,7 +251,16 @@ class Collector:
     def _commit(self) -> None:
         """Write what was delivered, then how far that got: never the other way round."""
         self._state_pace.call(self._ledger.commit)
-        self._state_pace.call(lambda: self._state.save(self._progress))
+        self._save_progress()
+
+    def _commit_page(self) -> None:
+        """Write what was delivered; how far that got may wait, since the ledger knows the page."""
+        self._state_pace.call(self._ledger.commit)
+        self._state_pace.call(lambda: self._state.save_now_and_then(self._progress))
+
+    def _save_progress(self) -> None:
+        with self._lock:
+            self._state_pace.call(lambda: self._state.save(self._progress))
 
     def _offer(self, windows: Sequence[Window]) -> None:
         if self._plan.readers:
@@ -313,7 +325,6 @@ class Collector:
         forgotten_ms = min(self._progress.watermark_ms - 1, floor(before_ms, HOUR_MS))
         if forgotten_ms > self._progress.beginning_ms:
             self._progress = replace(self._progress, beginning_ms=forgotten_ms)
-            self._commit()
 
     def _open_hours(self) -> Iterator[int]:
         for window in self._being_read():
@@ -326,6 +337,7 @@ class Collector:
         before_ms = now_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS) - HOUR_MS
         with self._lock:
             self._move_beginning(before_ms)
+            self._save_progress()  # a crash must not lead back to what the ledger forgets
             in_use = [self._progress.watermark_ms, *self._open_hours()]
             self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
         self._late_events.forget_before(before_ms)

@@ -5,8 +5,8 @@ A page has about the same number of bytes, whatever the events are like.
 
 import threading
 
-PAGE_BYTES = 3 << 20
-PAGES_IN_MEMORY = 6
+PAGE_BYTES = 7 << 19
+PAGES_IN_MEMORY = 5
 FIRST_GUESS_EVENT_BYTES = 32 << 10
 FEWEST_UNDER_BURDEN = 100
 _FORGETTING = 0.5

@@ -28,6 +28,7 @@ VERSION = 2
 FILE_NAME = "context.json"
 PREVIOUS_FILE_NAME = "context.previous.json"
 COPY_EVERY_SECONDS = 60.0
+SAVE_EVERY_SECONDS = 1.0
 _OVERLAP_MS = SECOND_MS
 """How far before 1.8.2's instant a takeover begins: 1.8.2 skips what shares its last second."""
 
@@ -49,6 +50,7 @@ class State:
         self._previous_path = folder / PREVIOUS_FILE_NAME
         self._clock = clock
         self._written: bytes | None = None
+        self._saved_at = float("-inf")
         self._copied_at = float("-inf")
 
     def load(self, now_ms: int, history_ms: int) -> Found:
@@ -79,14 +81,22 @@ class State:
             return Found(fresh, warnings=(message,))
         return _within_retention(_not_ahead(found, now_ms, fresh), now_ms)
 
+    def save_now_and_then(self, progress: Progress) -> None:
+        """Write the progress unless that was done a moment ago. Raises StateUnavailable."""
+        if self._clock() - self._saved_at >= SAVE_EVERY_SECONDS:
+            self.save(progress)
+
     def save(self, progress: Progress) -> None:
         """Write the progress, so that a crash leaves it or what was there before.
 
         Raises StateUnavailable.
         """
         content = _document(progress)
-        if content == self._written:
-            return
+        if content != self._written:
+            self._write(content)
+        self._saved_at = self._clock()
+
+    def _write(self, content: bytes) -> None:
         if self._written and self._clock() - self._copied_at >= COPY_EVERY_SECONDS:
             storage.write_atomically(self._previous_path, self._written)
             self._copied_at = self._clock()
