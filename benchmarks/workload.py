@@ -26,6 +26,7 @@ SERVICES: Mapping[str, float] = {
 }
 """The services that speak most, in such shares that an event has 1.2 kB on average."""
 
+_SECOND_MS = 1_000
 _HOUR_MS = 3_600_000
 _SPAN_MS = 22 * _HOUR_MS  # of the last day, however long the benchmark takes
 _SPARE = 1.05
@@ -40,8 +41,14 @@ def past(count: int, large_share: float) -> tuple[Event, ...]:
 
 
 def future(count: int, start_ms: int, end_ms: int) -> tuple[Event, ...]:
-    """Make events of a time to come, each to be visible the moment it happens."""
-    return _readable(count, start_ms, end_ms, 2, 0.0)
+    """Make events of a time to come, each to be visible the moment it happens.
+
+    None happens at a whole second, as many of JumpCloud's do: how long those wait depends on when
+    within a second a connector happens to poll, and on nothing else.
+    """
+    made = _readable(2 * count, start_ms, end_ms, 2, 0.0)
+    spread = [event for event in made if event.time_ms % _SECOND_MS]
+    return tuple(spread[place * len(spread) // count] for place in range(min(count, len(spread))))
 
 
 def _readable(

@@ -162,7 +162,8 @@ class Collector:
             self._look_for_late_events()
             self._prune()
         finally:
-            self._save_progress()
+            with self._lock:
+                self._commit()
         self._readers.check()
 
     def join(self, timeout_seconds: float) -> None:
@@ -251,16 +252,12 @@ class Collector:
     def _commit(self) -> None:
         """Write what was delivered, then how far that got: never the other way round."""
         self._state_pace.call(self._ledger.commit)
-        self._save_progress()
+        self._state_pace.call(lambda: self._state.save(self._progress))
 
     def _commit_page(self) -> None:
         """Write what was delivered; how far that got may wait, since the ledger knows the page."""
         self._state_pace.call(self._ledger.commit)
         self._state_pace.call(lambda: self._state.save_now_and_then(self._progress))
-
-    def _save_progress(self) -> None:
-        with self._lock:
-            self._state_pace.call(lambda: self._state.save(self._progress))
 
     def _offer(self, windows: Sequence[Window]) -> None:
         if self._plan.readers:
@@ -337,7 +334,7 @@ class Collector:
         before_ms = now_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS) - HOUR_MS
         with self._lock:
             self._move_beginning(before_ms)
-            self._save_progress()  # a crash must not lead back to what the ledger forgets
+            self._commit()  # a crash must not lead back to what the ledger forgets
             in_use = [self._progress.watermark_ms, *self._open_hours()]
             self._state_pace.call(lambda: self._ledger.prune(before_ms, in_use))
         self._late_events.forget_before(before_ms)

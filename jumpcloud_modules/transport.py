@@ -32,8 +32,8 @@ Body = bytes | memoryview
 class Transport:
     """Keep connections to one remote end at `url`; `end` is its name in messages.
 
-    Requests go through the adapter of a session, not through the session itself, which would
-    follow redirects, collect cookies, and look for proxies on the disk each time.
+    Requests go through an adapter: a session would follow redirects, collect cookies, and look
+    for proxies on the disk each time.
     `secrets` are blanked out of everything quoted from an answer.
     """
 

@@ -4,7 +4,7 @@ import gc
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake import Delivery, Intake
 from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.retry import Pace
@@ -25,7 +26,7 @@ from jumpcloud_modules.state import State
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import BreakingDisk
-from tests.world import AcceptingIntake, Clock, Directory, PatientEvent, event_text
+from tests.world import AcceptingIntake, Clock, Crash, Directory, PatientEvent, event_text
 
 _PLAN = Plan(
     history_ms=24 * HOUR_MS,
@@ -456,6 +457,58 @@ def test_nothing_is_committed_before_it_is_delivered(world: _World) -> None:
     assert again.progress.watermark_ms == watermark_ms
     world.poll(again)
     assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_the_progress_is_written_before_the_ledger_forgets_and_at_the_end_of_a_poll(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a restart would read again, and send again, what the ledger no longer knows."""
+
+    def written() -> Progress:
+        return State(world.folder).load(world.clock.now_ms, 0).progress
+
+    before_forgetting: list[Progress] = []
+    monkeypatch.setattr(Ledger, "prune", lambda *_: before_forgetting.append(written()))
+    collector = world.boot(replace(_PLAN, most_rows=1))
+    for ago_seconds in (30, 20, 10):
+        world.publish(ago_seconds)
+
+    world.poll(collector)
+
+    assert before_forgetting == [collector.progress]
+    for ago_seconds in (30, 20, 10):
+        world.publish(ago_seconds)
+    world.poll(collector)
+    assert written() == collector.progress
+
+
+def test_a_crash_between_pages_repeats_nothing_although_the_progress_is_behind(
+    world: _World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It is written once a second; the ledger knows what was delivered since."""
+    disk = tmp_path_factory.mktemp("crashed") / "disk"
+
+    class Crashing(AcceptingIntake):
+        def deliver(self, found: Events, delivery: Delivery) -> None:
+            if len(self.accepted) == 3:
+                shutil.copytree(world.folder, disk)
+                raise Crash
+            super().deliver(found, delivery)
+
+    world.intake = Crashing()
+    published_ms = world.clock.now_ms
+    texts = [text for ago_seconds in range(50, 0, -10) for text in world.publish(ago_seconds)]
+    with pytest.raises(Crash):
+        world.poll(world.boot(replace(_PLAN, most_rows=1)))
+
+    world.folder = disk
+    behind = State(disk).load(world.clock.now_ms, 0).progress
+    survivor, before = AcceptingIntake(), world.accepted
+    world.poll(world.boot(intake=survivor))
+
+    assert behind.watermark_ms < published_ms - 30 * SECOND_MS  # the third that was delivered
+    assert sorted(before) + sorted(survivor.accepted) == texts
+    assert set((survivor.accepted + world.intake.accepted).values()) == {1}
 
 
 @pytest.mark.parametrize("at", range(1, 6))

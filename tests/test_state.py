@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state import FILE_NAME, PREVIOUS_FILE_NAME, Found, State
+from jumpcloud_modules.state import (
+    FILE_NAME,
+    PREVIOUS_FILE_NAME,
+    SAVE_EVERY_SECONDS,
+    Found,
+    State,
+)
 from tests.doubles import NOON_MS, BreakingDisk, Crash
 
 _HISTORY_MS = 24 * HOUR_MS
@@ -93,6 +99,31 @@ def test_the_copy_is_renewed_once_a_minute(tmp_path: Path) -> None:
         copied.append(json.loads(path.read_bytes())["progress"]["watermark_ms"] if number else 0)
 
     assert [c - _EARLIER.watermark_ms for c in copied[1:]] == [0, 0, 2, 2]
+
+
+def test_progress_of_pages_that_follow_each_other_is_written_once_a_second(tmp_path: Path) -> None:
+    """Each page would otherwise cost two files."""
+    seconds = [0.0]
+    state = State(tmp_path, clock=lambda: seconds[0])
+
+    state.save_now_and_then(_EARLIER)
+    state.save_now_and_then(_LATER)
+    within_a_second = _load(tmp_path).progress
+    seconds[0] = SAVE_EVERY_SECONDS
+    state.save_now_and_then(_LATER)
+
+    assert (within_a_second, _load(tmp_path).progress) == (_EARLIER, _LATER)
+
+
+def test_a_write_that_failed_is_not_taken_for_one_of_a_moment_ago(tmp_path: Path) -> None:
+    """It is made up for at the next try, however soon that is."""
+    state = State(tmp_path)
+    with BreakingDisk(at=1), pytest.raises(StateUnavailable):
+        state.save_now_and_then(_EARLIER)
+
+    state.save_now_and_then(_EARLIER)
+
+    assert _load(tmp_path).progress == _EARLIER
 
 
 _DAMAGES: dict[str, bytes] = {

@@ -2,7 +2,10 @@
 
 import email.utils
 import gzip
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.transport import Transport, retry_after_seconds
-from sandbox import Reply, Sandbox, faults
+from sandbox import Reply, Request, Sandbox, faults
 from tests.doubles import Says
 
 _KEY = "jca_a_key_that_nobody_may_read"
@@ -188,6 +191,76 @@ def test_where_a_redirect_leads_is_not_looked_at() -> None:
 
         with _transport().post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
             assert answer.raw.tell() < len(body)
+
+
+@dataclass
+class _Watching:
+    """A fault that only looks at the headers of requests, and hands out a cookie."""
+
+    seen: list[Mapping[str, str]] = field(default_factory=list)
+
+    def apply(self, request: Request, answer: Callable[[Request], Reply]) -> Reply:
+        self.seen.append(request.headers)
+        return Reply(200, b"[]", {"Set-Cookie": "a=b; Path=/"})
+
+
+def _posted(monkeypatch: pytest.MonkeyPatch, times: int = 1, **environment: str) -> _Watching:
+    """Post to an end through an environment, and return what came in."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    watching = _Watching()
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(watching)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.format(end=sandbox.jumpcloud.url))
+        host = "jumpcloud.test" if "HTTP_PROXY" in environment else sandbox.jumpcloud.url[7:]
+        transport = Transport("The end", f"http://{host}/", {"x-api-key": _KEY}, secrets=[_KEY])
+        for _ in range(times):
+            with transport.post(f"http://{host}/events", b"{}", {"x-more": "1"}) as answer:
+                transport.read(answer, 100)
+    return watching
+
+
+def test_each_request_carries_its_headers_and_no_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is prepared once stays as it was prepared."""
+    seen = _posted(monkeypatch, times=2).seen
+
+    assert [(h["x-api-key"], h["x-more"], h["content-length"]) for h in seen] == [
+        (_KEY, "1", "2")
+    ] * 2
+    assert not any("cookie" in headers for headers in seen)
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an end that only it can reach."""
+    (headers,) = _posted(monkeypatch, HTTP_PROXY="{end}").seen
+
+    assert headers["host"] == "jumpcloud.test"
+
+
+def test_an_end_that_needs_no_proxy_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though there is one."""
+    assert _posted(monkeypatch, http_proxy=_URL, no_proxy="127.0.0.1").seen
+
+
+def test_no_password_of_a_netrc_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The key is the only credential."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+
+    (headers,) = _posted(monkeypatch, NETRC=str(tmp_path / "netrc")).seen
+
+    assert "authorization" not in headers
+
+
+def test_the_certificates_of_the_environment_are_the_ones_that_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bundle that is not there lets nobody through."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/there/is/no/bundle")
+    transport = Transport("The end", "https://127.0.0.1:9/", {}, secrets=[])
+
+    with pytest.raises(TryAgain, match="/there/is/no/bundle"):
+        transport.post("https://127.0.0.1:9/", b"", {})
 
 
 def test_an_html_page_is_quoted_as_text_and_shortly() -> None:
