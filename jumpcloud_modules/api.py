@@ -23,6 +23,7 @@ BASE_PATH = "/insights/directory/v1"
 MOST_PAGE_BYTES = 6 << 20
 MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
+_END = "JumpCloud"
 _DISORDER_TOLERANCE_MS = 1000
 
 Unit = Literal["m", "h"]
@@ -136,7 +137,7 @@ class JumpCloudApi:
         }
         if organization_id:
             headers["x-org-id"] = organization_id
-        self._transport = Transport("JumpCloud", base_url, headers, secrets=[api_key])
+        self._transport = Transport(_END, base_url, headers, secrets=[api_key])
         self._url = base_url.rstrip("/") + BASE_PATH
         self._services = list(services)
 
@@ -162,7 +163,8 @@ class JumpCloudApi:
             document = self._json_object(answer, "/events/count")
         count = document.get("count")
         if not _is_count(count):
-            raise TryAgain("JumpCloud answered /events/count without a count.")
+            said = "JumpCloud answered /events/count without a count."
+            raise TryAgain(said, end=_END, request=_request("/events/count"))
         return count
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
@@ -179,7 +181,8 @@ class JumpCloudApi:
             found = []
         span_ms = range(start_ms - UNIT_MS[unit], end_ms + UNIT_MS[unit])
         if not isinstance(found, list) or not all(_is_bucket(b, span_ms) for b in found):
-            raise TryAgain("JumpCloud answered /events/interval with something else than buckets.")
+            said = "JumpCloud answered /events/interval with something else than buckets."
+            raise TryAgain(said, end=_END, request=_request("/events/interval"))
         return {int(bucket["key"]): bucket["doc_count"] for bucket in found}
 
     def _post(
@@ -196,19 +199,22 @@ class JumpCloudApi:
 
     def _refusal(self, answer: requests.Response, path: str) -> CollectorError:
         remedy = REMEDIES.get(answer.status_code, "Check base_url.")
-        return self._transport.refusal(answer, f"POST {BASE_PATH}{path}", remedy)
+        return self._transport.refusal(answer, _request(path), remedy)
 
     def _json_object(self, answer: requests.Response, path: str) -> dict[str, Any]:
         try:
             text = self._transport.read(answer, MOST_COUNTS_BYTES)
         except PageTooLarge as error:
-            raise TryAgain(f"{error} in answer to {path}.", burdened=True) from None
+            said = f"{error} in answer to {path}."
+            raise TryAgain(said, burdened=True, end=_END, request=_request(path)) from None
         try:
             document = orjson.loads(text)
         except ValueError:
-            raise TryAgain(f"JumpCloud answered {path} with something else than JSON.") from None
+            said = f"JumpCloud answered {path} with something else than JSON."
+            raise TryAgain(said, end=_END, request=_request(path)) from None
         if not isinstance(document, dict):
-            raise TryAgain(f"JumpCloud answered {path} with something else than an object.")
+            said = f"JumpCloud answered {path} with something else than an object."
+            raise TryAgain(said, end=_END, request=_request(path))
         return document
 
 
@@ -292,8 +298,14 @@ def _is_bucket(bucket: object, span_ms: range) -> bool:
     return isinstance(key, int | float) and span_ms.start <= key < span_ms.stop
 
 
+def _request(path: str) -> str:
+    return f"POST {BASE_PATH}{path}"
+
+
 def _broken_promise(what: str) -> TryAgain:
     return TryAgain(
         f"JumpCloud broke a promise of its API: {what}. Nothing of the page was used.",
         burdened=True,
+        end=_END,
+        request=_request("/events"),
     )

@@ -17,7 +17,24 @@ None carries a key or an event's body.
 
 
 class CollectorError(Exception):
-    """Name the common ancestor of everything the collector raises on purpose."""
+    """Name the common ancestor of everything the collector raises on purpose.
+
+    `end` is who answered, `status` with what, and `request` to what, as far as it is known: by
+    these errors are told apart, never by the words of their messages.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        end: str | None = None,
+        status: int | None = None,
+        request: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.end = end
+        self.status = status
+        self.request = request
 
 
 class TryAgain(CollectorError):
@@ -35,8 +52,11 @@ class TryAgain(CollectorError):
         retry_after_seconds: float | None = None,
         burdened: bool = False,
         limited: bool = False,
+        end: str | None = None,
+        status: int | None = None,
+        request: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, end=end, status=status, request=request)
         self.retry_after_seconds = retry_after_seconds
         self.burdened = burdened
         self.limited = limited

@@ -35,6 +35,8 @@ MOST_BODY_BYTES = 10 * (1 << 20) - (1 << 16)
 MOST_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 HOLDING_TRIES = 40
+_END = "The Sekoia intake"
+_REQUEST = "POST /batch"
 _COMPRESSION_LEVEL = 1
 _GZIP = 31
 _TEXTS_IN_A_PIECE = 64
@@ -85,7 +87,7 @@ class Intake:
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport("The Sekoia intake", url, headers, secrets=[intake_key])
+        self._transport = Transport(_END, url, headers, secrets=[intake_key])
         self._url = url.rstrip("/") + "/batch"
         self._intake_key = intake_key
         self._quarantine = quarantine
@@ -179,7 +181,10 @@ class Intake:
             raise _StillRefused(
                 f"The Sekoia intake refused {REFUSED_IN_A_ROW_BEFORE_HOLDING} events in a row "
                 f"({error}). Check that the intake key is of the format JumpCloud Directory"
-                " Insights; events are held back."
+                " Insights; events are held back.",
+                end=error.end,
+                status=error.status,
+                request=error.request,
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
@@ -187,9 +192,11 @@ class Intake:
         with answer:
             status = answer.status_code
             if status == 413:
-                raise BatchTooLarge("because the intake answered 413 (too large)")
+                said = "because the intake answered 413 (too large)"
+                raise BatchTooLarge(said, end=_END, status=status, request=_REQUEST)
             if status in (400, 422):
-                raise BatchRejected(self._rejection(answer))
+                said = self._rejection(answer)
+                raise BatchRejected(said, end=_END, status=status, request=_REQUEST)
             if not 200 <= status < 300:
                 raise self._refusal(answer)
             return self._receipts(answer)
@@ -200,7 +207,7 @@ class Intake:
 
     def _refusal(self, answer: requests.Response) -> CollectorError:
         remedy = REMEDIES.get(answer.status_code, "Check intake_server.")
-        return self._transport.refusal(answer, "POST /batch", remedy)
+        return self._transport.refusal(answer, _REQUEST, remedy)
 
     def _receipts(self, answer: requests.Response) -> list[str]:
         try:
@@ -209,7 +216,8 @@ class Intake:
         except (PageTooLarge, ValueError, LookupError, TypeError):
             receipts = None
         if not isinstance(receipts, list):
-            raise TryAgain("The Sekoia intake answered without receipts (event_ids).")
+            said = "The Sekoia intake answered without receipts (event_ids)."
+            raise TryAgain(said, end=_END, request=_REQUEST)
         return receipts
 
 

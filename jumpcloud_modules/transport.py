@@ -110,10 +110,13 @@ class Transport:
                 retry_after_seconds=retry_after_seconds(answer.headers.get("Retry-After")),
                 burdened=status != 429,
                 limited=status == 429,
+                end=self.end,
+                status=status,
+                request=request,
             )
         if 300 <= status < 400:
             remedy = "Redirects are not followed, because the key would travel along: " + remedy
-        return Refused(f"{said}. {remedy}")
+        return Refused(f"{said}. {remedy}", end=self.end, status=status, request=request)
 
     def redact(self, text: str) -> str:
         """Blank this end's keys out of a text."""
@@ -150,13 +153,14 @@ class Transport:
         timed_out = isinstance(error, requests.Timeout)
         why = "did not answer in time" if timed_out else "could not be reached"
         reason = self.redact(_innermost(error))[:_QUOTED_CHARACTERS]
-        return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out)
+        return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out, end=self.end)
 
     def _too_large(self, most_bytes: int) -> PageTooLarge:
-        return PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once")
+        return PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once", end=self.end)
 
     def _truncated(self, reason: str) -> TryAgain:
-        return TryAgain(f"{self.end} broke off its answer ({reason}).", burdened=True)
+        said = f"{self.end} broke off its answer ({reason})."
+        return TryAgain(said, burdened=True, end=self.end)
 
     def _decompressed(self, answer: requests.Response, body: memoryview, most_bytes: int) -> Body:
         if answer.headers.get("Content-Encoding", "").lower() != "gzip":

@@ -285,6 +285,8 @@ def test_a_refusal_names_its_remedy(status: int, remedy: str, form: str) -> None
             with pytest.raises(Refused, match=remedy) as raised:
                 ask()
             assert f"JumpCloud answered {status} to POST /insights" in str(raised.value)
+            assert (raised.value.end, raised.value.status) == ("JumpCloud", status)
+            assert f"answered {status} to {raised.value.request}" in str(raised.value)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])

@@ -230,7 +230,9 @@ def test_many_refusals_in_a_row_hold_the_events_back(
     assert sum(end.accepted) == 5
     assert len(end.failures) == 5
     assert all(isinstance(failure.error, Refused) for failure in end.failures)
-    assert "Check that the intake key is of the format" in str(end.failures[0].error)
+    error = end.failures[0].error
+    assert "Check that the intake key is of the format" in str(error)
+    assert (error.end, error.status, error.request) == ("The Sekoia intake", 400, "POST /batch")
 
 
 def test_events_that_stay_refused_are_set_aside_in_the_end(

@@ -263,6 +263,14 @@ def test_the_certificates_of_the_environment_are_the_ones_that_count(
         transport.post("https://127.0.0.1:9/", b"", {})
 
 
+@pytest.mark.parametrize("status", [302, 401, 429, 500])
+def test_a_refusal_says_who_answered_what_to_which_request(status: int) -> None:
+    """In fields: nobody has to read it out of a sentence."""
+    error = _refusal(Reply(status, b"no"))
+
+    assert (error.end, error.status, error.request) == ("The end", status, "POST /events")
+
+
 def test_an_html_page_is_quoted_as_text_and_shortly() -> None:
     """A log line is no place for a web page."""
     page = b"<html><body><h1>Blocked</h1>" + b"<p>by the proxy</p>" * 500 + b"</body></html>"
