@@ -32,7 +32,7 @@ from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.retry import Failure, Pace
 from jumpcloud_modules.state import State
 from jumpcloud_modules.tally import Counts
-from jumpcloud_modules.troubles import Troubles
+from jumpcloud_modules.troubles import Tellers, Troubles
 
 SECONDS_TO_FINISH = 2.5
 SECONDS_BETWEEN_LOOKS = 0.25
@@ -43,6 +43,7 @@ LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
 LAG_GRACE_SECONDS = 30.0
 HEALTH_CLIENT_TIMEOUT_SECONDS = 2.0
 SECONDS_TO_CLOSE_PORTS = 0.5
+BACKLOG_WAITS = "The backlog and late events wait for it."
 HEALTH_GRACE_SECONDS = 900
 
 COLLECTED_MESSAGES = Counter(
@@ -206,17 +207,14 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     @cached_property
     def _collector(self) -> Collector:
         lanes = Lanes(self._stop_event)
-        source_troubles = Troubles("JumpCloud", self.log)
-
-        def on_failure(failure: Failure) -> None:
-            if getattr(failure.error, "limited", False):
-                lanes.narrow()
-            source_troubles.failed(failure)
-
-        self._source_paces = [
-            Pace(self._stop_event, on_failure, source_troubles.recovered) for _ in range(2)
-        ]
-        tail_pace, backlog_pace = self._source_paces
+        tellers = Tellers()
+        tail_troubles = Troubles("JumpCloud", self.log, tellers=tellers)
+        backlog_troubles = Troubles(
+            "JumpCloud (backlog)", self.log, consequence=BACKLOG_WAITS, tellers=tellers
+        )
+        tail_pace = self._source_pace(tail_troubles, lanes)
+        backlog_pace = self._source_pace(backlog_troubles, lanes)
+        self._source_paces = [tail_pace, backlog_pace]
         return Collector(
             plan=self._plan,
             source=self._source,
@@ -232,6 +230,14 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             tell=self.log,
             warn=self._warn,
         )
+
+    def _source_pace(self, troubles: Troubles, lanes: Lanes) -> Pace:
+        def on_failure(failure: Failure) -> None:
+            if getattr(failure.error, "limited", False):
+                lanes.narrow()
+            troubles.failed(failure)
+
+        return Pace(self._stop_event, on_failure, troubles.recovered)
 
     @property
     def _plan(self) -> Plan:

@@ -33,20 +33,20 @@ class Failure:
 class Pace:
     """Repeat calls to one remote end until they succeed, at a tempo it can bear.
 
-    `on_failure` hears each failed try, `on_recovery` the number of tries that failed before a
-    success; both are called from the thread that tried.
+    `on_failure` hears each failed try, `on_success` for each success the number of tries that
+    failed right before it; both are called from the thread that tried.
     """
 
     def __init__(
         self,
         stop: threading.Event,
         on_failure: Callable[[Failure], None] = lambda _: None,
-        on_recovery: Callable[[int], None] = lambda _: None,
+        on_success: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._stop = stop
         self._on_failure = on_failure
-        self._on_recovery = on_recovery
+        self._on_success = on_success
         self._clock = clock
         self._turn = threading.Lock()
         self._lock = threading.Lock()
@@ -122,8 +122,7 @@ class Pace:
                 return
             failed, self._failed_in_a_row = self._failed_in_a_row, 0
             self._not_before = 0.0
-        if failed:
-            self._on_recovery(failed)
+        self._on_success(failed)
 
 
 def delay_seconds(error: TryAgain | Refused, in_a_row: int) -> float:

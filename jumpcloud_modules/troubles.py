@@ -1,9 +1,12 @@
 """Which failures a person reads about, and when: each once, in full, with its end.
 
-A hiccup that passes at the next try is nobody's business; a refusal is said at once.
+A hiccup that passes at the next try is nobody's business; a refusal is said at once. One pace has
+one record: what succeeds elsewhere ends no trouble here. Knows nothing of what is tried.
 """
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
 
@@ -11,65 +14,171 @@ from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.retry import Failure
 
 Level = Literal["info", "warning", "error", "critical"]
+Kind = tuple[str | None, int | None] | None
+"""Who refused with which status; None is all that may pass by itself, however it varies.
+
+Not which request: a revoked key is one trouble, whatever is asked for with it.
+"""
 
 CRITICAL_AFTER_SECONDS = 3600.0
 REMINDER_AFTER_SECONDS = 900.0
+LONGEST_REMINDER_SECONDS = 3600.0
 TRANSIENT_FAILURES_BEFORE_SAYING_SO = 3
+# Longer than any wait before a request's next try: what fails again within it was never mended. A
+# longer Retry-After does not count, since a calm only begins with a success. Short enough for
+# two short refusals within an hour not to look like one that lasts, which stops the connector.
+CALM_AFTER_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Hold one kind of failure from its first try to the end of the calm after its last."""
+
+    began: float
+    failures: int = 0
+    untold: int = 0
+    told_at: float | None = None
+    reminders: int = 0
+    calm_since: float | None = None
+    end_was_told: bool = False
+    came_back: bool = False
+    was_critical: bool = False
+
+    def note_failure(self) -> None:
+        self.failures += 1
+        self.untold += 1
+        self.calm_since = None
+        if self.end_was_told:
+            self.end_was_told, self.came_back, self.reminders = False, True, 0
+
+    def note_told(self, now: float) -> None:
+        self.reminders += self.told_at is not None
+        self.told_at, self.untold = now, 0
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether a person should read of it: at first, then ever more seldom."""
+        if self.told_at is None:
+            return True
+        rest = REMINDER_AFTER_SECONDS * 2.0 ** min(self.reminders, 10)
+        return now - self.told_at >= min(rest, LONGEST_REMINDER_SECONDS)
+
+    def is_over(self, now: float) -> bool:
+        return self.calm_since is not None and now - self.calm_since >= CALM_AFTER_SECONDS
+
+    def owes_its_end(self, now: float) -> bool:
+        """Tell whether a success is its end: the first is believed, a later one if it lasts."""
+        is_told = self.told_at is not None and not self.end_was_told
+        return is_told and (not self.came_back or self.is_over(now))
+
+
+class Tellers:
+    """Say which of several records tells a failure that they have in common.
+
+    It is the first one to have it, for as long as it goes on failing: a record whose pace is not
+    tried any more must not keep the others silent.
+    """
+
+    def __init__(self) -> None:
+        self._tellers: dict[Kind, tuple[object, float]] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, kind: Kind, record: object, now: float) -> bool:
+        """Return whether this record is the one to tell what just failed."""
+        with self._lock:
+            teller, failed_at = self._tellers.get(kind, (record, now))
+            if teller is not record and now - failed_at < CALM_AFTER_SECONDS:
+                return False
+            self._tellers[kind] = record, now
+            return True
+
+    def leave(self, kind: Kind, record: object) -> None:
+        """Leave a failure that is over here to the others."""
+        with self._lock:
+            if kind in self._tellers and self._tellers[kind][0] is record:
+                del self._tellers[kind]
 
 
 class Troubles:
-    """Tell a person about the failures of one remote end, named `end`."""
+    """Tell a person about the failures of one pace, named `end`; from any thread.
+
+    `consequence` is a sentence for its messages: what waits meanwhile. Records that share
+    `tellers` tell a failure that they have in common once, for as long as the first one has it.
+    """
 
     def __init__(
         self,
         end: str,
         log: Callable[[str, Level], None],
         clock: Callable[[], float] = monotonic,
+        *,
+        consequence: str = "",
+        tellers: Tellers | None = None,
     ) -> None:
         self._end = end
         self._log = log
         self._clock = clock
-        self._refused_since: float | None = None
-        self._said_at: float | None = None
-        self._said: str | None = None
-        self._was_critical = False
+        self._consequence = consequence
+        self._tellers = tellers or Tellers()
+        self._troubles: dict[Kind, _Trouble] = {}
+        self._lock = threading.Lock()
 
     def failed(self, failure: Failure) -> None:
         """Take note of a failed try."""
-        now = self._clock()
-        if isinstance(failure.error, Refused):
-            self._refused(failure, now)
-        elif failure.in_a_row >= TRANSIENT_FAILURES_BEFORE_SAYING_SO:
-            self._say(failure, now, "warning")
+        kind = _kind(failure)
+        if kind is None and failure.in_a_row < TRANSIENT_FAILURES_BEFORE_SAYING_SO:
+            return
+        with self._lock:
+            now = self._clock()
+            trouble = self._troubles.get(kind)
+            if trouble is None or trouble.is_over(now):
+                trouble = self._troubles[kind] = _Trouble(began=now)
+            trouble.note_failure()
+            if self._tellers.claim(kind, self, now):
+                self._tell(failure, trouble, now)
 
     def recovered(self, failures: int) -> None:
-        """Take note that a try succeeded after failures."""
-        if self._said is not None:
-            self._log(f"{self._end} answers again, after {failures} failed tries.", "info")
-        self._said = self._said_at = self._refused_since = None
-        self._was_critical = False
+        """Take note that a try succeeded after failures: of none while all is well."""
+        if not self._troubles:
+            return
+        with self._lock:
+            now = self._clock()
+            for kind, trouble in self._troubles.items():
+                if trouble.calm_since is None:
+                    trouble.calm_since = now
+                    self._tellers.leave(kind, self)
+            self._tell_end(failures, now)
+            self._troubles = {k: t for k, t in self._troubles.items() if not t.is_over(now)}
 
-    def _refused(self, failure: Failure, now: float) -> None:
-        if self._refused_since is None:
-            self._refused_since = now
-        if now - self._refused_since >= CRITICAL_AFTER_SECONDS and not self._was_critical:
-            self._was_critical = True
+    def _tell(self, failure: Failure, trouble: _Trouble, now: float) -> None:
+        is_refused = isinstance(failure.error, Refused)
+        lasts = now - trouble.began >= CRITICAL_AFTER_SECONDS
+        if is_refused and lasts and not trouble.was_critical:
+            trouble.was_critical = True
             self._log(f"{failure.error} This has lasted for an hour.", "critical")
+        elif trouble.is_due(now):
+            self._log(self._text(failure, trouble), "error" if is_refused else "warning")
+        else:
             return
-        self._say(failure, now, "error")
+        trouble.note_told(now)
 
-    def _say(self, failure: Failure, now: float, level: Level) -> None:
-        said = _gist(failure)
-        due = self._said_at is None or now - self._said_at >= REMINDER_AFTER_SECONDS
-        if not due and (level == "warning" or said == self._said):
+    def _text(self, failure: Failure, trouble: _Trouble) -> str:
+        since = ""
+        if trouble.told_at is not None:
+            since = f"Failed tries since this was last said: {trouble.untold}."
+        next_try = f"Trying again by itself, next in {failure.next_try_seconds:.0f} s."
+        return " ".join(filter(None, [str(failure.error), self._consequence, since, next_try]))
+
+    def _tell_end(self, failures: int, now: float) -> None:
+        ended = [trouble for trouble in self._troubles.values() if trouble.owes_its_end(now)]
+        if not ended:
             return
-        self._said, self._said_at = said, now
-        self._log(
-            f"{failure.error} Trying again by itself, next in {failure.next_try_seconds:.0f} s.",
-            level,
-        )
+        for trouble in ended:
+            trouble.end_was_told = True
+        failed = max(failures, sum(trouble.failures for trouble in ended))
+        self._log(f"{self._end} answers again, after {failed} failed tries.", "info")
 
 
-def _gist(failure: Failure) -> str:
-    """Return who answered what: to which request, and in which words, varies from try to try."""
-    return str(failure.error).partition(" (")[0].partition(" to ")[0]
+def _kind(failure: Failure) -> Kind:
+    """Return what makes two failures the same to a person."""
+    error = failure.error
+    return (error.end, error.status) if isinstance(error, Refused) else None

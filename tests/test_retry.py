@@ -27,27 +27,28 @@ class _Failing:
 
 
 def test_a_success_costs_one_try_and_no_waiting() -> None:
-    """Nothing is told where nothing went wrong."""
-    stop, told = Waits(), list[object]()
+    """It is heard of, too: that it goes well for a while ends what came and went."""
+    stop, failures, successes = Waits(), list[Failure](), list[int]()
     attempt = _Failing()
 
-    result = Pace(stop, told.append, told.append, stop.clock).call(attempt)
+    result = Pace(stop, failures.append, successes.append, stop.clock).call(attempt)
 
-    assert (result, attempt.tries, stop.seconds, told) == ("done", 1, [], [])
+    assert (result, attempt.tries, stop.seconds) == ("done", 1, [])
+    assert (failures, successes) == ([], [0])
 
 
 def test_a_failure_is_tried_again_until_it_succeeds() -> None:
     """Both a hiccup and a refusal end by themselves when their cause does."""
-    stop, failures, recoveries = Waits(), list[Failure](), list[int]()
+    stop, failures, successes = Waits(), list[Failure](), list[int]()
     attempt = _Failing(TryAgain("busy"), Refused("key"), TryAgain("busy"))
-    pace = Pace(stop, failures.append, recoveries.append, stop.clock)
+    pace = Pace(stop, failures.append, successes.append, stop.clock)
 
     result = pace.call(attempt)
 
     assert (result, attempt.tries) == ("done", 4)
     assert [failure.in_a_row for failure in failures] == [1, 2, 3]
     assert stop.clock() == pytest.approx(sum(f.next_try_seconds for f in failures))
-    assert recoveries == [3]
+    assert successes == [3]
     assert not pace.is_failing
 
 

@@ -1,15 +1,63 @@
 """Which failures a person reads about."""
 
-import pytest
+from collections import Counter
+from itertools import pairwise
 
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.retry import Failure
+from jumpcloud_modules.retry import (
+    LONGEST_TRANSIENT_DELAY_SECONDS,
+    REFUSED_DELAYS_SECONDS,
+    Failure,
+    Pace,
+)
 from jumpcloud_modules.troubles import (
+    CALM_AFTER_SECONDS,
     CRITICAL_AFTER_SECONDS,
     REMINDER_AFTER_SECONDS,
     Level,
+    Tellers,
     Troubles,
 )
+from tests.doubles import Waits
+
+HOUR_SECONDS = 3600
+
+
+class _Scene:
+    """A stretch of time, the lines that were written in it, and paces that are tried in it."""
+
+    def __init__(self) -> None:
+        self.stop = Waits()
+        self.lines: list[tuple[Level, str]] = []
+        self.tellers = Tellers()
+
+    def pace(self, end: str, consequence: str = "") -> Pace:
+        troubles = Troubles(
+            end, self._write, self.stop.clock, consequence=consequence, tellers=self.tellers
+        )
+        return Pace(self.stop, troubles.failed, troubles.recovered, self.stop.clock)
+
+    def fail(self, pace: Pace, error: TryAgain | Refused) -> None:
+        def attempt() -> None:
+            raise error
+
+        try:
+            pace.call(attempt, 1)
+        except (TryAgain, Refused):
+            return
+
+    def succeed(self, pace: Pace) -> None:
+        pace.call(lambda: None)
+
+    def levels(self, beginning: str = "") -> Counter[Level]:
+        return Counter(level for level, text in self.lines if text.startswith(beginning))
+
+    def _write(self, text: str, level: Level) -> None:
+        self.lines.append((level, text))
+
+
+def _refused(status: int) -> Refused:
+    return Refused(f"JumpCloud answered {status}.", end="JumpCloud", status=status)
 
 
 class _Log:
@@ -34,6 +82,10 @@ class _Log:
     def recover(self) -> None:
         self.troubles.recovered(self.in_a_row)
         self.in_a_row = 0
+
+    def stay_calm(self, seconds: float = CALM_AFTER_SECONDS) -> None:
+        self.now += seconds
+        self.recover()
 
 
 def test_a_hiccup_is_nobodys_business() -> None:
@@ -63,14 +115,30 @@ def test_an_outage_is_said_once_with_its_end() -> None:
 
 
 def test_a_long_outage_is_remembered_from_time_to_time() -> None:
-    """A person who joins later sees it, too; it is never critical."""
+    """Ever more seldom, down to once an hour, with what failed since; it is never critical."""
+    log, said_at = _Log(), list[float]()
+
+    while log.now < 3 * HOUR_SECONDS:
+        began, lines = log.now, len(log.lines)
+        log.fail(TryAgain("busy."))
+        said_at += [began] * (len(log.lines) - lines)
+
+    quarter = REMINDER_AFTER_SECONDS
+    assert set(log.levels) == {"warning"}
+    assert [b - a for a, b in pairwise(said_at)] == [quarter, 2 * quarter, 4 * quarter, 4 * quarter]
+    assert log.lines[1][1] == (
+        "busy. Failed tries since this was last said: 30. Trying again by itself, next in 30 s."
+    )
+
+
+def test_reminders_never_end() -> None:
+    """However long an outage lasts."""
     log = _Log()
 
-    for _ in range(400):
-        log.fail(TryAgain("busy"))
+    for _ in range(2_000):
+        log.fail(TryAgain("busy"), seconds=HOUR_SECONDS)
 
-    assert set(log.levels) == {"warning"}
-    assert len(log.lines) == pytest.approx(400 * 30 / REMINDER_AFTER_SECONDS, abs=2)
+    assert len(log.lines) == 2_000 - 2
 
 
 def test_a_refusal_is_said_at_once_and_once() -> None:
@@ -88,11 +156,26 @@ def test_a_refusal_is_said_at_once_and_once() -> None:
 def test_another_refusal_is_said_as_well() -> None:
     """The operator changed something, and it was not enough."""
     log = _Log()
-    log.fail(Refused("The key is not valid."))
+    log.fail(Refused("The key is not valid.", status=401))
 
-    log.fail(Refused("The address is blocked."))
+    log.fail(Refused("The address is blocked.", status=403))
+    log.fail(Refused("The key is not valid.", status=401))
 
-    assert log.levels == ["error", "error"]
+    assert [text.split(".")[0] for _, text in log.lines] == [
+        "The key is not valid",
+        "The address is blocked",
+    ]
+
+
+def test_a_refusal_in_other_words_is_the_same() -> None:
+    """A message names the request and quotes the answer; who refused with which status counts."""
+    log = _Log()
+
+    for request in ("POST /events", "POST /events/count") * 5:
+        text = f"JumpCloud answered 401 to {request}."
+        log.fail(Refused(text, end="JumpCloud", status=401, request=request))
+
+    assert log.levels == ["error"]
 
 
 def test_a_refusal_that_lasts_for_an_hour_is_critical_once() -> None:
@@ -131,12 +214,177 @@ def test_a_hiccup_within_a_refusal_does_not_begin_its_hour_anew() -> None:
 
 
 def test_after_a_recovery_everything_is_said_anew() -> None:
-    """It is another trouble."""
+    """It is another trouble, once the first one has stayed away for a while."""
     log = _Log()
     for _ in range(2):
         while log.in_a_row * 30 <= CRITICAL_AFTER_SECONDS + 30:
             log.fail(Refused("The key is not valid."))
         log.recover()
+        log.stay_calm()
 
+    assert log.levels[:2] == ["error", "error"]
     assert log.levels.count("critical") == 2
     assert log.levels.count("info") == 2
+
+
+def test_two_short_refusals_are_two_troubles() -> None:
+    """Each is said at once, and so is its end; together they are not critical."""
+    log = _Log()
+
+    for _ in range(6):
+        log.fail(_refused(401))
+        log.recover()
+        log.stay_calm(20 * 60)
+
+    assert log.levels == ["error", "info"] * 6
+
+
+def test_a_calm_is_longer_than_any_wait_before_a_next_try() -> None:
+    """Else a failure that goes on would look like another one."""
+    longest = max(LONGEST_TRANSIENT_DELAY_SECONDS, *REFUSED_DELAYS_SECONDS)
+
+    assert longest * 2 < CALM_AFTER_SECONDS < REMINDER_AFTER_SECONDS
+
+
+# A part fails beside what succeeds
+
+
+def test_a_part_that_stays_refused_beside_healthy_ones_is_said_seldom_and_is_critical() -> None:
+    """On the same pace: the healthy request's success is no end."""
+    scene = _Scene()
+    pace = scene.pace("JumpCloud")
+
+    while scene.stop.clock() < 2 * HOUR_SECONDS:
+        scene.fail(pace, _refused(400))
+        scene.succeed(pace)
+        scene.stop.wait(25)
+
+    assert scene.levels() == {"error": 3, "info": 1, "critical": 1}
+    assert scene.lines[1] == ("info", "JumpCloud answers again, after 1 failed tries.")
+    assert "Failed tries since this was last said: 30." in scene.lines[2][1]
+
+
+def test_the_end_of_what_came_back_is_said_once_it_lasts() -> None:
+    """With all the tries that failed."""
+    scene = _Scene()
+    pace = scene.pace("JumpCloud")
+    for _ in range(20):
+        scene.fail(pace, _refused(400))
+        scene.succeed(pace)
+        scene.stop.wait(25)
+
+    for _ in range(20):
+        scene.succeed(pace)
+        scene.stop.wait(25)
+
+    assert scene.levels() == {"error": 1, "info": 2}
+    assert scene.lines[-1] == ("info", "JumpCloud answers again, after 20 failed tries.")
+
+
+def test_what_succeeds_on_one_pace_ends_no_trouble_on_another() -> None:
+    """The backlog is refused for three hours, the tail recovers from a hiccup now and then."""
+    scene = _Scene()
+    tail, backlog = scene.pace("JumpCloud"), scene.pace("JumpCloud (backlog)")
+
+    for number in range(3 * HOUR_SECONDS // 30):
+        scene.fail(backlog, _refused(400))
+        if number % 60 == 0:
+            scene.fail(tail, TryAgain("JumpCloud could not be reached."))
+        scene.succeed(tail)
+
+    assert scene.levels() == {"error": 4, "critical": 1}
+
+
+def test_another_trouble_and_its_end_are_said_at_once_beside_one_that_comes_and_goes() -> None:
+    """A refused slice must not hide a refused key."""
+    scene = _Scene()
+    pace = scene.pace("JumpCloud")
+    for _ in range(5):
+        scene.fail(pace, _refused(400))
+        scene.succeed(pace)
+    del scene.lines[:]
+
+    for _ in range(3):
+        scene.fail(pace, _refused(401))
+    scene.succeed(pace)
+
+    assert scene.lines == [
+        ("error", "JumpCloud answered 401. Trying again by itself, next in 5 s."),
+        ("info", "JumpCloud answers again, after 3 failed tries."),
+    ]
+
+
+def test_an_outage_that_comes_back_is_the_same_one_and_a_hiccup_after_it_is_none() -> None:
+    """Three failures in a row make an outage, each time."""
+    log = _Log()
+    for _ in range(4):
+        log.fail(TryAgain("down"))
+    log.recover()
+    log.fail(TryAgain("down"))
+    log.recover()
+    assert log.levels == ["warning", "info"]
+
+    for _ in range(2):
+        for _ in range(4):
+            log.fail(TryAgain("down"))
+        log.recover()
+    log.stay_calm()
+
+    assert log.levels == ["warning", "info", "info"]
+
+
+def test_a_failure_that_was_overtaken_by_a_success_ends_with_the_next_one() -> None:
+    """It was sent before the success, and answered after it: no failures precede the next one."""
+    log = _Log()
+
+    log.troubles.failed(Failure(_refused(401), 0, 5))
+    log.troubles.recovered(0)
+
+    assert log.levels == ["error", "info"]
+    assert log.lines[-1][1] == "JumpCloud answers again, after 1 failed tries."
+
+
+def test_what_two_paces_have_in_common_is_said_by_the_first() -> None:
+    """A revoked key is one message, and its end another; what waits for it is said."""
+    scene = _Scene()
+    backlog = scene.pace("JumpCloud (backlog)", "The backlog waits for it.")
+    tail = scene.pace("JumpCloud")
+
+    for _ in range(10):
+        scene.fail(backlog, _refused(401))
+        scene.fail(tail, _refused(401))
+    scene.succeed(backlog)
+    scene.succeed(tail)
+
+    waits = "The backlog waits for it. Trying again by itself, next in 5 s."
+    assert scene.lines == [
+        ("error", f"JumpCloud answered 401. {waits}"),
+        ("info", "JumpCloud (backlog) answers again, after 10 failed tries."),
+    ]
+
+
+def test_what_is_left_when_the_first_pace_recovers_is_said_by_the_other() -> None:
+    """Its trouble is its own, and goes on."""
+    scene = _Scene()
+    backlog, tail = scene.pace("JumpCloud (backlog)"), scene.pace("JumpCloud")
+    scene.fail(backlog, _refused(401))
+    scene.fail(tail, _refused(401))
+    scene.succeed(backlog)
+
+    scene.fail(tail, _refused(401))
+    scene.succeed(tail)
+
+    assert scene.levels("JumpCloud answered") == {"error": 2}
+    assert scene.lines[-1] == ("info", "JumpCloud answers again, after 2 failed tries.")
+
+
+def test_a_pace_that_is_not_tried_any_more_keeps_no_other_silent() -> None:
+    """Its trouble has no end, but nobody hears of it either."""
+    scene = _Scene()
+    backlog, tail = scene.pace("JumpCloud (backlog)"), scene.pace("JumpCloud")
+    scene.fail(backlog, _refused(401))
+
+    while scene.stop.clock() < 2 * HOUR_SECONDS:
+        scene.fail(tail, _refused(401))
+
+    assert scene.levels()["critical"] == 1
