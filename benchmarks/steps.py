@@ -27,6 +27,7 @@ from jumpcloud_modules.intake import compressed_body
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.progress import Progress
+from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.sizes import PAGE_BYTES
 from jumpcloud_modules.state import State
 from jumpcloud_modules.transport import Body, Transport
@@ -107,9 +108,9 @@ def _one_round(
     watch = Stopwatch()
     addresses = sandbox.addresses
     jumpcloud = Transport(
-        "JumpCloud", addresses.jumpcloud_url, {"x-api-key": addresses.api_key}, secrets=[]
+        "JumpCloud", addresses.jumpcloud_url, {"x-api-key": addresses.api_key}, Secrets()
     )
-    intake = Transport("The intake", addresses.intake_url, {}, secrets=[])
+    intake = Transport("The intake", addresses.intake_url, {}, Secrets())
     ledger, state = Ledger(folder / "ledger"), State(folder)
     cursor, left = None, count
     while left > 0:

@@ -17,6 +17,7 @@ from jumpcloud_modules import events
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_ms, to_rfc3339
+from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.transport import Transport
 
 BASE_PATH = "/insights/directory/v1"
@@ -127,7 +128,10 @@ class JumpCloudApi:
         services: Sequence[str],
         organization_id: str | None = None,
         user_agent: str = "jumpcloud-directory-insights",
+        secrets: Secrets | None = None,
     ) -> None:
+        secrets = secrets or Secrets()
+        secrets.add(api_key)
         headers = {
             "x-api-key": api_key,
             "Content-Type": "application/json",
@@ -137,7 +141,7 @@ class JumpCloudApi:
         }
         if organization_id:
             headers["x-org-id"] = organization_id
-        self._transport = Transport(_END, base_url, headers, secrets=[api_key])
+        self._transport = Transport(_END, base_url, headers, secrets)
         self._url = base_url.rstrip("/") + BASE_PATH
         self._services = list(services)
 

@@ -29,6 +29,7 @@ from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.platform_logs import PlatformLogs, Record
 from jumpcloud_modules.quarantine import Quarantine, Quarantined
 from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.retry import Failure, Pace
 from jumpcloud_modules.state import State
 from jumpcloud_modules.tally import Counts
@@ -65,6 +66,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._log_lock = threading.RLock()
+        self._unshown = Secrets()  # the SDK has a `_secrets` of its own
         self._platform_logs = PlatformLogs(self._post_logs)
         self._is_collecting = False
         super().__init__(*args, **kwargs)
@@ -267,6 +269,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             services=self.configuration.services,
             organization_id=self._organization_id,
             user_agent=self.http_default_headers["User-Agent"],
+            secrets=self._unshown,
         )
 
     @cached_property
@@ -282,6 +285,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             user_agent=self.http_default_headers["User-Agent"],
             on_accepted=self._count_accepted,
             on_set_aside=self._tell_set_aside,
+            secrets=self._unshown,
         )
 
     @cached_property
@@ -313,14 +317,11 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             super().log(self._redacted(message), level, *args, **kwargs)
 
     def _redacted(self, message: str) -> str:
-        secrets = []
         if isinstance(self._configuration, ConnectorConfiguration):
-            secrets.append(self._configuration.intake_key)
+            self._unshown.add(self._configuration.intake_key)
         if self._is_collecting:
-            secrets.append(self.module.configuration.apikey.get_secret_value())
-        for secret in filter(None, secrets):
-            message = message.replace(secret, "[redacted]")
-        return message
+            self._unshown.add(self.module.configuration.apikey.get_secret_value())
+        return self._unshown.redact(message)
 
     def _send_logs_to_api(self) -> None:  # type: ignore[override]
         """Hand the pending records over, where the SDK's own method waits for the platform."""

@@ -26,6 +26,7 @@ from jumpcloud_modules.errors import (
 )
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.transport import Transport
 
@@ -81,13 +82,16 @@ class Intake:
         user_agent: str = "jumpcloud-directory-insights",
         on_accepted: Callable[[int, float], None] = lambda _, __: None,
         on_set_aside: Callable[[Quarantined], None] = lambda _: None,
+        secrets: Secrets | None = None,
     ) -> None:
+        secrets = secrets or Secrets()
+        secrets.add(intake_key)
         headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport(_END, url, headers, secrets=[intake_key])
+        self._transport = Transport(_END, url, headers, secrets)
         self._url = url.rstrip("/") + "/batch"
         self._intake_key = intake_key
         self._quarantine = quarantine

@@ -6,7 +6,7 @@ Knows neither JumpCloud nor the intake; both speak through it.
 import email.utils
 import gzip
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from jumpcloud_modules.buffers import Buffers
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -37,9 +38,9 @@ class Transport:
     `secrets` are blanked out of everything quoted from an answer.
     """
 
-    def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Iterable[str]) -> None:
+    def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Secrets) -> None:
         self.end = end
-        self._secrets = sorted(_written_forms(secrets), key=len, reverse=True)
+        self._secrets = secrets
         self._buffers = Buffers(most_kept=PAGES_IN_MEMORY)
         self._session = requests.Session()
         self._session.headers.update(headers)
@@ -118,12 +119,6 @@ class Transport:
             remedy = "Redirects are not followed, because the key would travel along: " + remedy
         return Refused(f"{said}. {remedy}", end=self.end, status=status, request=request)
 
-    def redact(self, text: str) -> str:
-        """Blank this end's keys out of a text."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        return text
-
     def _request(self, url: str, body: bytes, headers: dict[str, str]) -> requests.PreparedRequest:
         """Prepare what all requests to a URL share once: that costs as much as sending one."""
         if url not in self._prepared:
@@ -145,14 +140,15 @@ class Transport:
             body = bytes(self.read(answer, 1 << 16))
         except CollectorError:
             return ""
-        text = re.sub(r"<[^>]*>", " ", body.decode(errors="replace"))
-        text = self.redact(" ".join(text.split()))[:_QUOTED_CHARACTERS]
+        # Before the tags go, which may be a part of a key, and after, which may have hidden one.
+        text = re.sub(r"<[^>]*>", " ", self._secrets.redact(body.decode(errors="replace")))
+        text = self._secrets.redact(" ".join(text.split()))[:_QUOTED_CHARACTERS]
         return f" ({text})" if text else ""
 
     def _no_answer(self, error: Exception) -> TryAgain:
         timed_out = isinstance(error, requests.Timeout)
         why = "did not answer in time" if timed_out else "could not be reached"
-        reason = self.redact(_innermost(error))[:_QUOTED_CHARACTERS]
+        reason = self._secrets.redact(_innermost(error))[:_QUOTED_CHARACTERS]
         return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out, end=self.end)
 
     def _too_large(self, most_bytes: int) -> PageTooLarge:
@@ -175,12 +171,6 @@ class Transport:
         if not inflating.eof:
             raise self._truncated("broken gzip: it ends early")
         return text
-
-
-def _written_forms(secrets: Iterable[str]) -> set[str]:
-    """Return keys as they are, as a form's stray blanks leave them, and as an error quotes them."""
-    forms = {form for key in secrets for form in (key, key.strip(), repr(key)[1:-1])}
-    return forms - {""}
 
 
 def retry_after_seconds(header: str | None) -> float | None:

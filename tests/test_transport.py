@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.transport import Transport, retry_after_seconds
 from sandbox import Reply, Request, Sandbox, faults
 from tests.doubles import Says
@@ -25,7 +26,7 @@ def _transport() -> Transport:
         "The end",
         "http://127.0.0.1:9/",
         {"x-api-key": _KEY, "Accept-Encoding": "gzip"},
-        secrets=[_KEY],
+        Secrets(_KEY),
     )
 
 
@@ -214,7 +215,7 @@ def _posted(monkeypatch: pytest.MonkeyPatch, times: int = 1, **environment: str)
         for name, value in environment.items():
             monkeypatch.setenv(name, value.format(end=sandbox.jumpcloud.url))
         host = "jumpcloud.test" if "HTTP_PROXY" in environment else sandbox.jumpcloud.url[7:]
-        transport = Transport("The end", f"http://{host}/", {"x-api-key": _KEY}, secrets=[_KEY])
+        transport = Transport("The end", f"http://{host}/", {"x-api-key": _KEY}, Secrets(_KEY))
         for _ in range(times):
             with transport.post(f"http://{host}/events", b"{}", {"x-more": "1"}) as answer:
                 transport.read(answer, 100)
@@ -257,7 +258,7 @@ def test_the_certificates_of_the_environment_are_the_ones_that_count(
 ) -> None:
     """A bundle that is not there lets nobody through."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/there/is/no/bundle")
-    transport = Transport("The end", "https://127.0.0.1:9/", {}, secrets=[])
+    transport = Transport("The end", "https://127.0.0.1:9/", {}, Secrets())
 
     with pytest.raises(TryAgain, match="/there/is/no/bundle"):
         transport.post("https://127.0.0.1:9/", b"", {})
@@ -297,7 +298,7 @@ def test_a_key_that_is_echoed_does_not_reach_a_message(status: int) -> None:
 @pytest.mark.parametrize("key", ["a key\n", "a\nkey", "clé\n", " key", "schlüssel€"])
 def test_a_key_that_no_header_can_carry_does_not_reach_a_message(key: str) -> None:
     """The HTTP library quotes a header that it refuses."""
-    transport = Transport("The end", "http://127.0.0.1:9/", {"x-api-key": key}, secrets=[key])
+    transport = Transport("The end", "http://127.0.0.1:9/", {"x-api-key": key}, Secrets(key))
 
     with pytest.raises(CollectorError) as raised:
         transport.post("http://127.0.0.1:9/events", b"{}", {})

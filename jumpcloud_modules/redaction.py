@@ -1,0 +1,72 @@
+"""Keys that no message may show: a live set of them, blanked out of texts.
+
+Knows only what it was told: what merely looks like a key is left alone.
+"""
+
+import html
+import json
+import re
+import threading
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+REDACTED = "[redacted]"
+FEWEST_CHARACTERS_TO_FIND_ANYWHERE = 8
+"""A shorter secret may be a part of any word, and is blanked only where it stands alone."""
+
+
+class Secrets:
+    """Hold the secrets that are known so far; any thread may add to them and redact."""
+
+    def __init__(self, *secrets: str) -> None:
+        self._known: set[str] = set()
+        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._lock = threading.Lock()
+        self.add(*secrets)
+
+    def add(self, *secrets: str) -> None:
+        """Blank these, too, from now on; a blank one is none, a known one costs nothing."""
+        if self._known.issuperset(secrets):
+            return
+        with self._lock:
+            known = self._known.union(secrets)
+            forms = {form for secret in known for form in _written_forms(secret)}
+            # The longest first: one that is a part of another must not leave the rest of it.
+            ordered = sorted(forms, key=len, reverse=True)
+            # Replaced, never changed: who redacts meanwhile has the old ones or the new ones. And
+            # known only afterwards: who finds a secret known may rely on its being blanked.
+            self._patterns = tuple(_pattern(form) for form in ordered)
+            self._known = known
+
+    def redact(self, text: str) -> str:
+        """Blank the secrets out of a text."""
+        for pattern in self._patterns:
+            text = pattern.sub(REDACTED, text)
+        return text
+
+
+def _pattern(form: str) -> re.Pattern[str]:
+    if len(form) >= FEWEST_CHARACTERS_TO_FIND_ANYWHERE:
+        return re.compile(re.escape(form))
+    return re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])")
+
+
+def _written_forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as others write it.
+
+    A form's stray blanks fall away, an error quotes it as Python does, a server as JSON, in an
+    address or on a page, and a log line may fold its blanks.
+    """
+    forms = (
+        secret,
+        secret.strip(),
+        " ".join(secret.split()),
+        repr(secret)[1:-1],
+        repr(secret.encode(errors="replace"))[2:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe="", errors="replace"),
+        quote_plus(secret, errors="replace"),
+        html.escape(secret),
+    )
+    yield from filter(str.strip, forms)
