@@ -225,6 +225,37 @@ class MissingHeaders:
 
 
 @dataclass(frozen=True, slots=True)
+class NoDate:
+    """Leave out the `Date` header."""
+
+    def apply(self, request: Request, answer: Answer) -> Reply:
+        """Send the true reply undated."""
+        return replace(answer(request), date_ahead_seconds=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WrongDate:
+    """Let the `Date` header be ahead of the true time, or behind it (below 0)."""
+
+    ahead_seconds: float
+
+    def apply(self, request: Request, answer: Answer) -> Reply:
+        """Date the true reply wrongly."""
+        return replace(answer(request), date_ahead_seconds=self.ahead_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class NonsenseDate:
+    """Put into the `Date` header what is no date."""
+
+    text: str = "Thu, 32 Nov 2026 25:61:61 GMT"
+
+    def apply(self, request: Request, answer: Answer) -> Reply:
+        """Write the text in the place of the date."""
+        return _with_headers(answer(request), {"Date": self.text})
+
+
+@dataclass(frozen=True, slots=True)
 class WrongResultCount:
     """Let X-Result-Count contradict the number of events in the page."""
 

@@ -13,10 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import orjson
+
+from sandbox.instants import now_ms as clock_ms
 
 _LOGGED_BODY_BYTES = 16_384
 _SMALL_BYTES = 65_536
@@ -62,6 +65,7 @@ class Reply:
     wait_seconds: float = 0.0  # before the status line
     stream_seconds: float = 0.0  # the body is spread over this time
     pause_seconds: float = 0.0  # silence in the middle of the body
+    date_ahead_seconds: float | None = 0.0  # of the `Date` header; None leaves it out
     cut: Cut | None = None
 
 
@@ -165,8 +169,10 @@ class Server:
         log: RequestLog,
         errors: list[str],
         port: int = 0,
+        now_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self.name, self.answer, self.log, self.errors = name, answer, log, errors
+        self.now_ms = now_ms
         self.closing = threading.Event()
         self._port = port
         self._listener: _Listener | None = None
@@ -310,7 +316,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _refuse(self, status: int, message: str) -> None:
         self.close_connection = True
         reply = message_reply(status, message)
-        self.connection.sendall(_head(reply) + reply.body)
+        self.connection.sendall(_head(reply, self.server.owner.now_ms()) + reply.body)
 
     def break_off(self, cut: Cut) -> None:
         self.close_connection = True
@@ -344,7 +350,7 @@ class _Exchange:
         share = 1.0 if cut is None or cut.body_share is None else cut.body_share
         body = reply.body if cut is None else reply.body[: int(len(reply.body) * share)]
         try:
-            self._send_parts(_head(reply), body)
+            self._send_parts(_head(reply, self._owner.now_ms()), body)
         except OSError:
             self._connection.close_connection = True
             self._note(status=reply.status, sent_bytes=0, whole=False)
@@ -404,9 +410,11 @@ class _Exchange:
             self._owner.log.amend(self._place, entry)
 
 
-def _head(reply: Reply) -> bytes:
+def _head(reply: Reply, now_ms: int) -> bytes:
     lines = [f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"]
     headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body))}
+    if reply.date_ahead_seconds is not None:
+        headers["Date"] = formatdate(now_ms / 1000 + reply.date_ahead_seconds, usegmt=True)
     headers.update(reply.headers)
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -80,7 +80,8 @@ class Sandbox:
         self.intake = Intake(intake_key=intake_key, known=known)
         self.platform = Platform(secrets={"apikey": api_key}, token=token)
         self._servers = {
-            end.name: self._server(end) for end in (self.jumpcloud, self.intake, self.platform)
+            end.name: self._server(end, now_ms)
+            for end in (self.jumpcloud, self.intake, self.platform)
         }
 
     def __enter__(self) -> Self:
@@ -160,13 +161,13 @@ class Sandbox:
             without=without,
         )
 
-    def _server(self, end: _Emulator) -> Server:
+    def _server(self, end: _Emulator, now_ms: Callable[[], int]) -> Server:
         end.errors = self.errors
 
         def answer(request: Request) -> Reply:
             return end.faults.play(request, end.answer)
 
-        return Server(end.name, answer, end.requests, self.errors)
+        return Server(end.name, answer, end.requests, self.errors, now_ms=now_ms)
 
 
 def wait_until(happened: Callable[[], object], timeout_seconds: float = 10.0) -> bool:

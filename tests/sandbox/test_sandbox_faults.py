@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,30 @@ def test_headers_can_be_missing_or_contradict_the_page(sandbox: Sandbox) -> None
 
     assert not [name for name in bare.headers if name.lower() in ("x-sort", "x-search_after")]
     assert contradicted.headers["X-Result-Count"] == str(len(contradicted.json()) - 3)
+
+
+@pytest.mark.parametrize("ahead_seconds", [3_600, -86_400])
+def test_an_answer_can_be_dated_wrongly(sandbox: Sandbox, ahead_seconds: int) -> None:
+    """Refusals too."""
+    sandbox.jumpcloud.faults.add(faults.WrongDate(ahead_seconds))
+    sandbox.jumpcloud.faults.add(faults.Status(503), times=1)
+
+    dates = [parsedate_to_datetime(ask(sandbox).headers["Date"]) for _ in range(2)]
+
+    off = [date.timestamp() - ahead_seconds - now_ms() / 1000 for date in dates]
+    assert all(-5 < seconds <= 0 for seconds in off)
+
+
+def test_an_answer_can_be_undated_or_dated_with_nonsense(sandbox: Sandbox) -> None:
+    """The page itself is untouched."""
+    with sandbox.jumpcloud.faults.during(faults.NoDate()):
+        undated = ask(sandbox)
+    with sandbox.jumpcloud.faults.during(faults.NonsenseDate("yesterday")):
+        nonsense = ask(sandbox)
+
+    assert "Date" not in undated.headers
+    assert nonsense.headers["Date"] == "yesterday"
+    assert len(undated.json()) == len(nonsense.json()) == len(EVENTS)
 
 
 def test_a_stuck_cursor_repeats_the_one_that_was_used(sandbox: Sandbox) -> None:

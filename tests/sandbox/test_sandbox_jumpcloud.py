@@ -218,6 +218,28 @@ def test_a_start_after_the_end_is_refused_in_the_documented_words(sandbox: Sandb
     assert reply.json()["message"] == f"Start Time not after End Time {expected}"
 
 
+@pytest.mark.parametrize("end_time", [None, instant_text(NOW_MS + 7_200_000)])
+def test_a_start_in_the_future_is_refused_whatever_the_end(
+    sandbox: Sandbox, end_time: str | None
+) -> None:
+    """The future is what is ahead of the emulator's own clock."""
+    reply = ask(sandbox, start_time=instant_text(NOW_MS + 3_600_000), end_time=end_time)
+
+    assert reply.status_code == 400
+    assert reply.json()["message"].startswith("Start Time not after End Time")
+
+
+def test_every_answer_is_dated_by_the_emulator_s_clock() -> None:
+    """Whatever its status."""
+    with Sandbox(now_ms=lambda: instant_ms("2040-01-01T00:00:01.999Z")) as sandbox:
+        page, unauthorized = ask(sandbox), ask(sandbox, headers={"x-api-key": "another"})
+        unknown, refused = ask(sandbox, "unknown"), ask(sandbox, service="all")
+    replies = [page, unauthorized, unknown, refused]
+
+    assert [reply.status_code for reply in replies] == [200, 401, 404, 400]
+    assert {reply.headers["Date"] for reply in replies} == {"Sun, 01 Jan 2040 00:00:01 GMT"}
+
+
 def test_an_unknown_service_is_refused_with_the_valid_ones(sandbox: Sandbox) -> None:
     """The message lists them."""
     reply = ask(sandbox, service=["sso", "unheard_of"])
