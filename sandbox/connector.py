@@ -27,6 +27,7 @@ from typing import Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from sandbox.faketime import FakeClock
 from sandbox.server import Addresses
 
 COMMAND = "JumpcloudDirectoryInsightsConnector"
@@ -75,7 +76,8 @@ class ConnectorProcess:
     """`python ./main.py <command>` in the repository's root, started, watched and ended.
 
     State stays in `data_folder` over `stop`, `kill` and another `start`. The true API key is
-    in none of the variables: the process fetches it from the platform's secrets.
+    in none of the variables: the process fetches it from the platform's secrets. With a `clock`,
+    that is the time of day for the process.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ConnectorProcess:
         command: str = COMMAND,
         environment: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        clock: FakeClock | None = None,
     ) -> None:
         self.addresses = addresses
         self.settings = settings or Settings()
@@ -97,6 +100,7 @@ class ConnectorProcess:
         self.data_folder.mkdir(parents=True, exist_ok=True)
         self.root, self.command, self.python = root, command, python
         self.environment = dict(environment or {})
+        self.clock = clock
         self.liveness_port, self.metrics_port = _free_ports(2)
         self._output_path = scratch / "output"
         self._process: subprocess.Popen[bytes] | None = None
@@ -215,6 +219,7 @@ class ConnectorProcess:
             **kept,
             "PYTHONFAULTHANDLER": "1",
             **platform_variables(self),
+            **(self.clock.variables if self.clock else {}),
             **self.environment,
         }
 
@@ -230,6 +235,8 @@ class ConnectorProcess:
             process.returncode = os.waitstatus_to_exitcode(status)
             cpu_seconds = spent.ru_utime + spent.ru_stime
             self._spent = Usage(cpu_seconds, self._spent.peak_rss_bytes)
+            if self.clock:
+                self.clock.clean_up_after(process.pid)
             ended.set()
 
     def _sample(self, process: subprocess.Popen[bytes], ended: threading.Event) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sandbox import Answers, Event, Sandbox, generate
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
+from sandbox.faketime import FakeClock
 from sandbox.instants import now_ms
 
 SECOND_MS = 1_000
@@ -95,11 +96,12 @@ def scene(
     settings: Settings | None = None,
     *,
     answers: Answers | None = None,
+    clock: FakeClock | None = None,
     before: Callable[[Sandbox, Path], object] = lambda _, __: None,
 ) -> Iterator[Scene]:
     """Start a sandbox, do what is to be done `before` the process, and start the process."""
     with Sandbox(events, answers=answers) as sandbox:
-        connector = ConnectorProcess(sandbox.addresses, settings)
+        connector = ConnectorProcess(sandbox.addresses, settings, clock=clock)
         before(sandbox, connector.data_folder)
         with connector:
             wait_for_health(connector, PATIENCE_SECONDS)
