@@ -9,6 +9,7 @@
     ├── PageTooLarge        ask for fewer events at once
     ├── BatchTooLarge       send fewer events at once
     ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
+    ├── OwnershipLost       another process has the state: use nothing of it, and load it anew
     └── Stopped             the connector is asked to stop: commit what is settled, and leave
 
 Every message is one sentence or two for the operator: what was tried, what came back, what to do.
@@ -80,6 +81,14 @@ class BatchTooLarge(CollectorError):
 
 class BatchRejected(CollectorError):
     """Report a batch of which at least one event is not acceptable (400, 422)."""
+
+
+class OwnershipLost(CollectorError):
+    """Report that the state may be another process's by now.
+
+    What is in memory of it is worth nothing any more: neither commit nor deliver. Own the state
+    again, and load it anew.
+    """
 
 
 class Stopped(CollectorError):

@@ -20,7 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises StateUnavailable.
     """
     unfinished = path.with_name(path.name + _UNFINISHED)
-    with _unavailable_unless("written", path):
+    with unavailable_unless("written", path):
         _write(unfinished, content)
         unfinished.replace(path)
 
@@ -30,7 +30,7 @@ def write_once(path: Path, content: bytes) -> None:
 
     A crash may leave it incomplete, which its reader notices. Raises StateUnavailable.
     """
-    with _unavailable_unless("written", path):
+    with unavailable_unless("written", path):
         _write(path, content)
 
 
@@ -39,7 +39,7 @@ def read(path: Path) -> bytes | None:
 
     Raises StateUnavailable.
     """
-    with _unavailable_unless("read", path):
+    with unavailable_unless("read", path):
         try:
             return path.read_bytes()
         except FileNotFoundError:
@@ -52,7 +52,7 @@ def read(path: Path) -> bytes | None:
 
 def remove(path: Path) -> None:
     """Delete a file, if it is there. Raises StateUnavailable."""
-    with _unavailable_unless("removed", path):
+    with unavailable_unless("removed", path):
         path.unlink(missing_ok=True)
 
 
@@ -61,7 +61,7 @@ def files(folder: Path) -> Iterator[Path]:
 
     Raises StateUnavailable.
     """
-    with _unavailable_unless("listed", folder):
+    with unavailable_unless("listed", folder):
         found = list(folder.iterdir()) if folder.exists() else []
     for path in found:
         if path.name.endswith(_UNFINISHED):
@@ -72,12 +72,12 @@ def files(folder: Path) -> Iterator[Path]:
 
 def size(path: Path) -> int:
     """Return a file's size in bytes. Raises StateUnavailable."""
-    with _unavailable_unless("read", path):
+    with unavailable_unless("read", path):
         return path.stat().st_size
 
 
 @contextmanager
-def _unavailable_unless(done: str, path: Path) -> Iterator[None]:
+def unavailable_unless(done: str, path: Path) -> Iterator[None]:
     """Give whatever fails one name: each S3 client raises a family of its own."""
     try:
         yield

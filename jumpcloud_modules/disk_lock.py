@@ -1,0 +1,163 @@
+"""Ownership of a state on a disk: the operating system's lock on a file beside it.
+
+The system lets go of it when its holder ends, however it ends, so the next process goes on at
+once. A process that is suspended keeps it. On a network file system the server may take the lock
+away from a client that it does not hear; nothing here can notice that.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+from jumpcloud_modules import storage
+from jumpcloud_modules.errors import OwnershipLost, Stopped
+from jumpcloud_modules.owners import Record, Waiting, from_json, this_process, to_json
+
+FILE_NAME = "owner.lock"
+SECONDS_BETWEEN_TRIES = 1.0
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+
+Identity = tuple[int, int]
+
+
+class DiskLock:
+    """Own the state in a folder of a local disk, by a lock that ends with the process."""
+
+    def __init__(
+        self, folder: Path, now_ms: Callable[[], int], clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._path = folder / FILE_NAME
+        self._now_ms = now_ms
+        # A first look that fails may have met who_owns(), so the second one speaks.
+        quiet_seconds = SECONDS_BETWEEN_TRIES / 2
+        self._waiting = Waiting(folder, "until that process ends", quiet_seconds, clock)
+        self._descriptor: int | None = None
+        self._locked: Identity | None = None
+        self._is_unguarded = False
+        self._was_held = False
+        os.register_at_fork(after_in_child=self._close)
+
+    def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Return once this process owns the state; tell for whom it waits.
+
+        Raises StateUnavailable where the lock's file cannot be opened, Stopped, and OwnershipLost
+        where it was owned before.
+        """
+        if self._was_held:
+            self.check()
+            return
+        while not self._try(tell):
+            self._waiting.goes_on(_record_in(self._path), tell)
+            if stop.wait(SECONDS_BETWEEN_TRIES):
+                raise Stopped("stopped while another process owned the state")
+        self._was_held = True
+        self._waiting.ends(tell)
+
+    def check(self) -> None:
+        """Raise OwnershipLost unless this process owns the state."""
+        if not self._is_owner():
+            raise OwnershipLost(
+                f"This process does not own the state in {self._path.parent}: its lock"
+                f" {self._path.name} was given back, or removed by somebody. Load it anew."
+            )
+
+    def release(self) -> None:
+        """Let the next process have the state."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # the lock counts, and closing gives it back
+                os.ftruncate(self._descriptor, 0)
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # also for a child that has a copy
+        self._close()
+
+    def _is_owner(self) -> bool:
+        if self._is_unguarded:
+            return True
+        if self._locked is None:
+            return False
+        with storage.unavailable_unless("looked at", self._path):
+            try:
+                return self._locked == _identity(self._path.stat())
+            except FileNotFoundError:
+                return False
+
+    def _try(self, tell: Callable[[str], None]) -> bool:
+        self._close()
+        with storage.unavailable_unless("locked", self._path):
+            descriptor = _opened(self._path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(descriptor)
+                return self._is_without_locks(error, tell)
+        self._descriptor, self._locked = descriptor, _identity(os.fstat(descriptor))
+        self._write_record(descriptor)
+        return self._is_owner()  # or the file was removed before it was locked
+
+    def _is_without_locks(self, error: OSError, tell: Callable[[str], None]) -> bool:
+        if isinstance(error, BlockingIOError):
+            return False
+        if error.errno not in WITHOUT_LOCKS:
+            raise error
+        self._is_unguarded = True
+        tell(
+            f"The file system of {self._path.parent} has no locks ({error.strerror}), so nothing"
+            " keeps a second connector off this data folder; make sure that only one runs."
+        )
+        return True
+
+    def _write_record(self, descriptor: int) -> None:
+        record = to_json(this_process(self._now_ms()))
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, and the state will say so
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, record, 0)
+
+    def _close(self) -> None:
+        """Let go of the file; in a forked child that leaves the parent's lock alone."""
+        descriptor, self._descriptor = self._descriptor, None
+        self._locked, self._is_unguarded = None, False
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def owner_on_disk(folder: Path) -> Record | None:
+    """Return who owns the state in a folder, None for nobody. Raises StateUnavailable.
+
+    A process that tries to lock it in this instant tries again a second later.
+    """
+    path = folder / FILE_NAME
+    with storage.unavailable_unless("read", path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _record_in(path)
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def _opened(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # Python opens it close-on-exec
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _record_in(path: Path) -> Record:
+    try:
+        return from_json(path.read_bytes())[0]
+    except OSError:
+        return Record()

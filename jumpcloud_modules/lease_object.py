@@ -1,0 +1,119 @@
+"""One small object on S3, written only where it still is what its writer read.
+
+Two writers that read the same object cannot both replace it: the storage refuses the second
+(`If-Match`, `If-None-Match`). A storage that knows no such conditions is looked at before each
+write, which leaves a gap. Speaks to the same client as the S3 paths; knows nothing of leases.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from s3path import S3Path, configuration_map
+
+from jumpcloud_modules import storage
+
+ABSENT = ("NoSuchKey", "404")
+REFUSED_STATUSES = (409, 412)
+UNKNOWN_CONDITION = ("NotImplemented", "InvalidArgument", "InvalidRequest")
+SOME_OTHER_ETAG = '"00000000000000000000000000000000"'
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hold what the object was: its age is by the storage's own clock, whole seconds."""
+
+    content: bytes
+    etag: str
+    age: timedelta
+
+
+class LeaseObject:
+    """Read and write one object; each of its methods raises StateUnavailable."""
+
+    def __init__(self, path: S3Path) -> None:
+        self.path = path
+        self.is_conditional = True
+        resource, _ = configuration_map.get_configuration(path)
+        self._client: Any = resource.meta.client
+        self._place = {"Bucket": path.bucket, "Key": path.key}
+
+    def read(self) -> Found | None:
+        """Return the object, None where there is none."""
+        with storage.unavailable_unless("read", self.path):
+            try:
+                answer = self._client.get_object(**self._place)
+            except self._client.exceptions.ClientError as error:
+                if _code(error) in ABSENT:
+                    return None
+                raise
+            return Found(answer["Body"].read(), answer["ETag"], _age(answer))
+
+    def write(self, content: bytes, etag: str | None) -> str | None:
+        """Replace the object that has this ETag, or with None make the first one.
+
+        Return the new ETag, or None where the object is another one by now.
+        """
+        with storage.unavailable_unless("written", self.path):
+            if not self.is_conditional:
+                return self._write_after_a_look(content, etag)
+            try:
+                return self._put_where(content, etag)
+            except self._client.exceptions.ClientError as error:
+                if not _is_unknown_condition(error):
+                    raise
+            written = self._write_after_a_look(content, etag)
+            self.is_conditional = False
+            return written
+
+    def try_conditions(self, content: bytes) -> None:
+        """Find out whether conditions are heeded: write what stands there under false ones."""
+        with storage.unavailable_unless("written", self.path):
+            conditions = (SOME_OTHER_ETAG, None)
+            self.is_conditional = self.is_conditional and all(
+                self._is_refused(content, etag) for etag in conditions
+            )
+
+    def _is_refused(self, content: bytes, etag: str | None) -> bool:
+        try:
+            return self._put_where(content, etag) is None
+        except self._client.exceptions.ClientError as error:
+            if _is_unknown_condition(error):
+                return False
+            raise
+
+    def _put_where(self, content: bytes, etag: str | None) -> str | None:
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        try:
+            return self._put(content, **condition)
+        except self._client.exceptions.ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in REFUSED_STATUSES or _code(error) in ABSENT:
+                return None
+            raise
+
+    def _write_after_a_look(self, content: bytes, etag: str | None) -> str | None:
+        found = self.read()
+        if (found.etag if found else None) != etag:
+            return None
+        return self._put(content)
+
+    def _put(self, content: bytes, **condition: str) -> str:
+        answer = self._client.put_object(**self._place, Body=content, **condition)
+        return str(answer["ETag"])
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code"))
+
+
+def _is_unknown_condition(error: Any) -> bool:
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status == 501 or (status == 400 and _code(error) in UNKNOWN_CONDITION)
+
+
+def _age(answer: dict[str, Any]) -> timedelta:
+    """Compare two readings of the storage's clock, never with one of this machine's."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date) - answer["LastModified"] if date else timedelta()

@@ -1,0 +1,99 @@
+"""What people read about who owns a state, and about waiting for it.
+
+No decision depends on what stands here: a record may be old, damaged, or of a machine whose clock
+is wrong. Knows neither locks nor leases.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from jumpcloud_modules.instants import to_rfc3339
+
+FIRST_REMINDER_SECONDS = 60.0
+LONGEST_REMINDER_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Name the process that owns a state; all None where it left nothing legible."""
+
+    host: str | None = None
+    pid: int | None = None
+    since: str | None = None
+
+    def __str__(self) -> str:
+        """Write it as it stands in a sentence."""
+        if self.host is None:
+            return "another process, which left no legible record of itself"
+        return f"process {self.pid} on host {self.host} since {self.since}"
+
+
+def this_process(now_ms: int) -> Record:
+    """Return the record of this process."""
+    return Record(socket.gethostname(), os.getpid(), to_rfc3339(now_ms))
+
+
+def to_json(record: Record, **more: str | int) -> bytes:
+    """Write a record, and what else its place needs."""
+    return orjson.dumps({**asdict(record), **more})
+
+
+def from_json(content: bytes) -> tuple[Record, dict[str, Any]]:
+    """Read a record, and all that stood beside it; both empty where it is damaged."""
+    try:
+        document = orjson.loads(content)
+    except ValueError:
+        return Record(), {}
+    if not isinstance(document, dict):
+        return Record(), {}
+    host, pid, since = (document.get(name) for name in ("host", "pid", "since"))
+    if not (isinstance(host, str) and isinstance(pid, int) and isinstance(since, str)):
+        return Record(), document
+    return Record(host, pid, since), document
+
+
+class Waiting:
+    """Tell that this process waits for a state, ever more seldom, and when that is over.
+
+    `quiet_seconds` pass before the first message; `until` says how the wait ends.
+    """
+
+    def __init__(
+        self, folder: Path, until: str, quiet_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self._folder = folder
+        self._until = until
+        self._quiet_seconds = quiet_seconds
+        self._clock = clock
+        self._began_at: float | None = None
+        self._due_at = 0.0
+        self._pause_seconds = 0.0
+
+    def goes_on(self, owner: Record, tell: Callable[[str], None]) -> None:
+        """Take note that the state is still another's, and say so where that is due."""
+        now = self._clock()
+        if self._began_at is None:
+            self._began_at, self._due_at = now, now + self._quiet_seconds
+        if now < self._due_at:
+            return
+        longer = max(FIRST_REMINDER_SECONDS, 2 * self._pause_seconds)
+        self._pause_seconds = min(longer, LONGEST_REMINDER_SECONDS)
+        self._due_at = now + self._pause_seconds
+        tell(
+            f"The state in {self._folder} is owned by {owner}. Nothing is collected here"
+            f" {self._until}. If both are meant to run, give each a data folder of its own; if"
+            " not, stop one of them."
+        )
+
+    def ends(self, tell: Callable[[str], None]) -> None:
+        """Take note that the state is this process's, and say so where its wait was told."""
+        if self._began_at is not None and self._pause_seconds:
+            seconds = self._clock() - self._began_at
+            tell(f"The state in {self._folder} is owned by this process, after {seconds:.0f} s.")
+        self._began_at, self._pause_seconds = None, 0.0

@@ -1,0 +1,60 @@
+"""A state has one owner: two processes on one data folder would deliver everything twice.
+
+    owner = ownership(folder)
+    owner.acquire(stop, tell)   before the state is loaded; waits while another process owns it
+    owner.check()               before each commit and each delivery
+    owner.release()             once nothing writes any more
+
+An ownership that was lost or released never comes back, so that a thread left behind with what
+was in memory then cannot write either: release it, make another, and load the state anew. How long
+a write that is under way may outlive its owner is said where it is decided: `disk_lock`,
+`s3_lease`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from s3path import S3Path
+
+from jumpcloud_modules.disk_lock import DiskLock, owner_on_disk
+from jumpcloud_modules.owners import Record
+from jumpcloud_modules.s3_lease import S3Lease, owner_on_s3
+
+
+class Owner(Protocol):
+    """Own the state in one data folder; each method may be called again."""
+
+    def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Return once this process owns the state, and tell for whom it waits until then.
+
+        Raises StateUnavailable, to be tried again, Stopped, and OwnershipLost for a second life.
+        """
+
+    def check(self) -> None:
+        """Raise OwnershipLost where the state may be another's, StateUnavailable in doubt."""
+
+    def release(self) -> None:
+        """Let the next process have the state."""
+
+
+def wall_clock_ms() -> int:
+    """Return the instant for a record."""
+    return time.time_ns() // 1_000_000
+
+
+def ownership(folder: Path, now_ms: Callable[[], int] = wall_clock_ms) -> Owner:
+    """Return what owns the state in a folder, on a disk or on S3."""
+    if isinstance(folder, S3Path):
+        return S3Lease(folder, now_ms)
+    return DiskLock(folder, now_ms)
+
+
+def who_owns(folder: Path) -> Record | None:
+    """Return who owns the state in a folder now, without taking it; None for nobody.
+
+    Raises StateUnavailable.
+    """
+    return owner_on_s3(folder) if isinstance(folder, S3Path) else owner_on_disk(folder)

@@ -1,0 +1,281 @@
+"""Ownership of a state on S3: a lease, an object that its owner writes anew every few seconds.
+
+Who waits takes the lease over when it was given back, or when it has not changed for `lease` of
+the waiter's own clock. The owner trusts its own lease for `margin` less, counted from before it
+asked for the last renewal; beyond that, check() renews first, or raises. So machines need no
+common clock, only clocks that run equally fast. They count the time asleep too.
+
+What remains open: check() looks before a write or a delivery, not at its arrival. One that is on
+the wire for longer than `margin` may arrive after the lease was taken over: an event delivered
+twice, or a file of the state overwritten. The same holds for a process that is suspended between
+check() and the write, and, within one `renew_every`, where a hypervisor halts the machine and its
+clocks with it. Where the storage ignores conditions, two processes that write in the same instant
+may both believe they own the lease, until one of them renews it. Nobody should remove the lease
+while a connector runs.
+"""
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from s3path import S3Path
+
+from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
+from jumpcloud_modules.lease_object import Found, LeaseObject
+from jumpcloud_modules.owners import Record, Waiting, from_json, this_process, to_json
+
+FILE_NAME = "owner.lease"
+GIVEN_BACK = b"{}"
+TRIES = 3
+SECONDS_TO_WAIT_FOR_A_RENEWAL = 5.0
+SECONDS_TO_GIVE_BACK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Say how long a lease lasts, and how often it is renewed, looked at, and trusted less.
+
+    `settle` is how long a storage without conditions is given to show who wrote last.
+    """
+
+    lease: timedelta = timedelta(seconds=40)
+    renew_every: timedelta = timedelta(seconds=10)
+    look_every: timedelta = timedelta(seconds=2)
+    margin: timedelta = timedelta(seconds=10)
+    settle: timedelta = timedelta(seconds=3)
+
+    @property
+    def trusted_seconds(self) -> float:
+        """Return how long after a renewal its owner may rely on it."""
+        return (self.lease - self.margin).total_seconds()
+
+
+def since_boot() -> float:
+    """Return seconds that pass while the machine sleeps, too: Linux's monotonic ones do not."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class Watch:
+    """Notice for how long an object has not changed."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._etag: str | None = None
+        self._since = 0.0
+
+    def unchanged_seconds(self, etag: str) -> float:
+        """Take note of the ETag just read, and return how long it has been the same."""
+        if etag != self._etag:
+            self._etag, self._since = etag, self._clock()
+        return self._clock() - self._since
+
+
+class S3Lease:
+    """Own the state under a path on S3, by a lease that lapses when it is not renewed."""
+
+    def __init__(
+        self,
+        folder: S3Path,
+        now_ms: Callable[[], int],
+        clock: Callable[[], float] = since_boot,
+        terms: Terms = Terms(),
+    ) -> None:
+        self._folder = folder
+        self._object = LeaseObject(folder / FILE_NAME)
+        self._now_ms = now_ms
+        self._clock = clock
+        self._terms = terms
+        until = (
+            "until that process gives it up, or has been silent for"
+            f" {terms.lease.total_seconds():.0f} s because it was killed"
+        )
+        self._waiting = Waiting(folder, until, 0.0, clock)
+        self._watch = Watch(clock)
+        self._token = secrets.token_hex(16)
+        self._writes = 0
+        self._record = Record()
+        self._etag: str | None = None
+        self._renewed_at = float("-inf")
+        self._was_held = self._is_held = False
+        self._turn = threading.Lock()
+        self._ended = threading.Event()
+        os.register_at_fork(after_in_child=self._let_go)
+
+    def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Return once this process owns the state; tell for whom it waits.
+
+        Raises StateUnavailable, after which what was waited so far counts at the next call,
+        Stopped, and OwnershipLost where it was owned before.
+        """
+        if self._was_held:
+            self.check()
+            return
+        while not self._try(stop, tell):
+            if stop.wait(self._terms.look_every.total_seconds()):
+                raise Stopped("stopped while another process owned the state")
+        self._waiting.ends(tell)
+
+    def check(self) -> None:
+        """Raise unless this process owns the state, which asks the storage only in doubt.
+
+        Raises OwnershipLost, and StateUnavailable as long as nobody can tell.
+        """
+        if not self._is_held:
+            raise self._lost()
+        if self._age() >= self._terms.trusted_seconds:
+            self._renew_in_turn()
+        if self._age() >= self._terms.trusted_seconds:
+            raise StateUnavailable(
+                f"Renewing {self._object.path} took longer than its lease can be relied on."
+                " Collecting waits until it does not: check the object storage."
+            )
+
+    def release(self) -> None:
+        """Let the next process have the state, at once or, if the storage hangs, soon."""
+        if not self._is_held:
+            return
+        self._let_go()
+        giving = threading.Thread(target=self._give_back, name="lease's end", daemon=True)
+        giving.start()
+        giving.join(SECONDS_TO_GIVE_BACK)
+
+    # Taking it
+
+    def _try(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+        found = self._object.read()
+        if found is not None and not self._may_take(found):
+            self._waiting.goes_on(_read(found)[0], tell)
+            return False
+        self._record = this_process(self._now_ms())
+        began = self._clock()
+        self._etag = self._object.write(content := self._content(), found.etag if found else None)
+        if self._etag is None:
+            return False
+        self._object.try_conditions(content)
+        if not self._object.is_conditional and not self._is_last_writer(stop, tell):
+            return False
+        self._hold(began)
+        return True
+
+    def _may_take(self, found: Found) -> bool:
+        """Tell whether it is nobody's, or ours: a write may succeed without its answer coming."""
+        if found.content == GIVEN_BACK or _read(found)[1] == self._token:
+            return True
+        lease_seconds = self._terms.lease.total_seconds()
+        return self._watch.unchanged_seconds(found.etag) >= lease_seconds
+
+    def _is_last_writer(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+        tell(
+            f"The object storage does not heed conditions on writing {self._object.path}, so two"
+            " connectors that start in the same second may both collect for a while; start one"
+            " at a time."
+        )
+        if stop.wait(self._terms.settle.total_seconds()):
+            raise Stopped("stopped while the lease settled")
+        found = self._object.read()
+        if found is None or _read(found)[1] != self._token:
+            return False
+        self._etag = found.etag
+        return True
+
+    def _hold(self, began: float) -> None:
+        self._renewed_at = began
+        self._was_held = self._is_held = True
+        threading.Thread(target=self._keep, name="lease", daemon=True).start()
+
+    def _content(self) -> bytes:
+        """Write down who owns it, never twice in the same words: each write has its own ETag."""
+        self._writes += 1
+        return to_json(self._record, token=self._token, writes=self._writes)
+
+    # Keeping it
+
+    def _keep(self) -> None:
+        """Renew the lease beside whatever else is done."""
+        while not self._ended.wait(self._terms.renew_every.total_seconds()):
+            # check() reports it, where it is in the way.
+            with contextlib.suppress(StateUnavailable, OwnershipLost):
+                self._renew_in_turn()
+
+    def _renew_in_turn(self) -> None:
+        if not self._turn.acquire(timeout=SECONDS_TO_WAIT_FOR_A_RENEWAL):
+            raise StateUnavailable(
+                f"The object storage does not answer when {self._object.path} is renewed."
+                " Collecting waits until it does: check the object storage."
+            )
+        try:
+            self._renew()
+        finally:
+            self._turn.release()
+
+    def _renew(self) -> None:
+        for _ in range(TRIES):
+            if not self._is_held:
+                raise self._lost()
+            began = self._clock()
+            etag = self._object.write(self._content(), self._etag)
+            if etag is not None:
+                self._etag, self._renewed_at = etag, began
+                return
+            self._etag = self._etag_while_ours()
+        raise StateUnavailable(
+            f"The lease {self._object.path} changed {TRIES} times while it was renewed."
+            " Collecting waits until it stays: check who else writes it."
+        )
+
+    def _etag_while_ours(self) -> str | None:
+        """Find the ETag of a write whose answer was lost; None where the lease was removed."""
+        found = self._object.read()
+        if found is None:
+            return None
+        if _read(found)[1] != self._token:
+            self._let_go()
+            raise self._lost()
+        return found.etag
+
+    def _let_go(self) -> None:
+        self._is_held = False
+        self._ended.set()
+
+    def _lost(self) -> OwnershipLost:
+        return OwnershipLost(
+            f"This process does not own the state in {self._folder}: its lease was given back, or"
+            " another process took it over while this one could not renew it. Load it anew."
+        )
+
+    def _age(self) -> float:
+        return self._clock() - self._renewed_at
+
+    # Giving it back
+
+    def _give_back(self) -> None:
+        """Write that it is free, over nobody's lease but our own; otherwise it lapses by itself."""
+        with contextlib.suppress(StateUnavailable, OwnershipLost), self._turn:
+            if self._object.write(GIVEN_BACK, self._etag) is None:
+                etag = self._etag_while_ours()
+                if etag is not None:
+                    self._object.write(GIVEN_BACK, etag)
+
+
+def owner_on_s3(folder: S3Path, terms: Terms = Terms()) -> Record | None:
+    """Return whose lease a folder's state is, None for nobody's or one that has lapsed.
+
+    Raises StateUnavailable. Whether it has lapsed is told by the storage's clock.
+    """
+    found = LeaseObject(folder / FILE_NAME).read()
+    if found is None or found.content == GIVEN_BACK or found.age >= terms.lease:
+        return None
+    return _read(found)[0]
+
+
+def _read(found: Found) -> tuple[Record, str | None]:
+    record, document = from_json(found.content)
+    token = document.get("token")
+    return record, token if isinstance(token, str) else None
