@@ -5,7 +5,6 @@ thread can use.
 """
 
 import ctypes
-import gc
 
 _M_TRIM_THRESHOLD = -1  # malloc.h
 _M_MMAP_THRESHOLD = -3
@@ -21,7 +20,6 @@ def keep_small() -> None:
     page fault every 4 KiB. A C library without such settings stays as it is. What was imported so
     far is no longer searched for garbage.
     """
-    gc.freeze()
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
