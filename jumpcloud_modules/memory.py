@@ -17,8 +17,7 @@ def keep_small() -> None:
     """Have threads that start from here on share one arena, and large blocks leave it at once.
 
     What small blocks leave free is kept up to a bound: to give it back and take it again costs a
-    page fault every 4 KiB. A C library without such settings stays as it is. What was imported so
-    far is no longer searched for garbage.
+    page fault every 4 KiB. A C library without such settings stays as it is.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
