@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import plot, steps
+from benchmarks import contraptions, plot, steps
 from benchmarks.figures import FIGURES, FULL, QUICK, Effort, Figure, Point, by_backlog
 from benchmarks.results import (
     PLOT_PATH,
@@ -20,11 +20,12 @@ from benchmarks.results import (
     steps_table,
     this_machine,
     to_json,
+    worths_table,
     write_page,
 )
 from benchmarks.runs import RunFailed
 
-PLOT, PROFILE = "plot", "profile"
+PLOT, PROFILE, WITHOUT = "plot", "profile", "without"
 CHOICES = (*FIGURES, PLOT, PROFILE)
 QUICK_EVENTS = 1_000
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.what == PROFILE:
             print(steps_table(steps.measure()))
+            return 0
+        if chosen.what == WITHOUT:
+            print(worths_table(contraptions.measure(chosen.runs or FULL.runs)))
             return 0
         if chosen.write_docs:
             _write_docs(from_json(RESULTS_PATH.read_text()))
@@ -116,7 +120,12 @@ def _write_docs(results: Results) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=(PROFILE,), help="only where the time goes")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=(PROFILE, WITHOUT),
+        help="only where the time goes, or what each contraption is worth",
+    )
     parser.add_argument("--runs", type=int, help=f"runs of each connector ({FULL.runs})")
     parser.add_argument("--only", action="append", choices=CHOICES, help="measure no others")
     parser.add_argument("--quick", action="store_true", help="see that it works; check no limit")

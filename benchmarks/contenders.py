@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +29,7 @@ class Contender:
     command: str
     is_verbatim: bool
     always_stops: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @contextmanager
     def running(self, addresses: Addresses, settings: Settings) -> Iterator[ConnectorProcess]:
@@ -41,6 +42,7 @@ class Contender:
                 data_folder=Path(folder),
                 root=self.root,
                 command=self.command,
+                environment=self.environment,
             ) as process,
         ):
             yield process

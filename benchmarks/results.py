@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contraptions import Worth
 from benchmarks.figures import Figure, Limit, Point
 from benchmarks.steps import Step
 from sandbox.connector import ROOT
@@ -75,6 +76,21 @@ def steps_table(steps: Sequence[Step]) -> str:
     floor = sum(s.microseconds for s in steps if s.is_floor)
     rows.append(("the floor", f"{floor:.2f}", "yes"))
     return _table(("step", "µs an event", "floor"), rows)
+
+
+def worths_table(worths: Iterable[Worth]) -> str:
+    """Lay out as a Markdown table what each contraption is worth."""
+    headings = ("without", "µs an event", "peak", "from afar")
+    rows = [
+        (
+            worth.without,
+            _quantity(worth.microseconds, ""),
+            _quantity(worth.peak_megabytes, "MB"),
+            _quantity(worth.distant_events_a_second, "events/s"),
+        )
+        for worth in worths
+    ]
+    return _table(headings, rows)
 
 
 def with_results(page: str, results: Results) -> str:

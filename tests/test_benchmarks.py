@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from benchmarks import contenders, plot, results, runs, steps
+from benchmarks import contenders, contraptions, plot, results, runs, steps
 from benchmarks.__main__ import CHOICES, main
 from benchmarks.figures import FIGURES, QUICK, Figure, Limit, Point
 from benchmarks.results import PAGE_PATH, RESULTS_PATH, Results
@@ -167,3 +167,11 @@ def test_the_plot_is_drawn_where_matplotlib_is_there(tmp_path: Path) -> None:
 def test_quick_is_no_measurement() -> None:
     """Its processes run side by side, which no figure could be trusted from."""
     assert QUICK.at_once > 1
+
+
+def test_the_connector_runs_without_each_contraption() -> None:
+    """It delivers the same; the run itself compares what arrived."""
+    worths = contraptions.measure(runs=1, events=20)
+
+    assert [worth.without for worth in worths] == list(contraptions.NAMES)
+    assert "| nothing" in results.worths_table(worths)

@@ -1,0 +1,46 @@
+"""The connector less the one contraption that the variable WITHOUT names.
+
+Whatever is put out of use here has to be worth its lines: `make bench ARGS=without` tells.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+os.chdir(ROOT)  # where the SDK looks for the manifest
+sys.path.insert(0, str(ROOT))
+
+import main as product  # noqa: E402 - found by the line above
+from jumpcloud_modules import buffers, connector, pages  # noqa: E402
+
+
+def _nothing() -> None:
+    """Leave everything as it is."""
+
+
+def _buffers() -> None:
+    buffers.MOST_KEPT_BYTES = 0
+
+
+def _allocator() -> None:
+    connector.keep_small = _nothing
+
+
+def _ahead() -> None:
+    pages.Pages._ask_ahead = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
+
+
+WITHOUT: Mapping[str, Callable[[], None]] = {
+    "nothing": _nothing,
+    "buffers used again": _buffers,
+    "settings of the allocator": _allocator,
+    "freezing what was imported": gc.unfreeze,
+    "asking for the next page ahead": _ahead,
+}
+
+if __name__ == "__main__":
+    WITHOUT[os.environ["WITHOUT"]]()
+    sys.exit(product.main())
