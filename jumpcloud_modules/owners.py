@@ -1,7 +1,7 @@
 """What people read about who owns a state, and about waiting for it.
 
-No decision depends on what stands here: a record may be old, damaged, or of a machine whose clock
-is wrong. Knows neither locks nor leases.
+No decision depends on the host, the number and the instant that stand here: a record may be old,
+damaged, or of a machine whose clock is wrong. Knows neither locks nor leases.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from jumpcloud_modules import processes
 from jumpcloud_modules.instants import to_rfc3339
 
 FIRST_REMINDER_SECONDS = 60.0
@@ -21,11 +22,15 @@ LONGEST_REMINDER_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Name the process that owns a state; all None where it left nothing legible."""
+    """Name the process that owns a state; all None where it left nothing legible.
+
+    `name` is what `processes` can tell its end by.
+    """
 
     host: str | None = None
     pid: int | None = None
     since: str | None = None
+    name: str | None = None
 
     def __str__(self) -> str:
         """Write it as it stands in a sentence."""
@@ -36,7 +41,8 @@ class Record:
 
 def this_process(now_ms: int) -> Record:
     """Return the record of this process."""
-    return Record(socket.gethostname(), os.getpid(), to_rfc3339(now_ms))
+    name = processes.name_of_this()
+    return Record(socket.gethostname(), os.getpid(), to_rfc3339(now_ms), name)
 
 
 def to_json(record: Record, **more: str | int) -> bytes:
@@ -55,7 +61,8 @@ def from_json(content: bytes) -> tuple[Record, dict[str, Any]]:
     host, pid, since = (document.get(name) for name in ("host", "pid", "since"))
     if not (isinstance(host, str) and isinstance(pid, int) and isinstance(since, str)):
         return Record(), document
-    return Record(host, pid, since), document
+    name = document.get("name")
+    return Record(host, pid, since, name if isinstance(name, str) else None), document
 
 
 class Waiting:

@@ -1,9 +1,10 @@
 """Ownership of a state on S3: a lease, an object that its owner writes anew every few seconds.
 
-Who waits takes the lease over when it was given back, or when it has not changed for `lease` of
-the waiter's own clock. The owner trusts its own lease for `margin` less, counted from before it
-asked for the last renewal; beyond that, check() renews first, or raises. So machines need no
-common clock, only clocks that run equally fast. They count the time asleep too.
+Who waits takes the lease over when it was given back, when its owner has ended on this very
+machine, or when it has not changed for `lease` of the waiter's own clock. The owner trusts its own
+lease for `margin` less, counted from before it asked for the last renewal; beyond that, check()
+renews first, or raises. So machines need no common clock, only clocks that run equally fast. They
+count the time asleep too.
 
 What remains open: check() looks before a write or a delivery, not at its arrival. One that is on
 the wire for longer than `margin` may arrive after the lease was taken over: an event delivered
@@ -25,6 +26,7 @@ from datetime import timedelta
 
 from s3path import S3Path
 
+from jumpcloud_modules import processes
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
 from jumpcloud_modules.lease_object import Found, LeaseObject
 from jumpcloud_modules.owners import Record, Waiting, from_json, this_process, to_json
@@ -166,7 +168,8 @@ class S3Lease:
 
     def _may_take(self, found: Found) -> bool:
         """Tell whether it is nobody's, or ours: a write may succeed without its answer coming."""
-        if found.content == GIVEN_BACK or _read(found)[1] == self._token:
+        record, token = _read(found)
+        if found.content == GIVEN_BACK or token == self._token or processes.has_ended(record.name):
             return True
         lease_seconds = self._terms.lease.total_seconds()
         return self._watch.unchanged_seconds(found.etag) >= lease_seconds

@@ -1,0 +1,45 @@
+"""Which process of which machine: so that one of this machine can be told to have ended.
+
+Names come from Linux' /proc. Where it is missing, or the process ran elsewhere (another machine,
+another boot, another container), nothing is known, and nobody is taken for ended.
+"""
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+_START_FIELD = 19  # of /proc/<pid>/stat, counted after the name in brackets; see proc(5)
+
+
+def name_of_this() -> str | None:
+    """Return what names this process for ever: boot, process namespace, number, start."""
+    started = _start_of(os.getpid())
+    place = _place()
+    return f"{place} {os.getpid()} {started}" if place and started else None
+
+
+def has_ended(name: str | None) -> bool:
+    """Tell whether a process of that name ran here, and surely runs no more."""
+    place, _, rest = (name or "").partition(" ")
+    number, _, started = rest.partition(" ")
+    if not place or place != _place() or not number.isdecimal() or not started:
+        return False
+    return _start_of(int(number)) != started
+
+
+def _place() -> str | None:
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+def _start_of(number: int) -> str | None:
+    """Return when a process started, in the kernel's ticks; None where there is none (any more)."""
+    try:
+        fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    is_over = len(fields) <= _START_FIELD or fields[0] in "ZX"
+    return None if is_over else fields[_START_FIELD]
