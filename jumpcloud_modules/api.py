@@ -14,6 +14,7 @@ import orjson
 import requests
 
 from jumpcloud_modules import events
+from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_ms, to_rfc3339
@@ -129,7 +130,9 @@ class JumpCloudApi:
         organization_id: str | None = None,
         user_agent: str = "jumpcloud-directory-insights",
         secrets: Secrets | None = None,
+        clock: JumpCloudClock | None = None,
     ) -> None:
+        self._clock = clock or JumpCloudClock()
         secrets = secrets or Secrets()
         secrets.add(api_key)
         headers = {
@@ -160,8 +163,8 @@ class JumpCloudApi:
             answer.close()
             raise
 
-    def count(self, start_ms: int, end_ms: int) -> int:
-        """Return how many events JumpCloud holds in a span."""
+    def count(self, start_ms: int, end_ms: int | None) -> int:
+        """Return how many events JumpCloud holds in a span, which `end_ms` None leaves open."""
         answer = self._post("/events/count", start_ms, end_ms, {})
         with answer:
             document = self._json_object(answer, "/events/count")
@@ -195,7 +198,9 @@ class JumpCloudApi:
         body: dict[str, Any] = {"service": self._services, "start_time": to_rfc3339(start_ms)}
         if end_ms is not None:
             body["end_time"] = to_rfc3339(end_ms)
+        asked_ms = self._clock.span_ms()
         answer = self._transport.post(self._url + path, orjson.dumps(body | more), {})
+        self._clock.learn(answer.headers.get("Date"), asked_ms)
         if answer.status_code != 200:
             with answer:
                 raise self._refusal(answer, path)

@@ -1,0 +1,164 @@
+"""JumpCloud's time, learnt from the `Date` header of its answers.
+
+What lasts (a watermark, a beginning, what is forgotten) is measured by it alone: the clock of the
+machine may be wrong, or be set while the process runs. That one serves only where no answer ever
+carried a date. Spans are measured by a clock that nobody sets.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+from jumpcloud_modules.instants import MINUTE_MS, SECOND_MS, to_ms
+
+TOLERATED_DIFFERENCE_MS = MINUTE_MS
+
+
+class Clock(Protocol):
+    """Tell JumpCloud's time, as JumpCloudClock does."""
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether an answer carried a date."""
+
+    @property
+    def ahead_of_machine_ms(self) -> int:
+        """Return by how much JumpCloud's time is later than the machine's, at the least."""
+
+    def now_ms(self) -> int:
+        """Return JumpCloud's time, or else the machine's, in epoch milliseconds."""
+
+    def machine_ms(self) -> int:
+        """Return the machine's time in epoch milliseconds."""
+
+    def span_ms(self) -> int:
+        """Return milliseconds since some instant, for spans."""
+
+
+def machine_ms() -> int:
+    """Return the machine's time in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def span_ms() -> int:
+    """Return milliseconds since some instant; nobody sets this clock."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Offset:
+    """Bound what has to be added to a span's clock to have JumpCloud's time."""
+
+    least_ms: int
+    most_ms: int
+
+    def overlaps(self, other: "_Offset") -> bool:
+        return self.least_ms <= other.most_ms and other.least_ms <= self.most_ms
+
+    def narrowed_by(self, other: "_Offset") -> "_Offset":
+        return _Offset(
+            max(self.least_ms, other.least_ms),
+            min(self.most_ms, other.most_ms),
+        )
+
+
+class JumpCloudClock:
+    """Tell JumpCloud's time between its answers, never later than it is.
+
+    A date has whole seconds and was written between question and answer; many of them narrow
+    JumpCloud's time down to milliseconds. One date that contradicts those before is not believed
+    until the next one agrees with it: a proxy may have written it.
+    `tell` hears of a machine's clock that differs by more than a minute, and of the end of that.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[str], None] = lambda _: None,
+        machine: Callable[[], int] = machine_ms,
+        span: Callable[[], int] = span_ms,
+    ) -> None:
+        self._tell = tell
+        self.machine_ms = machine
+        self.span_ms = span
+        self._offset: _Offset | None = None
+        self._doubted: _Offset | None = None
+        self._told_ms = 0
+        self._lock = threading.Lock()
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether an answer carried a date."""
+        return self._offset is not None
+
+    @property
+    def ahead_of_machine_ms(self) -> int:
+        """Return by how much JumpCloud's time is later than the machine's, at the least.
+
+        Negative where it is earlier, 0 where both agree as far as is known.
+        """
+        offset = self._offset
+        if offset is None:
+            return 0
+        machine_offset_ms = self.machine_ms() - self.span_ms()
+        if offset.least_ms <= machine_offset_ms <= offset.most_ms:
+            return 0
+        return offset.least_ms - machine_offset_ms
+
+    def now_ms(self) -> int:
+        """Return JumpCloud's time, or the machine's where no answer carried a date."""
+        offset = self._offset
+        return self.machine_ms() if offset is None else self.span_ms() + offset.least_ms
+
+    def learn(self, date: str | None, asked_ms: int) -> None:
+        """Take note of an answer's `Date` header; `asked_ms` is the `span_ms` of the question."""
+        written_ms = _written_ms(date)
+        if written_ms is None:
+            return
+        answer = _Offset(written_ms - self.span_ms(), written_ms + SECOND_MS - asked_ms)
+        with self._lock:
+            self._offset = self._believed(answer)
+            message = self._message()
+        if message:
+            self._tell(message)
+
+    def _believed(self, answer: _Offset) -> _Offset:
+        known, doubted = self._offset, self._doubted
+        self._doubted = None
+        if known is None:
+            return answer
+        if known.overlaps(answer):
+            return known.narrowed_by(answer)
+        if doubted and doubted.overlaps(answer):
+            return doubted.narrowed_by(answer)
+        self._doubted = answer
+        return known
+
+    def _message(self) -> str | None:
+        """Say what is new of the difference between the two clocks, in either direction."""
+        ahead_ms = -self.ahead_of_machine_ms
+        change_ms = abs(ahead_ms - self._told_ms)
+        if abs(ahead_ms) <= TOLERATED_DIFFERENCE_MS:
+            if not self._told_ms or change_ms <= TOLERATED_DIFFERENCE_MS // 2:
+                return None
+            self._told_ms = 0
+            return "This machine's clock agrees with JumpCloud's again."
+        if change_ms <= TOLERATED_DIFFERENCE_MS:
+            return None
+        self._told_ms = ahead_ms
+        direction = "ahead of" if ahead_ms > 0 else "behind"
+        return (
+            f"This machine's clock is {abs(ahead_ms) // SECOND_MS} s {direction} JumpCloud's."
+            " Collecting goes by JumpCloud's; set the machine's (NTP), so that the times of the"
+            " log are right."
+        )
+
+
+def _written_ms(date: str | None) -> int | None:
+    try:
+        instant = parsedate_to_datetime(date or "")
+        return to_ms(instant) if instant.tzinfo else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
