@@ -126,9 +126,11 @@ def _one_round(
             _push(intake, addresses.intake_url, body)
         with watch.timing(RECORD):
             ledger.record(fresh, start_ms)
+            ledger.write()
         with watch.timing(COMMIT):
-            ledger.commit()
-            state.save(Progress(start_ms, found[-1].time_ms or start_ms))
+            if state.is_save_due:
+                ledger.commit()
+                state.save(Progress(start_ms, found[-1].time_ms or start_ms))
         left -= len(found)
     return watch.seconds
 

@@ -3,7 +3,6 @@
 import sys
 import threading
 import time
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -16,24 +15,19 @@ from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfig
 from sekoia_automation.module import LogLevelStr
 from sekoia_automation.trigger import LivenessHandler
 
-from jumpcloud_modules.api import JumpCloudApi
+from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
-from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.errors import OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.intake import Delivery, Intake
-from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.intake import Delivery
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.platform_logs import PlatformLogs, Record
-from jumpcloud_modules.quarantine import Quarantine, Quarantined
-from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.quarantine import Quarantined
 from jumpcloud_modules.redaction import Secrets
-from jumpcloud_modules.retry import Failure, Pace
-from jumpcloud_modules.state import State
 from jumpcloud_modules.tally import Counts
-from jumpcloud_modules.troubles import Tellers, Troubles
 
 SECONDS_TO_FINISH = 2.5
 SECONDS_BETWEEN_LOOKS = 0.25
@@ -44,7 +38,6 @@ LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
 LAG_GRACE_SECONDS = 30.0
 HEALTH_CLIENT_TIMEOUT_SECONDS = 2.0
 SECONDS_TO_CLOSE_PORTS = 0.5
-BACKLOG_WAITS = "The backlog and late events wait for it."
 HEALTH_GRACE_SECONDS = 900
 
 COLLECTED_MESSAGES = Counter(
@@ -68,7 +61,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._log_lock = threading.RLock()
         self._unshown = Secrets()  # the SDK has a `_secrets` of its own
         self._platform_logs = PlatformLogs(self._post_logs)
-        self._is_collecting = False
+        self._is_collecting = self._is_owner = False
+        self._assembled: Parts | None = None
         super().__init__(*args, **kwargs)
 
     # Configuration
@@ -112,7 +106,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """Collect until asked to stop."""
         self._is_collecting = True
         try:
-            collector = self._collector
+            _ = self._parts
         except (
             ModuleConfigurationError,
             TriggerConfigurationError,
@@ -124,15 +118,14 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
         keep_small()
         # The network is for threads that may be left behind: a signal cannot interrupt a read.
-        collecting = threading.Thread(
-            target=self._collect, args=(collector,), name="collector", daemon=True
-        )
+        collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         self._show_metrics()
         collecting.start()
         while collecting.is_alive() and self.running:
-            self._show_state(collector)
+            self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
-        self._finish(collector, collecting)
+        self._finish(self._parts.collector, collecting)
+        self._parts.owner.release()
 
     def _wait_for_stop(self) -> None:
         """Wait without the event's lock, which a signal's handler in this thread takes too."""
@@ -162,21 +155,37 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         collector.join(max(0.0, deadline - time.monotonic()))
         self._note(collector.tally.take())
 
-    def _collect(self, collector: Collector) -> None:
+    def _collect(self) -> None:
         try:
-            while not self._is_started(collector):
-                self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
             while self.running:
-                began = time.monotonic()
-                self._poll(collector)
-                self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
+                self._collect_as_owner()
         except Stopped:
             return
+
+    def _collect_as_owner(self) -> None:
+        """Collect until stopped, or until the state is another's: then all is assembled anew."""
+        parts = self._parts
+        try:
+            parts.own(self._stop_event, self._warn)
+            self._is_owner = True
+            self._poll_until_stopped(parts.collector)
+        except OwnershipLost as error:
+            self._is_owner, self._assembled = False, None
+            self._warn(str(error))
+            parts.owner.release()
+
+    def _poll_until_stopped(self, collector: Collector) -> None:
+        while not self._is_started(collector):
+            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
+        while self.running:
+            began = time.monotonic()
+            self._poll(collector)
+            self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
 
     def _is_started(self, collector: Collector) -> bool:
         try:
             collector.start()
-        except Stopped:
+        except (Stopped, OwnershipLost):
             raise
         except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
             self.log_exception(error, message="Starting failed unexpectedly and is tried again")
@@ -187,7 +196,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         began = time.monotonic()
         try:
             collector.poll()
-        except Stopped:
+        except (Stopped, OwnershipLost):
             raise
         except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
             self.log_exception(error, message="Collecting failed unexpectedly and goes on")
@@ -206,40 +215,28 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     # The parts
 
-    @cached_property
-    def _collector(self) -> Collector:
-        lanes = Lanes(self._stop_event)
-        tellers = Tellers()
-        tail_troubles = Troubles("JumpCloud", self.log, tellers=tellers)
-        backlog_troubles = Troubles(
-            "JumpCloud (backlog)", self.log, consequence=BACKLOG_WAITS, tellers=tellers
-        )
-        tail_pace = self._source_pace(tail_troubles, lanes)
-        backlog_pace = self._source_pace(backlog_troubles, lanes)
-        self._source_paces = [tail_pace, backlog_pace]
-        return Collector(
+    @property
+    def _parts(self) -> Parts:
+        """Return the parts, made at first use. Raises the SDK's errors for a bad configuration."""
+        if self._assembled is None:
+            self._assembled = self._assemble()
+        return self._assembled
+
+    def _assemble(self) -> Parts:
+        configuration = self.configuration
+        settings = Settings(
             plan=self._plan,
-            source=self._source,
-            intake=self._intake,
-            ledger=Ledger(self.data_path / "ledger", self._warn),
-            state=State(self.data_path),
-            tail_pace=tail_pace,
-            backlog_pace=backlog_pace,
-            state_pace=self._state_pace,
-            lanes=lanes,
-            stop=self._stop_event,
-            now_ms=lambda: time.time_ns() // 1_000_000,
-            tell=self.log,
-            warn=self._warn,
+            data_path=self.data_path,
+            base_url=self.module.configuration.base_url,
+            api_key=self.module.api_key,
+            organization_id=self._organization_id,
+            services=configuration.services,
+            intake_url=configuration.intake_server or self.intake_url,
+            intake_key=configuration.intake_key,
+            user_agent=self.http_default_headers["User-Agent"],
         )
-
-    def _source_pace(self, troubles: Troubles, lanes: Lanes) -> Pace:
-        def on_failure(failure: Failure) -> None:
-            if getattr(failure.error, "limited", False):
-                lanes.narrow()
-            troubles.failed(failure)
-
-        return Pace(self._stop_event, on_failure, troubles.recovered)
+        voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
+        return assemble(settings, voice, self._stop_event)
 
     @property
     def _plan(self) -> Plan:
@@ -261,38 +258,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     def _organization_id(self) -> str | None:
         return self.configuration.organization_id or self.module.configuration.organization_id
 
-    @cached_property
-    def _source(self) -> JumpCloudApi:
-        return JumpCloudApi(
-            base_url=self.module.configuration.base_url,
-            api_key=self.module.api_key,
-            services=self.configuration.services,
-            organization_id=self._organization_id,
-            user_agent=self.http_default_headers["User-Agent"],
-            secrets=self._unshown,
-        )
-
-    @cached_property
-    def _intake(self) -> Intake:
-        troubles = Troubles("The Sekoia intake", self.log)
-        self._intake_pace = Pace(self._stop_event, troubles.failed, troubles.recovered)
-        return Intake(
-            url=self.configuration.intake_server or self.intake_url,
-            intake_key=self.configuration.intake_key,
-            quarantine=Quarantine(self.data_path / "quarantine"),
-            pace=self._intake_pace,
-            state_pace=self._state_pace,
-            user_agent=self.http_default_headers["User-Agent"],
-            on_accepted=self._count_accepted,
-            on_set_aside=self._tell_set_aside,
-            secrets=self._unshown,
-        )
-
-    @cached_property
-    def _state_pace(self) -> Pace:
-        troubles = Troubles("The state", self.log)
-        return Pace(self._stop_event, troubles.failed, troubles.recovered)
-
     # Pushing
 
     def push_events_to_intakes(
@@ -305,8 +270,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         Unlike the SDK's method of this name it does not give up: it holds and repeats until it
         is asked to stop, and raises Stopped then. `sync` is accepted and changes nothing.
         """
+        self._parts.own(self._stop_event, self._warn)
         delivery = Delivery()
-        self._intake.deliver(from_texts([_text(event) for event in events]), delivery)
+        self._parts.intake.deliver(from_texts([_text(event) for event in events]), delivery)
         return delivery.receipts
 
     # Logs, metrics, health
@@ -371,22 +337,17 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         COLLECTED_MESSAGES.labels(intake_key=intake_key).inc(0)
         _ = self.forward_events_duration
 
-    def _show_state(self, collector: Collector) -> None:
-        if self._is_failing:
-            self.heartbeat()  # waiting out a failure is what it should do
-        self.put_events_lag(
-            intake_key=self.configuration.intake_key, lag=self._lag_seconds(collector)
-        )
+    def _show_state(self, parts: Parts) -> None:
+        if parts.is_failing or not self._is_owner:
+            self.heartbeat()  # waiting out a failure, or another owner, is what it should do
+        intake_key = self.configuration.intake_key
+        self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
 
-    @property
-    def _is_failing(self) -> bool:
-        paces = (*self._source_paces, self._intake_pace, self._state_pace)
-        return any(pace.is_failing for pace in paces)
-
-    def _lag_seconds(self, collector: Collector) -> float:
+    def _lag_seconds(self, parts: Parts) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
-        age = max(0.0, time.time() - collector.collected_to_ms / 1000)
-        is_behind = self._is_failing or bool(collector.progress.windows)
+        collector = parts.collector
+        age = max(0.0, (parts.clock.now_ms() - collector.collected_to_ms) / 1000)
+        is_behind = parts.is_failing or bool(collector.progress.windows)
         return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 RETENTION = timedelta(days=90)
 """How long JumpCloud keeps events, at most; the lowest plan keeps 15 days."""

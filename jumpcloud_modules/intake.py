@@ -83,6 +83,7 @@ class Intake:
         on_accepted: Callable[[int, float], None] = lambda _, __: None,
         on_set_aside: Callable[[Quarantined], None] = lambda _: None,
         secrets: Secrets | None = None,
+        check_owner: Callable[[], None] = lambda: None,
     ) -> None:
         secrets = secrets or Secrets()
         secrets.add(intake_key)
@@ -99,6 +100,7 @@ class Intake:
         self._state_pace = state_pace
         self._on_accepted = on_accepted
         self._on_set_aside = on_set_aside
+        self._check_owner = check_owner
         self._refused_in_a_row = 0
 
     def deliver(self, events: Events, delivery: Delivery) -> None:
@@ -118,6 +120,7 @@ class Intake:
     def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
         """Keep events that cannot be sent. Raises Stopped when asked to stop meanwhile."""
         for place, event in enumerate(events):
+            self._state_pace.call(self._check_owner)
             kept = self._state_pace.call(partial(self._quarantine.keep, event, reason))
             delivery.quarantined.append(kept)
             delivery.settled.extend(events[place : place + 1])
@@ -192,6 +195,7 @@ class Intake:
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
+        self._state_pace.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:
             status = answer.status_code

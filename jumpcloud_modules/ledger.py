@@ -1,49 +1,30 @@
 """What was delivered: the keys of events, filed by the hour they happened in.
 
-It answers which events are new, and how many of a span are known. On disk (local or S3):
-
-- `journal-<number>`: what one commit added, written once; so a commit costs what is new.
-- `hour-<hour>-<number>-<count>`: all of an hour up to a journal number, folded together now and
-  then. What a fold replaces stays until the next fold, as the copy to fall back to.
-
-Each file carries its checksum. Memory holds the counts, the entries not yet folded, and the keys
-of the few hours in use. Knows nothing of windows or of delivery.
+It answers which events are new, and how many of a span are known. It belongs to one scope (region,
+organization, services), and knows the instant before which it has forgotten. In memory are the
+counts, the entries not yet folded, and the keys of the few hours in use; the rest is on the disk.
+Knows nothing of windows or of delivery.
 """
 
 import threading
-import zlib
 from array import array
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from jumpcloud_modules import storage
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, from_ms, to_ms
+from jumpcloud_modules.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
 
 MOST_KEYS_IN_USE = 40_000
 MOST_HOURS_IN_USE = 64
-MOST_UNFOLDED_ENTRIES = 60_000
-MOST_UNFOLDED_FILES = 240
 UNDATED_HOUR = 0
 """The hour that events without a usable time are filed under; it is never pruned."""
-
-_MAGIC = b"JCL1"
-
-
-@dataclass(slots=True)
-class _Entries:
-    """Columns of one hour's entries: keys, and the minute of the hour."""
-
-    keys: "array[int]" = field(default_factory=lambda: array("Q"))
-    minutes: "array[int]" = field(default_factory=lambda: array("B"))
-
-    def extend(self, other: "_Entries") -> None:
-        self.keys.extend(other.keys)
-        self.minutes.extend(other.minutes)
+FOREVER_MS = AHEAD * HOUR_MS
 
 
 @dataclass(slots=True)
@@ -54,35 +35,25 @@ class _Hour:
     minutes: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _HourFile:
-    path: Path
-    hour: int
-    folded_to: int
-    count: int
-
-
 class Ledger:
-    """Keep the keys of delivered events in a folder.
+    """Keep the keys of one scope's delivered events in a folder.
 
-    The folder is read at first use. One thread at a time may commit; the other methods may be
-    called from any thread.
+    The folder is read at first use. All methods may be called from any thread.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
-        self._folder = folder
-        self._tell = tell
+    def __init__(
+        self, folder: Path, tell: Callable[[str], None] = lambda _: None, scope: str = ""
+    ) -> None:
+        self._files = LedgerFiles(folder, scope, tell)
         self._lock = threading.RLock()
+        self._write_lock = threading.Lock()
+        self._sync_lock = threading.Lock()
         self._in_use: OrderedDict[int, _Hour] = OrderedDict()
         self._claimed: set[int] = set()
-        self._pending: dict[int, _Entries] = {}
-        self._journal: dict[int, _Entries] = {}
-        self._files: dict[int, _HourFile] = {}
-        self._replaced: list[Path] = []
-        self._journal_paths: list[Path] = []
-        self._next_number = 1
+        self._pending: ByHour = {}
+        self._being_written: ByHour = {}
+        self._last_hour = AHEAD
         self._is_loaded = False
-        self._is_bare = True
 
     def claim(self, events: Events) -> Events:
         """Return the events that were neither delivered nor claimed, and claim them.
@@ -103,7 +74,7 @@ class Ledger:
             self._claimed.difference_update(events.keys)
 
     def record(self, events: Events, not_before_ms: int) -> None:
-        """File claimed events as delivered, to be written at the next commit.
+        """File claimed events as delivered; `write` makes that outlast the process.
 
         An event that claims to be older than `not_before_ms`, the start of the query that found
         it, is filed as undated: its own time is not where JumpCloud keeps it.
@@ -117,30 +88,79 @@ class Ledger:
 
     def _file(self, number: int, events: Events) -> None:
         minutes = bytes([time.minute for time in events.times])
-        entries = _Entries(array("Q", events.keys), array("B", minutes))
-        self._pending_of(number).extend(entries)
+        entries = Entries(array("Q", events.keys), array("B", minutes))
+        merge(self._pending, {number: entries})
         if hour := self._in_use.get(number):  # one put away meanwhile is read at its next use
             hour.keys.update(events.keys)
             for minute, count in Counter(minutes).items():
                 hour.minutes[minute] += count
+            self._put_away()  # many readers fill many hours at once
         self._claimed.difference_update(events.keys)
 
     def count(self, start_ms: int, end_ms: int) -> int:
-        """Return how many delivered events happened in a span, rounded out to whole minutes."""
+        """Return how many delivered events happened in a span, rounded out to whole minutes.
+
+        `end_ms` may be FOREVER_MS.
+        """
+        first, last = start_ms // MINUTE_MS, -(-end_ms // MINUTE_MS)
         with self._lock:
             self._load_once()
-            first, last = start_ms // MINUTE_MS, -(-end_ms // MINUTE_MS)
-            total = 0
-            minute = first
-            while minute < last:
-                number = minute // 60
-                end = min(last, (number + 1) * 60)
-                if minute == number * 60 and end == minute + 60:
-                    total += self._count_of_hour(number)
-                elif self._count_of_hour(number):
-                    total += sum(self._hour(number).minutes[minute % 60 : end - number * 60])
-                minute = end
-            return total
+            hours = self._hours_within(range(first // 60, (last - 1) // 60 + 1))
+            return sum(self._count_within(number, first, last) for number in hours)
+
+    def _hours_within(self, hours: range) -> Iterable[int]:
+        known = self._known_hours() if len(hours) > MOST_HOURS_IN_USE else hours
+        return [number for number in known if number in hours and number != UNDATED_HOUR]
+
+    def _count_within(self, number: int, first: int, last: int) -> int:
+        """Count an hour's events between two minutes since the epoch."""
+        start, end = max(0, first - number * 60), min(60, last - number * 60)
+        count = self._count_of_hour(number)
+        return (
+            count if not count or end - start == 60 else sum(self._hour(number).minutes[start:end])
+        )
+
+    def know_of(self, other: "Ledger", instant_ms: int) -> None:
+        """Know, without counting them, another scope's events from an instant's hour on.
+
+        Raises StateUnavailable.
+        """
+        keys = other.keys_since(instant_ms)
+        with self._lock:
+            self._load_once()
+            entries = Entries(array("Q", keys), array("B", bytes(len(keys))))
+            merge(self._pending, {UNDATED_HOUR: entries})
+            self._in_use.pop(UNDATED_HOUR, None)
+
+    def keys_since(self, instant_ms: int) -> set[int]:
+        """Return the keys of the events from an instant's hour on, and of those without a time.
+
+        Raises StateUnavailable.
+        """
+        with self._lock:
+            self._load_once()
+            since = [number for number in self._known_hours() if number >= instant_ms // HOUR_MS]
+            return {key for number in (UNDATED_HOUR, *since) for key in self._hour(number).keys}
+
+    @property
+    def forgotten_ms(self) -> int:
+        """Return the instant before which events may be forgotten. Raises StateUnavailable."""
+        with self._lock:
+            self._load_once()
+            return self._files.forgotten_ms
+
+    def remember_from(self, start_ms: int) -> None:
+        """Take note that all from an instant on is read (again), so that none of it is forgotten.
+
+        Copies of what was forgotten go first: found again at a restart, they would count twice.
+        Raises StateUnavailable.
+        """
+        with self._write_lock, self._lock:
+            self._load_once()
+            if start_ms < self._files.forgotten_ms:
+                self._files.fold(self._last_hour)
+                self._files.drop_copies()
+                self._files.note_forgotten(start_ms)
 
     def is_missing(self) -> bool:
         """Tell whether there are no files, not even those of a ledger without events.
@@ -149,52 +169,73 @@ class Ledger:
         """
         with self._lock:
             self._load_once()
-            return self._is_bare
+            return self._files.is_bare
+
+    def now_is(self, now_ms: int) -> None:
+        """Take note of JumpCloud's time: what happened in a later hour is still to come."""
+        self._last_hour = now_ms // HOUR_MS
+
+    def write(self) -> None:
+        """Make what was recorded survive a kill, the first time even if that is nothing.
+
+        Whoever waits for another's write finds that it wrote for both. Raises StateUnavailable.
+        """
+        with self._write_lock:
+            with self._lock:
+                self._load_once()
+                if not self._pending and not self._files.is_bare:
+                    return
+                self._being_written, self._pending = self._pending, {}
+            try:
+                self._files.add(self._being_written)
+            except BaseException:
+                with self._lock:
+                    merge(self._being_written, self._pending)
+                    self._pending, self._being_written = self._being_written, {}
+                raise
+            with self._lock:
+                self._files.take_in(self._being_written)
+                self._being_written = {}
+                if self._files.is_fold_due:
+                    self._files.fold(self._last_hour)
 
     def commit(self) -> None:
-        """Write what was recorded since the last commit, the first time even if that is nothing.
+        """Make what was recorded survive a power cut. Raises StateUnavailable."""
+        self.write()
+        with self._sync_lock:
+            with self._lock:
+                paths = self._files.take_unsynced()
+            try:
+                for path in paths:
+                    storage.sync(path)
+            except BaseException:
+                with self._lock:
+                    self._files.give_back_unsynced(paths)
+                raise
+
+    def forget_before(self, before_ms: int, keep_ms: Iterable[int]) -> None:
+        """Forget the hours that end before an instant, but for those that hold an instant kept.
 
         Raises StateUnavailable.
         """
-        with self._lock:
-            self._load_once()
-            if not self._pending and not self._is_bare:
-                return
-            path = self._folder / f"journal-{self._next_number:010d}"
-            storage.write_once(path, _packed(self._pending))
-            self._is_bare = False
-            self._next_number += 1
-            self._journal_paths.append(path)
-            for number, entries in self._pending.items():
-                self._journal.setdefault(number, _Entries()).extend(entries)
-            self._pending.clear()
-            if self._is_fold_due():
-                self._fold()
-
-    def prune(self, before_ms: int, keep_ms: Iterable[int]) -> None:
-        """Forget the hours that end before an instant, but for those that hold an instant kept."""
-        with self._lock:
+        with self._write_lock, self._lock:
             self._load_once()
             kept = {instant_ms // HOUR_MS for instant_ms in keep_ms} | {UNDATED_HOUR}
             limit = before_ms // HOUR_MS
-            for number in [n for n in self._known_hours() if n < limit and n not in kept]:
+            old = [n for n in self._known_hours() if n < limit and n not in kept]
+            old = [number for number in old if number not in self._pending]
+            self._files.forget(old, limit * HOUR_MS)
+            for number in old:
                 self._in_use.pop(number, None)
-                self._journal.pop(number, None)
-                if file := self._files.pop(number, None):
-                    storage.remove(file.path)
 
     def _known_hours(self) -> set[int]:
-        return {*self._files, *self._journal, *self._in_use} - set(self._pending)
+        return {*self._files.hours(), *self._in_use, *self._being_written, *self._pending}
 
     def _count_of_hour(self, number: int) -> int:
         if hour := self._in_use.get(number):
             return len(hour.keys)
-        file = self._files.get(number)
-        unfolded = (self._journal.get(number), self._pending.get(number))
-        return (file.count if file else 0) + sum(len(e.keys) for e in unfolded if e)
-
-    def _pending_of(self, number: int) -> _Entries:
-        return self._pending.setdefault(number, _Entries())
+        unwritten = (self._being_written.get(number), self._pending.get(number))
+        return self._files.count(number) + sum(len(e.keys) for e in unwritten if e)
 
     def _hour(self, number: int) -> _Hour:
         hour = self._in_use.get(number)
@@ -205,8 +246,8 @@ class Ledger:
         return hour
 
     def _loaded(self, number: int) -> _Hour:
-        entries = self._entries_on_disk(number)
-        for more in (self._journal.get(number), self._pending.get(number)):
+        entries = self._files.entries(number)
+        for more in (self._being_written.get(number), self._pending.get(number)):
             if more:
                 entries.extend(more)
         minutes = entries.minutes.tobytes()
@@ -220,103 +261,11 @@ class Ledger:
             if number != UNDATED_HOUR:
                 total -= len(self._in_use.pop(number).keys)
 
-    def _entries_on_disk(self, number: int) -> _Entries:
-        file = self._files.get(number)
-        if not file:
-            return _Entries()
-        found = _unpacked(storage.read(file.path))
-        if found is None:
-            self._tell(
-                f"The ledger file {file.path} is damaged: the {file.count} events of its hour are"
-                " no longer known as delivered and may be delivered once more."
-            )
-            del self._files[number]
-            return _Entries()
-        return found.get(number, _Entries())
-
-    def _is_fold_due(self) -> bool:
-        entries = sum(len(entries.keys) for entries in self._journal.values())
-        return entries > MOST_UNFOLDED_ENTRIES or len(self._journal_paths) > MOST_UNFOLDED_FILES
-
-    def _fold(self) -> None:
-        """Move the journal into the files of its hours, and drop what the last fold replaced."""
-        folded_to = self._next_number - 1
-        replaced = list(self._journal_paths)
-        for number in list(self._journal):
-            entries = self._entries_on_disk(number)
-            entries.extend(self._journal[number])
-            name = f"hour-{number}-{folded_to:010d}-{len(entries.keys)}"
-            storage.write_atomically(self._folder / name, _packed({number: entries}))
-            if old := self._files.get(number):
-                replaced.append(old.path)
-            self._files[number] = _HourFile(
-                self._folder / name, number, folded_to, len(entries.keys)
-            )
-            del self._journal[number]
-        for path in self._replaced:
-            storage.remove(path)
-        self._replaced = replaced
-        self._journal_paths.clear()
-
     def _load_once(self) -> None:
         """Read the folder at first use, and again from its beginning where that failed."""
-        if self._is_loaded:
-            return
-        self._files.clear()
-        self._journal.clear()
-        self._replaced.clear()
-        self._journal_paths.clear()
-        self._load()
-        self._is_loaded = True
-
-    def _load(self) -> None:
-        journals: dict[int, Path] = {}
-        hours: dict[int, list[_HourFile]] = {}
-        for path in storage.files(self._folder):
-            kind, *parts = path.name.split("-")
-            numbers = [int(part) for part in parts if part.isdigit()]
-            if kind == "journal" and len(numbers) == 1:
-                journals[numbers[0]] = path
-            elif kind == "hour" and len(numbers) == 3:
-                hours.setdefault(numbers[0], []).append(_HourFile(path, *numbers))
-        self._is_bare = not hours and not journals
-        oldest_journal = min(journals, default=None)
-        for files in hours.values():
-            self._load_hour(sorted(files, key=lambda file: file.folded_to), oldest_journal)
-        for number, path in sorted(journals.items()):
-            self._load_journal(number, path)
-
-    def _load_hour(self, files: list[_HourFile], oldest_journal: int | None) -> None:
-        """Choose an hour's newest file, or what it was made of where it is damaged."""
-        self._next_number = max(self._next_number, files[-1].folded_to + 1)
-        while files:
-            newest = files.pop()
-            from_journal = oldest_journal is not None and oldest_journal <= newest.folded_to
-            if (files or from_journal) and _unpacked(storage.read(newest.path)) is None:
-                self._replaced.append(newest.path)
-                self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")
-                continue
-            self._files[newest.hour] = newest
-            self._replaced += [file.path for file in files]
-            return
-
-    def _load_journal(self, number: int, path: Path) -> None:
-        self._next_number = max(self._next_number, number + 1)
-        found = _unpacked(storage.read(path))
-        if found is None:
-            self._tell(
-                f"The ledger file {path} is damaged, as a crash leaves it: what was delivered"
-                " in its last moments may be delivered once more."
-            )
-            storage.remove(path)
-            return
-        waiting = False
-        for hour, entries in found.items():
-            file = self._files.get(hour)
-            if file is None or file.folded_to < number:
-                self._journal.setdefault(hour, _Entries()).extend(entries)
-                waiting = True
-        (self._journal_paths if waiting else self._replaced).append(path)
+        if not self._is_loaded:
+            self._files.load()
+            self._is_loaded = True
 
 
 def _by_hour(events: Events) -> Iterator[tuple[int, Events]]:
@@ -345,39 +294,11 @@ def _hour_of(time: datetime) -> int:
 def _unknown(events: Events, known: Sequence[Set[int]]) -> Events:
     """Return each event once whose key is in none of the sets."""
     keys = set(events.keys)
-    if len(keys) == len(events) and all(some.isdisjoint(keys) for some in known):
+    known_keys = set().union(*(keys & some for some in known))
+    if not known_keys and len(keys) == len(events):
         return events
     fresh: dict[int, int] = {}
     for place, key in enumerate(events.keys):
-        if key not in fresh and not any(key in some for some in known):
-            fresh[key] = place
+        if key not in known_keys:
+            fresh.setdefault(key, place)
     return events.at(list(fresh.values()))
-
-
-def _packed(hours: dict[int, _Entries]) -> bytes:
-    parts = []
-    for number, entries in sorted(hours.items()):
-        parts.append(array("q", [number, len(entries.keys)]).tobytes())
-        parts += [entries.keys.tobytes(), entries.minutes.tobytes()]
-    content = b"".join(parts)
-    return _MAGIC + zlib.crc32(content).to_bytes(4, "little") + content
-
-
-def _unpacked(content: bytes | None) -> dict[int, _Entries] | None:
-    """Return the entries by hour, or None where the checksum does not agree."""
-    if not content or content[:4] != _MAGIC:
-        return None
-    if zlib.crc32(content[8:]) != int.from_bytes(content[4:8], "little"):
-        return None
-    hours: dict[int, _Entries] = {}
-    position = 8
-    while position < len(content):
-        number, count = array("q", content[position : position + 16])
-        position += 16
-        keys, minutes = array("Q"), array("B")
-        keys.frombytes(content[position : position + 8 * count])
-        position += 8 * count
-        minutes.frombytes(content[position : position + count])
-        position += count
-        hours[number] = _Entries(keys, minutes)
-    return hours

@@ -40,14 +40,17 @@ class Progress:
 
     Nothing before `beginning_ms` is this connector's concern. Everything from there to
     `watermark_ms` has been read once, but for `windows`, which are still open. `scope` names what
-    was asked for, because counts of another scope cannot be compared. `is_tail_read` is false while
-    pages of the tail are still to come.
+    was asked for, because counts of another scope cannot be compared. `audited_ms` is the instant
+    up to which all that was late has been looked for and read. `is_tail_read` is false while pages
+    of the tail are still to come, `is_provisional` while JumpCloud's time is not known.
     """
 
     beginning_ms: int
     watermark_ms: int
     windows: tuple[Window, ...] = ()
     scope: str = ""
+    audited_ms: int | None = None
+    is_provisional: bool = False
     is_tail_read: bool = field(default=True, compare=False)
 
     @property
@@ -59,6 +62,11 @@ class Progress:
     def oldest_open_ms(self) -> int:
         """Return the instant before which everything has been read once."""
         return min((window.start_ms for window in self.windows), default=self.watermark_ms)
+
+    @property
+    def audit_from_ms(self) -> int:
+        """Return the instant that the reach of an audit is measured from."""
+        return self.watermark_ms if self.audited_ms is None else self.audited_ms
 
     @property
     def most_recent_date_seen_ms(self) -> int:
@@ -86,6 +94,10 @@ class Progress:
     def without(self, window: Window) -> "Progress":
         """Close a window that has been read to its end."""
         return self._replacing(window, ())
+
+    def cut(self, window: Window, slices: Iterable[Window]) -> "Progress":
+        """Put slices in the place of an open window."""
+        return self._replacing(window, tuple(slices))
 
     def with_backlog(self, windows: Iterable[Window], watermark_ms: int) -> "Progress":
         """Open windows up to a new watermark, which must leave no time between them and it."""

@@ -128,6 +128,51 @@ class Lane:
             self._lanes.take_back()
 
 
+class Beside:
+    """Do one thing at a time beside the poll, and never wait for it.
+
+    What it raises but Stopped is kept for `check`. Without a thread of its own, it is done at once.
+    """
+
+    def __init__(self, *, has_thread: bool) -> None:
+        self._has_thread = has_thread
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def do(self, what: Callable[[], None]) -> None:
+        """Begin, unless what was begun before is still being done."""
+        if not self._has_thread:
+            what()
+        elif self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._run, args=(what,), name="audit", daemon=True
+            )
+            self._thread.start()
+
+    def check(self) -> None:
+        """Raise what it failed with, once."""
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return
+        try:
+            raise failure
+        finally:
+            del failure
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for what was begun to end."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def _run(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Stopped:
+            return
+        except Exception as error:  # noqa: BLE001 -- kept for `check`
+            self._failure = error
+
+
 class Readers:
     """Read windows in background threads, the latest window first.
 

@@ -16,7 +16,6 @@ import orjson
 
 from jumpcloud_modules import storage
 from jumpcloud_modules.instants import (
-    RETENTION_MS,
     SECOND_MS,
     from_iso8601,
     to_ms,
@@ -35,11 +34,18 @@ _OVERLAP_MS = SECOND_MS
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Say what the state holds at a start, and what there is to tell about it."""
+    """Say what the state holds at a start, and what there is to tell about it.
 
-    progress: Progress
-    messages: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    `progress` is None where it does not say how far collecting got. `is_takeover` says that it goes
+    on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows how
+    far back late events were looked for.
+    """
+
+    progress: Progress | None
+    message: str = ""
+    warning: str = ""
+    is_takeover: bool = False
+    is_beginning_lost: bool = False
 
 
 class State:
@@ -53,38 +59,27 @@ class State:
         self._saved_at = float("-inf")
         self._copied_at = float("-inf")
 
-    def load(self, now_ms: int, history_ms: int) -> Found:
-        """Return the progress to go on from, whatever is on the disk.
+    def load(self) -> Found:
+        """Return what is on the disk, whatever it is.
 
-        Tries the document, its previous copy, the instant that 1.8.2 left, and begins anew
-        `history_ms` before now, in this order. Raises StateUnavailable.
+        Tries the document, its previous copy, and the instant that 1.8.2 left, in this order.
+        Raises StateUnavailable.
         """
         content = storage.read(self._path)
         previous = storage.read(self._previous_path)
-        fresh = Progress(now_ms - history_ms, now_ms - history_ms)
-        since = f"collecting events since {to_rfc3339(fresh.watermark_ms)}"
         if content is None and previous is None:
-            return Found(fresh, (f"First start: {since}.",))
+            return Found(None)
         document = _parsed(content)
         found = _resumed(document) or _taken_over(document)
         if found is not None:
             self._written = content
-        else:
-            found = _recovered(document, _parsed(previous), self._path, fresh)
-        if found is None:
-            message = (
-                f"The state in {self._path} does not say how far collecting got: {since}; what"
-                " happened before that and was not delivered yet is not collected. To reach"
-                " further back, raise history_hours and remove context.json and"
-                " context.previous.json."
-            )
-            return Found(fresh, warnings=(message,))
-        return _within_retention(_not_ahead(found, now_ms, fresh), now_ms)
+            return found
+        return _recovered(document, _parsed(previous), self._path)
 
-    def save_now_and_then(self, progress: Progress) -> None:
-        """Write the progress unless that was done a moment ago. Raises StateUnavailable."""
-        if self._clock() - self._saved_at >= SAVE_EVERY_SECONDS:
-            self.save(progress)
+    @property
+    def is_save_due(self) -> bool:
+        """Tell whether the last save is more than a moment ago."""
+        return self._clock() - self._saved_at >= SAVE_EVERY_SECONDS
 
     def save(self, progress: Progress) -> None:
         """Write the progress, so that a crash leaves it or what was there before.
@@ -112,6 +107,8 @@ def _document(progress: Progress) -> bytes:
         "watermark_ms": progress.watermark_ms,
         "windows": [[window.start_ms, window.end_ms] for window in progress.windows],
         "scope": progress.scope,
+        "audited_ms": progress.audited_ms,
+        "is_provisional": progress.is_provisional,
     }
     return orjson.dumps(
         {
@@ -150,6 +147,8 @@ def _resumed(document: dict[str, Any] | None) -> Found | None:
             watermark_ms=body["watermark_ms"],
             windows=tuple(Window(start, end) for start, end in body["windows"]),
             scope=body["scope"],
+            audited_ms=body.get("audited_ms"),
+            is_provisional=body.get("is_provisional", False),
             is_tail_read=False,
         )
     )
@@ -172,22 +171,17 @@ def _taken_over(document: dict[str, Any] | None) -> Found | None:
 
 
 def _recovered(
-    document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path, fresh: Progress
-) -> Found | None:
-    """Make the best of a damaged document: its previous copy, or else its date seen.
-
-    How far back late events are looked for is lost with it: as far as a first start reaches, then.
-    """
+    document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path
+) -> Found:
+    """Make the best of a damaged document: its previous copy, or else its date seen."""
     if copy := _resumed(previous) or _taken_over(previous):
-        damage = f"The state in {path} is damaged; its last copy is used."
-        return Found(copy.progress, warnings=(damage,))
+        return replace(
+            copy, message="", warning=f"The state in {path} is damaged; its last copy is used."
+        )
     damage = f"The state in {path} is damaged and goes on from the date it names"
-    found = _from_date_seen(document, damage) if document else None
-    if found is None:
-        return None
-    beginning_ms = min(found.progress.beginning_ms, fresh.beginning_ms)
-    progress = replace(found.progress, beginning_ms=beginning_ms)
-    return Found(progress, warnings=found.messages)
+    if document and (found := _from_date_seen(document, damage)):
+        return replace(found, message="", warning=found.message, is_beginning_lost=True)
+    return Found(None, warning=f"The state in {path} does not say how far collecting got:")
 
 
 def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:
@@ -198,62 +192,14 @@ def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:
         return None
     if start_ms is None:
         return None
-    return Found(
-        Progress(start_ms, start_ms), (f"{why}: collecting events since {_text(start_ms)}.",)
-    )
+    message = f"{why}: collecting events since {_text(start_ms)}."
+    return Found(Progress(start_ms, start_ms), message, is_takeover=True)
 
 
 def _reason_for_takeover(document: dict[str, Any]) -> str:
     if document.get("version") == VERSION:
         return "most_recent_date_seen was changed since, by version 1.8.2 or by hand"
     return f"Taking over the state of version {document.get('version', '1.8.2')}"
-
-
-def _not_ahead(found: Found, now_ms: int, fresh: Progress) -> Found:
-    """Read again what a clock that was ahead may have left out, as far as the ledger reaches."""
-    if found.progress.watermark_ms <= now_ms + SECOND_MS:
-        return found
-    known_ms = found.progress.beginning_ms
-    beginning_ms = known_ms if known_ms <= now_ms else fresh.beginning_ms
-    watermark_ms = max(fresh.watermark_ms, beginning_ms)
-    message = (
-        f"The state names {_text(found.progress.watermark_ms)}, which is in the future:"
-        f" collecting events since {to_rfc3339(watermark_ms)}."
-    )
-    progress = replace(
-        found.progress,
-        beginning_ms=beginning_ms,
-        watermark_ms=watermark_ms,
-        windows=tuple(
-            replace(window, end_ms=min(window.end_ms or watermark_ms, watermark_ms))
-            for window in found.progress.windows
-            if window.start_ms < watermark_ms
-        ),
-    )
-    return Found(progress, found.messages, (*found.warnings, message))
-
-
-def _within_retention(found: Found, now_ms: int) -> Found:
-    limit_ms = now_ms - RETENTION_MS
-    progress = found.progress
-    if progress.oldest_open_ms >= limit_ms:
-        return found
-    message = (
-        f"Events between {_text(progress.oldest_open_ms)} and {to_rfc3339(limit_ms)} are"
-        " beyond JumpCloud's retention and cannot be collected any more."
-    )
-    windows = tuple(
-        window.rest_from(limit_ms)
-        for window in progress.windows
-        if window.end_ms is None or window.end_ms > limit_ms
-    )
-    kept = Progress(
-        max(progress.beginning_ms, limit_ms),
-        max(progress.watermark_ms, limit_ms),
-        windows,
-        progress.scope,
-    )
-    return Found(kept, found.messages, (*found.warnings, message))
 
 
 def _text(instant_ms: int) -> str:

@@ -6,8 +6,9 @@ of what the files hold.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from jumpcloud_modules.errors import StateUnavailable
 
@@ -28,10 +29,22 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_once(path: Path, content: bytes) -> None:
     """Write a file that carries its own checksum and is never rewritten.
 
-    A crash may leave it incomplete, which its reader notices. Raises StateUnavailable.
+    It survives a kill at once, and on a disk a power cut after `sync`. Either may leave it
+    incomplete before, which its reader notices. Raises StateUnavailable.
     """
-    with unavailable_unless("written", path):
-        _write(path, content)
+    with unavailable_unless("written", path), _opened(path, "wb") as file:
+        file.write(content)
+
+
+def sync(path: Path) -> None:
+    """Have what was written once survive a power cut, too, if it is still needed.
+
+    Raises StateUnavailable.
+    """
+    if not _is_local(path):
+        return
+    with unavailable_unless("written", path), suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def read(path: Path) -> bytes | None:
@@ -85,17 +98,24 @@ def unavailable_unless(done: str, path: Path) -> Iterator[None]:
         raise _unavailable(done, path, error) from error
 
 
-def _write(path: Path, content: bytes) -> None:
+def _opened(path: Path, mode: str) -> IO[bytes]:
     try:
-        file = path.open("wb")
+        return path.open(mode)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    with file:
+        return path.open(mode)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _opened(path, "wb") as file:
         file.write(content)
-        if type(path) is type(Path()):
+        if _is_local(path):
             file.flush()
             os.fsync(file.fileno())
+
+
+def _is_local(path: Path) -> bool:
+    return type(path) is type(Path())
 
 
 def _unavailable(done: str, path: Path, error: Exception) -> StateUnavailable:

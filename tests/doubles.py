@@ -93,7 +93,8 @@ class BreakingDisk:
     """A disk on which the n-th change from now on fails, for as long as the `with` block lasts.
 
     With `crash`, the process dies before the change, or with `halfway` in its middle (a half of
-    the bytes stands under the name). Without it the change is reported as StateUnavailable.
+    the bytes stands under the name). Without it the change is reported as StateUnavailable. A
+    sync counts as a change.
     """
 
     def __init__(self, at: int, *, crash: bool = False, halfway: bool = False) -> None:
@@ -106,7 +107,7 @@ class BreakingDisk:
 
     def __enter__(self) -> Self:
         write_once, write_atomically = storage.write_once, storage.write_atomically
-        remove = storage.remove
+        remove, sync = storage.remove, storage.sync
 
         def breaking_write_once(path: Path, content: bytes) -> None:
             self._count(lambda: write_once(path, content[: len(content) // 2]))
@@ -120,9 +121,14 @@ class BreakingDisk:
             self._count(lambda: None)
             remove(path)
 
+        def breaking_sync(path: Path) -> None:
+            self._count(lambda: None)
+            sync(path)
+
         self._patch.setattr(storage, "write_once", breaking_write_once)
         self._patch.setattr(storage, "write_atomically", breaking_write_atomically)
         self._patch.setattr(storage, "remove", breaking_remove)
+        self._patch.setattr(storage, "sync", breaking_sync)
         return self
 
     def __exit__(

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import backlog, ledger
+from jumpcloud_modules import backlog, ledger_files
 from jumpcloud_modules.api import JumpCloudApi, OpenPage, Page, Unit
-from jumpcloud_modules.collector import Collector, Deliverer, Plan
+from jumpcloud_modules.clock import JumpCloudClock
+from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
@@ -26,91 +27,10 @@ from jumpcloud_modules.state import State
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import BreakingDisk
-from tests.world import AcceptingIntake, Clock, Crash, Directory, PatientEvent, event_text
-
-_PLAN = Plan(
-    history_ms=24 * HOUR_MS,
-    audit_ms=48 * HOUR_MS,
-    audit_every_ms=600 * SECOND_MS,
-    scope="all",
-    most_rows=1_000,
-    readers=0,
-)
+from tests.world import PLAN, AcceptingIntake, Crash, World, event_text
 
 
-@dataclass
-class _Counting(Directory):
-    """A directory that notes what it was asked to count."""
-
-    counted: list[tuple[int, int, Unit]] = field(default_factory=list)
-
-    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
-        self.counted.append((start_ms, end_ms, unit))
-        return super().buckets(start_ms, end_ms, unit)
-
-
-@dataclass
-class _World:
-    """A directory, an intake and a disk, and collectors that come and go."""
-
-    folder: Path
-    clock: Clock = field(default_factory=Clock)
-    intake: AcceptingIntake = field(default_factory=AcceptingIntake)
-    told: list[str] = field(default_factory=list)
-    warned: list[str] = field(default_factory=list)
-    number: int = 0
-
-    def __post_init__(self) -> None:
-        self.directory = _Counting(self.clock)
-        self.stop = PatientEvent(self.clock)
-
-    def boot(self, plan: Plan = _PLAN, intake: Deliverer | None = None) -> Collector:
-        self.stop = PatientEvent(self.clock)
-        pace = Pace(self.stop, clock=self.clock.seconds)
-        collector = Collector(
-            plan=plan,
-            source=self.directory,
-            intake=intake or self.intake,
-            ledger=Ledger(self.folder / "ledger", self.warned.append),
-            state=State(self.folder, clock=self.clock.seconds),
-            tail_pace=pace,
-            backlog_pace=pace,
-            state_pace=Pace(self.stop, clock=self.clock.seconds),
-            lanes=Lanes(self.stop, clock=self.clock.seconds),
-            stop=self.stop,
-            now_ms=self.clock,
-            tell=self.told.append,
-            warn=self.warned.append,
-        )
-        collector.start()
-        return collector
-
-    def publish(self, ago_seconds: float = 0, count: int = 1) -> list[str]:
-        texts = []
-        for _ in range(count):
-            self.number += 1
-            time_ms = self.clock.now_ms - int(ago_seconds * 1000)
-            texts.append(event_text(self.number, time_ms))
-            self.directory.publish(texts[-1], time_ms)
-        return texts
-
-    def poll(self, collector: Collector, times: int = 1) -> None:
-        for _ in range(times):
-            self.clock.pass_seconds(60)
-            collector.poll()
-
-    @property
-    def accepted(self) -> dict[str, int]:
-        return dict(self.intake.accepted)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> _World:
-    """Return an empty world."""
-    return _World(tmp_path)
-
-
-def test_new_events_are_delivered_once_each(world: _World) -> None:
+def test_new_events_are_delivered_once_each(world: World) -> None:
     """Poll by poll, however many share an instant."""
     collector = world.boot()
     texts = []
@@ -122,7 +42,7 @@ def test_new_events_are_delivered_once_each(world: _World) -> None:
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_the_first_start_reaches_back_as_configured_and_no_further(world: _World) -> None:
+def test_the_first_start_reaches_back_as_configured_and_no_further(world: World) -> None:
     """An hour before it is not this connector's concern."""
     before = world.publish(ago_seconds=24 * 3600 + 60)
     within = world.publish(ago_seconds=24 * 3600 - 60)
@@ -134,7 +54,7 @@ def test_the_first_start_reaches_back_as_configured_and_no_further(world: _World
     assert len(world.told) == 1
 
 
-def test_the_first_start_is_written_down_before_the_first_page(world: _World) -> None:
+def test_the_first_start_is_written_down_before_the_first_page(world: World) -> None:
     """A quiet tenant that restarts an hour later misses nothing."""
     plan = Plan(0, 0, 1, "all", 100, readers=0)
     world.boot(plan)
@@ -146,7 +66,7 @@ def test_the_first_start_is_written_down_before_the_first_page(world: _World) ->
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_a_restart_delivers_nothing_again(world: _World) -> None:
+def test_a_restart_delivers_nothing_again(world: World) -> None:
     """Nor leaves anything out that came meanwhile."""
     first = world.boot()
     texts = world.publish(count=3)
@@ -158,11 +78,11 @@ def test_a_restart_delivers_nothing_again(world: _World) -> None:
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_a_missing_ledger_is_told_and_nothing_delivered_again(world: _World) -> None:
+def test_a_missing_ledger_is_told_and_nothing_delivered_again(world: World) -> None:
     """But for what shares the last instant: what was before it is not looked for any more."""
     first = world.boot()
     old = world.publish(ago_seconds=7200, count=3)
-    at_the_watermark = world.publish(ago_seconds=3600)
+    at_the_watermark = world.publish(ago_seconds=30)
     world.poll(first)
     shutil.rmtree(world.folder / "ledger")
 
@@ -176,7 +96,7 @@ def test_a_missing_ledger_is_told_and_nothing_delivered_again(world: _World) -> 
     assert world.accepted == {**dict.fromkeys(old + new, 1), at_the_watermark[0]: 2}
 
 
-def test_short_hours_are_counted_by_the_minute_a_day_at_a_time(world: _World) -> None:
+def test_short_hours_are_counted_by_the_minute_a_day_at_a_time(world: World) -> None:
     """However many hours are short, no question grows too large to be answered."""
     plan = Plan(72 * HOUR_MS, 72 * HOUR_MS, 600_000, "all", 100, readers=0)
     collector = world.boot(plan)
@@ -193,7 +113,7 @@ def test_short_hours_are_counted_by_the_minute_a_day_at_a_time(world: _World) ->
 
 
 @pytest.mark.parametrize("late_seconds", [5, 60, 240, 50 * 60, 10 * 3600, 40 * 3600])
-def test_a_late_event_is_found_by_the_next_audit(world: _World, late_seconds: int) -> None:
+def test_a_late_event_is_found_by_the_next_audit(world: World, late_seconds: int) -> None:
     """However late, as far as the audit reaches and the connector was there."""
     collector = world.boot(Plan(48 * HOUR_MS, 48 * HOUR_MS, 600_000, "all", 100, readers=0))
     on_time = world.publish()
@@ -206,7 +126,7 @@ def test_a_late_event_is_found_by_the_next_audit(world: _World, late_seconds: in
 
 
 @pytest.mark.parametrize("audit_hours", [1, 2, 24])
-def test_the_audit_reaches_back_as_far_as_configured(world: _World, audit_hours: int) -> None:
+def test_the_audit_reaches_back_as_far_as_configured(world: World, audit_hours: int) -> None:
     """At any minute of the hour."""
     plan = Plan(48 * HOUR_MS, audit_hours * HOUR_MS, 600_000, "all", 100, readers=0)
     collector = world.boot(plan)
@@ -222,7 +142,7 @@ def test_the_audit_reaches_back_as_far_as_configured(world: _World, audit_hours:
     assert world.accepted == dict.fromkeys(expected, 1)
 
 
-def test_the_audit_never_looks_before_the_beginning(world: _World) -> None:
+def test_the_audit_never_looks_before_the_beginning(world: World) -> None:
     """What happened before the first start is not lacking."""
     collector = world.boot(Plan(HOUR_MS, 48 * HOUR_MS, 600_000, "all", 100, readers=0))
     beginning_ms = collector.progress.beginning_ms
@@ -236,10 +156,10 @@ def test_the_audit_never_looks_before_the_beginning(world: _World) -> None:
 
 
 def test_an_audit_that_is_made_to_reach_further_delivers_nothing_again(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has forgotten what no audit would have asked for."""
-    monkeypatch.setattr(ledger, "MOST_UNFOLDED_FILES", 2)
+    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", 2)
     collector = world.boot(Plan(HOUR_MS, HOUR_MS, 600_000, "all", 100, readers=0))
     texts = []
     for _ in range(12):
@@ -253,10 +173,10 @@ def test_an_audit_that_is_made_to_reach_further_delivers_nothing_again(
 
 
 def test_a_clock_that_is_set_back_a_little_delivers_nothing_again(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However far back the first start reached."""
-    monkeypatch.setattr(ledger, "MOST_UNFOLDED_FILES", 2)
+    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", 2)
     plan = Plan(1000 * HOUR_MS, 24 * HOUR_MS, 600_000, "all", 100, readers=0)
     texts = [text for hour in range(900, 0, -30) for text in world.publish(hour * 3600)]
     collector = world.boot(plan)
@@ -274,7 +194,7 @@ def test_a_clock_that_is_set_back_a_little_delivers_nothing_again(
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_without_an_audit_nothing_is_counted(world: _World) -> None:
+def test_without_an_audit_nothing_is_counted(world: World) -> None:
     """The operator switched it off."""
     collector = world.boot(Plan(0, 0, 1, "all", 100, readers=0))
     world.publish()
@@ -284,7 +204,7 @@ def test_without_an_audit_nothing_is_counted(world: _World) -> None:
     assert world.directory.counted == []
 
 
-def test_with_nothing_late_nothing_is_read_twice(world: _World) -> None:
+def test_with_nothing_late_nothing_is_read_twice(world: World) -> None:
     """But for the instant at the watermark."""
     collector = world.boot()
     for _ in range(30):
@@ -297,7 +217,7 @@ def test_with_nothing_late_nothing_is_read_twice(world: _World) -> None:
     assert counts.read <= 150 * 1.5 + 30 * 5
 
 
-def test_two_equal_events_are_one_and_are_not_looked_for_for_ever(world: _World) -> None:
+def test_two_equal_events_are_one_and_are_not_looked_for_for_ever(world: World) -> None:
     """JumpCloud counts them twice, the ledger once."""
     collector = world.boot()
     text = world.publish()[0]
@@ -311,7 +231,7 @@ def test_two_equal_events_are_one_and_are_not_looked_for_for_ever(world: _World)
     assert world.directory.pages_given - pages <= 30 + 2
 
 
-def test_an_event_from_the_future_is_delivered_once_and_holds_nothing_up(world: _World) -> None:
+def test_an_event_from_the_future_is_delivered_once_and_holds_nothing_up(world: World) -> None:
     """The watermark stays behind now."""
     collector = world.boot()
     future = event_text(99, world.clock.now_ms + 5 * HOUR_MS)
@@ -326,7 +246,7 @@ def test_an_event_from_the_future_is_delivered_once_and_holds_nothing_up(world: 
     assert world.accepted == dict.fromkeys([future, *texts], 1)
 
 
-def test_counts_that_fail_are_said_once_and_the_last_minutes_read_again(world: _World) -> None:
+def test_counts_that_fail_are_said_once_and_the_last_minutes_read_again(world: World) -> None:
     """Until they work again, which is said, too."""
     collector = world.boot()
     world.publish()
@@ -350,7 +270,7 @@ def test_counts_that_fail_are_said_once_and_the_last_minutes_read_again(world: _
 
 
 def test_counts_that_are_limited_for_ever_so_long_are_asked_for_within_the_hour(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some servers write an instant where seconds belong."""
     collector, counting = world.boot(), world.directory.buckets
@@ -370,7 +290,7 @@ def test_counts_that_are_limited_for_ever_so_long_are_asked_for_within_the_hour(
 
 
 def test_counts_that_stay_limited_are_said_once_and_the_last_minutes_read_again(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quota of their own is no reason to miss what is late."""
     collector, texts = world.boot(), list[str]()
@@ -392,7 +312,7 @@ def test_counts_that_stay_limited_are_said_once_and_the_last_minutes_read_again(
 
 
 def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is happening now does not wait for it."""
     monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 3)
@@ -410,7 +330,7 @@ def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
 
 
 def test_slices_that_are_open_at_a_crash_are_read_after_it(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are part of the state."""
     monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 3)
@@ -428,7 +348,7 @@ def test_slices_that_are_open_at_a_crash_are_read_after_it(
 
 
 def test_other_services_do_not_make_the_audit_read_what_was_never_asked_for(
-    world: _World,
+    world: World,
 ) -> None:
     """Counts of another scope cannot be compared."""
     first = world.boot()
@@ -444,32 +364,32 @@ def test_other_services_do_not_make_the_audit_read_what_was_never_asked_for(
     assert any("asks for other events" in text for text in world.told)
 
 
-def test_nothing_is_committed_before_it_is_delivered(world: _World) -> None:
+def test_nothing_is_committed_before_it_is_delivered(world: World) -> None:
     """An intake that fails leaves the events new and the watermark where it was."""
     collector = world.boot(intake=_StoppingIntake(world.intake, stop_after=0))
-    watermark_ms = collector.progress.watermark_ms
-    texts = world.publish(count=3)
+    texts, published_ms = world.publish(count=3), world.clock.now_ms
 
     with pytest.raises(Stopped):
         world.poll(collector)
-    again = world.boot()
+    written = State(world.folder).load().progress
+    world.poll(world.boot())
 
-    assert again.progress.watermark_ms == watermark_ms
-    world.poll(again)
+    assert written
+    assert written.oldest_open_ms < published_ms
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
 def test_the_progress_is_written_before_the_ledger_forgets_and_at_the_end_of_a_poll(
-    world: _World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a restart would read again, and send again, what the ledger no longer knows."""
 
-    def written() -> Progress:
-        return State(world.folder).load(world.clock.now_ms, 0).progress
+    def written() -> Progress | None:
+        return State(world.folder).load().progress
 
-    before_forgetting: list[Progress] = []
-    monkeypatch.setattr(Ledger, "prune", lambda *_: before_forgetting.append(written()))
-    collector = world.boot(replace(_PLAN, most_rows=1))
+    before_forgetting: list[Progress | None] = []
+    monkeypatch.setattr(Ledger, "forget_before", lambda *_: before_forgetting.append(written()))
+    collector = world.boot(replace(PLAN, most_rows=1))
     for ago_seconds in (30, 20, 10):
         world.publish(ago_seconds)
 
@@ -483,7 +403,7 @@ def test_the_progress_is_written_before_the_ledger_forgets_and_at_the_end_of_a_p
 
 
 def test_a_crash_between_pages_repeats_nothing_although_the_progress_is_behind(
-    world: _World, tmp_path_factory: pytest.TempPathFactory
+    world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """It is written once a second; the ledger knows what was delivered since."""
     disk = tmp_path_factory.mktemp("crashed") / "disk"
@@ -499,10 +419,11 @@ def test_a_crash_between_pages_repeats_nothing_although_the_progress_is_behind(
     published_ms = world.clock.now_ms
     texts = [text for ago_seconds in range(50, 0, -10) for text in world.publish(ago_seconds)]
     with pytest.raises(Crash):
-        world.poll(world.boot(replace(_PLAN, most_rows=1)))
+        world.poll(world.boot(replace(PLAN, most_rows=1)))
 
     world.folder = disk
-    behind = State(disk).load(world.clock.now_ms, 0).progress
+    behind = State(disk).load().progress
+    assert behind
     survivor, before = AcceptingIntake(), world.accepted
     world.poll(world.boot(intake=survivor))
 
@@ -512,7 +433,7 @@ def test_a_crash_between_pages_repeats_nothing_although_the_progress_is_behind(
 
 
 @pytest.mark.parametrize("at", range(1, 6))
-def test_a_disk_that_fails_at_a_commit_is_waited_for(world: _World, at: int) -> None:
+def test_a_disk_that_fails_at_a_commit_is_waited_for(world: World, at: int) -> None:
     """What was delivered is written when it can be, and not sent again."""
     collector = world.boot()
     texts = world.publish(count=3)
@@ -525,7 +446,7 @@ def test_a_disk_that_fails_at_a_commit_is_waited_for(world: _World, at: int) -> 
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world: _World) -> None:
+def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world: World) -> None:
     """It has its receipt: it is not sent again after the restart."""
     texts = world.publish(ago_seconds=60, count=3)
     stopped: list[Callable[[], None]] = []
@@ -548,7 +469,7 @@ def test_what_was_delivered_is_committed_although_the_stop_came_meanwhile(world:
 
 @pytest.mark.parametrize("kind", [ValueError, Stopped])
 def test_what_was_accepted_before_a_delivery_broke_off_is_not_sent_again(
-    world: _World, kind: type[Exception]
+    world: World, kind: type[Exception]
 ) -> None:
     """Whatever broke it off."""
     texts = world.publish(ago_seconds=60, count=4)
@@ -565,7 +486,7 @@ def test_what_was_accepted_before_a_delivery_broke_off_is_not_sent_again(
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_counts_add_up_in_the_tally(world: _World) -> None:
+def test_counts_add_up_in_the_tally(world: World) -> None:
     """Read is delivered, known or set aside."""
     collector = world.boot()
     world.publish(count=3)
@@ -578,7 +499,7 @@ def test_counts_add_up_in_the_tally(world: _World) -> None:
     assert collector.tally.take().read == 0
 
 
-def test_the_ledger_forgets_what_no_audit_will_ask_for(world: _World) -> None:
+def test_the_ledger_forgets_what_no_audit_will_ask_for(world: World) -> None:
     """Disk and memory follow the audit's reach, not the age of the connector."""
     collector = world.boot(Plan(0, 3 * HOUR_MS, 600_000, "all", 100, readers=0))
     old = world.publish(count=5)
@@ -644,14 +565,14 @@ class _Real:
                 Pace(self.stop),
                 state_pace,
             ),
-            ledger=Ledger(self.folder / "ledger", self.said.append),
+            ledgers=lambda scope: Ledger(self.folder / "ledger", self.said.append, scope),
             state=State(self.folder),
             tail_pace=Pace(self.stop),
             backlog_pace=Pace(self.stop),
             state_pace=state_pace,
             lanes=self.lanes,
             stop=self.stop,
-            now_ms=now_ms,
+            clock=JumpCloudClock(),
             tell=self.said.append,
             warn=self.said.append,
         )
@@ -740,7 +661,7 @@ def test_late_events_over_http_arrive_by_the_audit(tmp_path: Path) -> None:
 
         sandbox.jumpcloud.publish(late)
         collector.poll()
-        collector._late_events._audited_by_hour_ms = None  # ten minutes later
+        collector._late_events._audited_at_ms = None  # ten minutes later
         collector.poll()
 
         assert sandbox.verdict().clean, sandbox.verdict().table()
@@ -828,7 +749,7 @@ def _until_stopped(collector: Collector) -> None:
 
 def test_an_unreadable_state_is_waited_for_at_the_start(tmp_path: Path) -> None:
     """Object storage may be away when a container begins."""
-    world = _World(tmp_path)
+    world = World(tmp_path)
     reads = [0]
 
     def failing_at_first(path: Path) -> bytes | None:
@@ -850,7 +771,7 @@ def test_an_unreadable_state_is_waited_for_at_the_start(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [TryAgain("busy"), Refused("key"), TryAgain("429", limited=True)])
 def test_a_failure_while_slicing_a_backlog_does_not_stop_it(
-    world: _World, error: Exception, monkeypatch: pytest.MonkeyPatch
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Equal spans do as well where counts cannot be had."""
     texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]

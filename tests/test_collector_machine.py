@@ -15,7 +15,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from jumpcloud_modules import backlog, ledger
+from jumpcloud_modules import backlog, ledger, ledger_files
+from jumpcloud_modules.api import Unit
+from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.instants import HOUR_MS
@@ -36,6 +38,7 @@ from tests.world import (
 
 LATENESS_SECONDS = (0, 1, 5, 60, 240, 3_000, 36_000, 3 * 86_400)
 PAUSES_SECONDS = (0, 1, 60, 240, 601, 3_000, 36_000, 3 * 86_400)
+CLOCK_STEPS_SECONDS = (0, 5, -5, 600, -600, 2 * 3_600, -8 * 3_600, 8 * 86_400, 100 * 86_400)
 AUDIT_MS = 168 * HOUR_MS
 LONGEST_OUTAGE_MS = 80 * HOUR_MS
 """So that the latest events, three days late, are still audited when polling goes on."""
@@ -59,6 +62,8 @@ class CollectorMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.folder = FragilePath(tempfile.mkdtemp(prefix="collector-"))
         self.directory = Directory(self.clock)
+        self.machine_ahead_ms = 0
+        self.scope = "all"
         self.intake = AcceptingIntake()
         self.expected: set[str] = set()
         self.number = 0
@@ -68,7 +73,7 @@ class CollectorMachine(RuleBasedStateMachine):
         Fuse.left = None
         self.patches = [
             mock.patch.object(backlog, "FEWEST_EVENTS_A_SLICE", 3),
-            mock.patch.object(ledger, "MOST_UNFOLDED_FILES", 4),
+            mock.patch.object(ledger_files, "MOST_UNFOLDED_ENTRIES", 12),
             mock.patch.object(ledger, "MOST_KEYS_IN_USE", 5),
         ]
         for patch in self.patches:
@@ -138,6 +143,26 @@ class CollectorMachine(RuleBasedStateMachine):
         """Counts fail, or work again."""
         self.directory.counting_works = works
 
+    @rule(units=st.sampled_from([(), ("h",), ("m",)]), silent=st.booleans())
+    def have_counts_lie(self, units: tuple[Unit, ...], *, silent: bool) -> None:
+        """Counts fail by the hour or by the minute only, or say that there is nothing."""
+        self.directory.failing_units = units
+        self.directory.silent = silent
+
+    @rule(seconds=st.sampled_from(CLOCK_STEPS_SECONDS))
+    def step_the_machines_clock(self, seconds: int) -> None:
+        """The clock of the machine is set, rightly or wrongly."""
+        self.machine_ahead_ms = seconds * 1000
+
+    @rule(scope=st.sampled_from(["all", "sso", "another organization"]))
+    def change_the_scope(self, scope: str) -> None:
+        """Something else is asked for from here on, when all is well."""
+        self.settle()
+        if scope != self.scope:
+            self.scope = scope
+            self.beginning_ms = self.clock.now_ms
+            self.boot()
+
     @rule(seconds=st.sampled_from(PAUSES_SECONDS))
     def wait(self, seconds: int) -> None:
         """Time passes without a poll: a pause, or an outage of our own."""
@@ -202,18 +227,23 @@ class CollectorMachine(RuleBasedStateMachine):
         """Whatever happened, all that is in reach arrives once things work again."""
         if self.collector is None:
             return
-        self.directory.troubles.clear()
-        self.directory.counting_works = True
-        self.intake.crash_after_events = Fuse.left = None
-        for _ in range(4):
-            self.clock.pass_seconds(700)
-            self.poll()
+        self.settle()
 
         assert self.expected - set(self.intake.accepted) == set()
         self.nothing_is_delivered_that_was_not_published()
         self.nothing_is_delivered_twice_but_what_was_in_flight_at_a_crash()
 
     # Means
+
+    def settle(self) -> None:
+        """Let things work again for a while."""
+        self.directory.troubles.clear()
+        self.directory.counting_works, self.directory.silent = True, False
+        self.directory.failing_units = ()
+        self.intake.crash_after_events = Fuse.left = None
+        for _ in range(4):
+            self.clock.pass_seconds(700)
+            self.poll()
 
     @property
     def running(self) -> Collector:
@@ -223,18 +253,22 @@ class CollectorMachine(RuleBasedStateMachine):
     def boot(self) -> None:
         stop = PatientEvent(self.clock)
         pace = Pace(stop, clock=self.clock.seconds)
+        self.directory.hears = JumpCloudClock(
+            machine=lambda: self.clock.now_ms + self.machine_ahead_ms,
+            span=lambda: self.clock.now_ms,
+        )
         self.collector = Collector(
-            plan=Plan(self.history_ms, AUDIT_MS, 600_000, "all", self.rows, readers=0),
+            plan=Plan(self.history_ms, AUDIT_MS, 600_000, self.scope, self.rows, readers=0),
             source=self.directory,
             intake=self.intake,
-            ledger=Ledger(self.folder / "ledger"),
+            ledgers=lambda scope: Ledger(self.folder / "ledger", scope=scope),
             state=State(self.folder, clock=self.clock.seconds),
             tail_pace=pace,
             backlog_pace=pace,
             state_pace=Pace(stop, clock=self.clock.seconds),
             lanes=Lanes(stop, clock=self.clock.seconds),
             stop=stop,
-            now_ms=self.clock,
+            clock=self.directory.hears,
             tell=lambda _: None,
             warn=lambda _: None,
         )

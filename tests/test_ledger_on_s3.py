@@ -13,14 +13,13 @@ from sekoia_automation import constants
 from sekoia_automation.configuration import get_configuration
 from sekoia_automation.storage import get_data_path, get_s3_data_path
 
-from jumpcloud_modules import ledger as ledger_module
-from jumpcloud_modules import storage
+from jumpcloud_modules import ledger_files, storage
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.quarantine import Quarantine
-from jumpcloud_modules.state import FILE_NAME, State
+from jumpcloud_modules.state import FILE_NAME, Found, State
 from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of
 
 _BUCKET = "connector-data"
@@ -91,24 +90,24 @@ def test_the_state_is_found_again(folder: Path) -> None:
     earlier = Progress(NOON_MS - 9 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
     later = Progress(NOON_MS - 9 * HOUR_MS, NOON_MS, (Window(NOON_MS - HOUR_MS, NOON_MS),), "all")
     state = State(folder)
-    first = state.load(NOON_MS, HOUR_MS)
+    first = state.load()
     state.save(earlier)
     state.save(later)
 
-    found = State(folder).load(NOON_MS, HOUR_MS)
+    found = State(folder).load()
     storage.write_once(folder / FILE_NAME, b"{")
-    recovered = State(folder).load(NOON_MS, HOUR_MS)
+    recovered = State(folder).load()
 
-    assert first.messages[0].startswith("First start")
+    assert first == Found(None)
     assert found.progress == later
     assert recovered.progress == earlier
 
 
-def test_what_was_delivered_is_known_through_commits_folds_and_prunes(
+def test_what_was_delivered_is_known_through_commits_folds_and_forgetting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the number of objects stays bounded."""
-    monkeypatch.setattr(ledger_module, "MOST_UNFOLDED_FILES", 3)
+    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_FILES", 3)
     events = [event_at(NOON_MS + n % 2 * HOUR_MS + n, str(n)) for n in range(20)]
     ledger = Ledger(folder / "ledger")
     for event in events:
@@ -119,8 +118,48 @@ def test_what_was_delivered_is_known_through_commits_folds_and_prunes(
     assert known.claim(events_of(*events, new)) == events_of(new)
     assert known.count(NOON_MS, NOON_MS + 2 * HOUR_MS) == 20
     assert len(list(storage.files(folder / "ledger"))) <= 14
-    known.prune(NOON_MS + HOUR_MS, [])
-    assert known.count(NOON_MS, NOON_MS + 2 * HOUR_MS) == 10
+    known.forget_before(NOON_MS + HOUR_MS, [])
+    for each in (known, Ledger(folder / "ledger")):
+        assert each.count(NOON_MS + HOUR_MS, NOON_MS + 2 * HOUR_MS) == 10
+        assert each.forgotten_ms == NOON_MS + HOUR_MS
+
+
+def test_scopes_live_beside_each_other_on_s3(folder: Path) -> None:
+    """A folder below is only a longer name there."""
+    event = event_at(NOON_MS)
+    for scope in ("one", "two"):
+        ledger = Ledger(folder / "ledger", scope=scope)
+        assert ledger.claim(events_of(event)) == events_of(event)
+        ledger.record(events_of(event), 0)
+        ledger.commit()
+
+    for scope in ("one", "two"):
+        again = Ledger(folder / "ledger", scope=scope)
+        assert again.claim(events_of(event)) == events_of()
+        assert again.count(NOON_MS, NOON_MS + 1) == 1
+
+
+def test_a_write_whose_answer_was_lost_counts_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object is there, and the next try replaces it."""
+    one, two = event_at(NOON_MS, "1"), event_at(NOON_MS, "2")
+    ledger, write_once = Ledger(folder / "ledger"), storage.write_once
+    ledger.commit()
+
+    def losing_the_answer(path: Path, content: bytes) -> None:
+        write_once(path, content)
+        raise StateUnavailable("no answer")
+
+    ledger.record(ledger.claim(events_of(one)), 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_once", losing_the_answer)
+        with pytest.raises(StateUnavailable):
+            ledger.write()
+    ledger.record(ledger.claim(events_of(two)), 0)
+    ledger.commit()
+
+    assert Ledger(folder / "ledger").count(NOON_MS, NOON_MS + 1) == 2
 
 
 @pytest.mark.parametrize("halfway", [False, True])
@@ -128,7 +167,7 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
     folder: Path, halfway: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upload that was cut short is noticed by its checksum."""
-    monkeypatch.setattr(ledger_module, "MOST_UNFOLDED_FILES", 0)
+    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_FILES", 0)
     at, happened = 0, True
     while happened:
         at += 1
@@ -184,7 +223,7 @@ def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
         lambda: storage.remove(away / "x"),
         lambda: Ledger(away / "x").claim(events_of(event)),
         lambda: Quarantine(away / "q").keep(event, "x"),
-        lambda: State(away / "s").load(NOON_MS, 0),
+        lambda: State(away / "s").load(),
         lambda: State(away / "s").save(Progress(0, 0)),
     ):
         with pytest.raises(StateUnavailable, match="object storage"):
@@ -197,5 +236,5 @@ def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
 
     assert storage.read(folder / "absent") is None
     assert Ledger(folder / "l").claim(events_of(event)) == events_of(event)
-    assert State(folder).load(NOON_MS, 0).progress == Progress(NOON_MS, NOON_MS)
+    assert State(folder).load() == Found(None)
     assert Quarantine(folder / "q").keep(event, "x").path is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state import State
+from jumpcloud_modules.state import Found, State
 
 _MS = st.integers(0, 10_000)
 _WINDOWS = st.builds(
@@ -81,6 +81,23 @@ def test_a_window_that_is_read_shrinks_and_closes_in_its_place() -> None:
     assert closed.windows == (one, three)
 
 
+def test_an_open_window_is_cut_into_slices_in_its_place() -> None:
+    """No instant is left out between the others."""
+    one, two = Window(0, 10), Window(10, 20)
+    progress = Progress(0, 0).with_backlog([one, two], 20)
+
+    cut = progress.cut(one, [Window(0, 3), Window(3, 10)])
+
+    assert cut.windows == (Window(0, 3), Window(3, 10), two)
+    assert cut.cut(one, [Window(0, 1)]) == cut
+
+
+def test_an_audit_reaches_back_from_the_last_one_or_else_from_the_watermark() -> None:
+    """What the last one could not see is still looked for."""
+    assert Progress(0, 30).audit_from_ms == 30
+    assert Progress(0, 30, audited_ms=0).audit_from_ms == 0
+
+
 def test_a_window_that_is_not_open_changes_nothing() -> None:
     """Windows of late events are not part of the progress."""
     progress = Progress(0, 30, (Window(0, 10),))
@@ -105,9 +122,16 @@ def test_what_182_would_go_on_from_leaves_nothing_unread() -> None:
     st.integers(0, 10_000_000),
     st.lists(_WINDOWS, max_size=4),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+    st.none() | st.integers(_NOW_MS - 10_000_000, _NOW_MS),
+    st.booleans(),
 )
 def test_progress_survives_a_restart(
-    watermark_ms: int, age_ms: int, windows: list[Window], scope: str
+    watermark_ms: int,
+    age_ms: int,
+    windows: list[Window],
+    scope: str,
+    audited_ms: int | None,
+    is_provisional: bool,
 ) -> None:
     """What is written down is what is found."""
     moved = [
@@ -116,11 +140,12 @@ def test_progress_survives_a_restart(
         )
         for w in windows
     ]
-    progress = Progress(watermark_ms - age_ms, watermark_ms, tuple(moved), scope)
+    progress = Progress(
+        watermark_ms - age_ms, watermark_ms, tuple(moved), scope, audited_ms, is_provisional
+    )
     with TemporaryDirectory() as folder:
         State(Path(folder)).save(progress)
 
-        found = State(Path(folder)).load(_NOW_MS, 0)
+        found = State(Path(folder)).load()
 
-    assert found.progress == progress
-    assert found.messages == found.warnings == ()
+    assert found == Found(progress)

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import StateUnavailable
-from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.state import (
     FILE_NAME,
@@ -18,11 +19,10 @@ from jumpcloud_modules.state import (
     SAVE_EVERY_SECONDS,
     Found,
     State,
+    _checksum,
 )
 from tests.doubles import NOON_MS, BreakingDisk, Crash
 
-_HISTORY_MS = 24 * HOUR_MS
-_FRESH = Progress(NOON_MS - _HISTORY_MS, NOON_MS - _HISTORY_MS)
 _EARLIER = Progress(NOON_MS - 5 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
 _LATER = Progress(
     NOON_MS - 5 * HOUR_MS,
@@ -33,7 +33,13 @@ _LATER = Progress(
 
 
 def _load(folder: Path) -> Found:
-    return State(folder).load(NOON_MS, _HISTORY_MS)
+    return State(folder).load()
+
+
+def _start_of(found: Found) -> str:
+    """Return the instant that is gone on from, as text."""
+    assert found.progress
+    return to_rfc3339(found.progress.watermark_ms)
 
 
 def _save_both(folder: Path) -> None:
@@ -43,24 +49,47 @@ def _save_both(folder: Path) -> None:
     state.save(_LATER)
 
 
-def _edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+def _without_what_came_later(document: dict[str, Any]) -> None:
+    body = document["progress"]
+    del body["audited_ms"], body["is_provisional"]
+    document["checksum"] = _checksum(body)
+
+
+def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     document = json.loads(path.read_bytes())
     change(document)
     path.write_text(json.dumps(document))
 
 
-def test_a_first_start_reaches_back_as_far_as_configured(tmp_path: Path) -> None:
-    """And says since when it collects."""
-    found = _load(tmp_path)
-
-    assert found.progress == _FRESH
-    assert found.messages == ("First start: collecting events since 2025-10-08T12:00:00.000Z.",)
-    assert found.warnings == ()
+def test_a_first_start_finds_nothing_and_says_nothing(tmp_path: Path) -> None:
+    """Where it begins is not the state's to say."""
+    assert _load(tmp_path) == Found(None)
 
 
 def test_what_was_saved_is_found_again_without_a_word(tmp_path: Path) -> None:
     """The usual restart."""
     _save_both(tmp_path)
+
+    assert _load(tmp_path) == Found(_LATER)
+
+
+def test_what_was_audited_and_that_a_start_is_provisional_is_found_again(tmp_path: Path) -> None:
+    """A restart looks for late events from where the last audit ended."""
+    progress = replace(_LATER, audited_ms=NOON_MS - 7 * HOUR_MS, is_provisional=True)
+    State(tmp_path).save(progress)
+
+    found = _load(tmp_path)
+
+    assert found == Found(progress)
+    assert found.progress
+    assert found.progress.audited_ms == NOON_MS - 7 * HOUR_MS
+    assert found.progress.is_provisional
+
+
+def test_a_document_without_what_came_later_is_read(tmp_path: Path) -> None:
+    """An earlier build wrote neither what was audited nor that a start is provisional."""
+    State(tmp_path).save(_LATER)
+    _edit(tmp_path / FILE_NAME, _without_what_came_later)
 
     assert _load(tmp_path) == Found(_LATER)
 
@@ -81,7 +110,7 @@ def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
     with BreakingDisk(at=1) as disk:
         state.save(_EARLIER)
         again = State(tmp_path)
-        again.load(NOON_MS, _HISTORY_MS)
+        again.load()
         again.save(_EARLIER)
 
     assert disk.changes == 0
@@ -101,28 +130,43 @@ def test_the_copy_is_renewed_once_a_minute(tmp_path: Path) -> None:
     assert [c - _EARLIER.watermark_ms for c in copied[1:]] == [0, 0, 2, 2]
 
 
-def test_progress_of_pages_that_follow_each_other_is_written_once_a_second(tmp_path: Path) -> None:
-    """Each page would otherwise cost two files."""
+def test_a_save_is_due_a_second_after_the_last(tmp_path: Path) -> None:
+    """Each of the pages that follow each other would otherwise cost two files."""
     seconds = [0.0]
     state = State(tmp_path, clock=lambda: seconds[0])
+    due = [state.is_save_due]
 
-    state.save_now_and_then(_EARLIER)
-    state.save_now_and_then(_LATER)
-    within_a_second = _load(tmp_path).progress
+    state.save(_EARLIER)
+    for passed in (0.0, SAVE_EVERY_SECONDS - 0.01, SAVE_EVERY_SECONDS):
+        seconds[0] = passed
+        due.append(state.is_save_due)
+
+    assert due == [True, False, False, True]
+
+
+def test_a_save_that_changed_nothing_is_one_of_a_moment_ago(tmp_path: Path) -> None:
+    """A quiet stretch asks no more often than a busy one."""
+    seconds = [0.0]
+    state = State(tmp_path, clock=lambda: seconds[0])
+    state.save(_EARLIER)
     seconds[0] = SAVE_EVERY_SECONDS
-    state.save_now_and_then(_LATER)
 
-    assert (within_a_second, _load(tmp_path).progress) == (_EARLIER, _LATER)
+    state.save(_EARLIER)
+
+    assert not state.is_save_due
 
 
 def test_a_write_that_failed_is_not_taken_for_one_of_a_moment_ago(tmp_path: Path) -> None:
     """It is made up for at the next try, however soon that is."""
     state = State(tmp_path)
     with BreakingDisk(at=1), pytest.raises(StateUnavailable):
-        state.save_now_and_then(_EARLIER)
+        state.save(_EARLIER)
+    due_after_the_failure = state.is_save_due
 
-    state.save_now_and_then(_EARLIER)
+    state.save(_EARLIER)
 
+    assert due_after_the_failure
+    assert not state.is_save_due
     assert _load(tmp_path).progress == _EARLIER
 
 
@@ -151,25 +195,27 @@ def test_a_damaged_document_falls_back_to_its_copy(tmp_path: Path, damage: bytes
     found = _load(tmp_path)
 
     assert found.progress == _EARLIER
-    assert len(found.warnings) == 1
-    assert "damaged; its last copy is used" in found.warnings[0]
+    assert found.message == ""
+    assert "damaged; its last copy is used" in found.warning
+    assert not found.is_takeover
+    assert not found.is_beginning_lost
 
 
 @pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES.keys())
 @pytest.mark.parametrize("copy", [None, b"garbage"])
-def test_a_damaged_document_without_a_copy_begins_anew_and_names_the_gap(
+def test_a_damaged_document_without_a_copy_names_no_progress_and_says_so(
     tmp_path: Path, damage: bytes, copy: bytes | None
 ) -> None:
-    """It starts and collects, and a person knows what may be missing."""
+    """The connector begins anew, and a person knows what may be missing."""
     (tmp_path / FILE_NAME).write_bytes(damage)
     if copy is not None:
         (tmp_path / PREVIOUS_FILE_NAME).write_bytes(copy)
 
     found = _load(tmp_path)
 
-    assert found.progress == _FRESH
-    assert len(found.warnings) == 1
-    assert "does not say how far collecting got" in found.warnings[0]
+    assert found.progress is None
+    assert found.message == ""
+    assert "does not say how far collecting got" in found.warning
 
 
 def test_a_lost_document_is_replaced_by_its_copy(tmp_path: Path) -> None:
@@ -197,7 +243,26 @@ def test_a_damaged_document_that_still_names_an_instant_goes_on_from_it(tmp_path
 
     found = _load(tmp_path)
 
-    assert found.progress.watermark_ms == _EARLIER.watermark_ms
+    assert found.progress == Progress(_EARLIER.watermark_ms, _EARLIER.watermark_ms)
+    assert found.is_beginning_lost
+    assert found.message == ""
+    assert "is damaged and goes on from the date it names" in found.warning
+
+
+def test_a_copy_from_which_182_moved_on_is_taken_at_its_word(tmp_path: Path) -> None:
+    """The document is damaged, and says no more than its copy."""
+    _save_both(tmp_path)
+    (tmp_path / FILE_NAME).write_bytes(b"")
+    _edit(
+        tmp_path / PREVIOUS_FILE_NAME,
+        lambda document: document.update(most_recent_date_seen="2025-10-09T11:45:00+00:00"),
+    )
+
+    found = _load(tmp_path)
+
+    assert _start_of(found) == "2025-10-09T11:44:59.000Z"
+    assert found.is_takeover
+    assert "its last copy is used" in found.warning
 
 
 @pytest.mark.parametrize(
@@ -218,12 +283,14 @@ def test_the_state_of_182_is_taken_over_a_second_earlier(
 
     found = _load(tmp_path)
 
-    assert to_rfc3339(found.progress.watermark_ms) == start
+    assert _start_of(found) == start
+    assert found.progress
     assert found.progress == Progress(found.progress.watermark_ms, found.progress.watermark_ms)
-    assert found.messages == (
-        f"Taking over the state of version 1.8.2: collecting events since {start}.",
+    assert (
+        found.message == f"Taking over the state of version 1.8.2: collecting events since {start}."
     )
-    assert found.warnings == ()
+    assert found.warning == ""
+    assert found.is_takeover
 
 
 def test_where_182_moved_on_from_our_state_its_word_is_taken(tmp_path: Path) -> None:
@@ -236,8 +303,9 @@ def test_where_182_moved_on_from_our_state_its_word_is_taken(tmp_path: Path) -> 
 
     found = _load(tmp_path)
 
-    assert to_rfc3339(found.progress.watermark_ms) == "2025-10-09T11:44:59.000Z"
-    assert "version 1.8.2" in found.messages[0]
+    assert _start_of(found) == "2025-10-09T11:44:59.000Z"
+    assert "version 1.8.2" in found.message
+    assert found.is_takeover
 
 
 def test_the_state_of_a_newer_version_is_taken_over_at_its_instant(tmp_path: Path) -> None:
@@ -247,73 +315,31 @@ def test_the_state_of_a_newer_version_is_taken_over_at_its_instant(tmp_path: Pat
 
     found = _load(tmp_path)
 
-    assert found.progress.watermark_ms == _LATER.oldest_open_ms - SECOND_MS
-    assert found.messages[0].startswith("Taking over the state of version 3")
-
-
-@pytest.mark.parametrize("seen", ["2025-10-09T12:00:10Z", "2999-01-01T00:00:00Z"])
-def test_an_instant_in_the_future_begins_anew_and_says_so(tmp_path: Path, seen: str) -> None:
-    """What happens until then would be missed."""
-    (tmp_path / FILE_NAME).write_text(json.dumps({"most_recent_date_seen": seen}))
-
-    found = _load(tmp_path)
-
-    assert found.progress.watermark_ms == _FRESH.watermark_ms
-    assert "which is in the future" in found.warnings[0]
-
-
-def test_a_clock_that_was_set_back_loses_no_open_window(tmp_path: Path) -> None:
-    """A backlog may reach further than the history of a first start."""
-    old = Window(NOON_MS - 200 * HOUR_MS, NOON_MS - 100 * HOUR_MS)
-    ahead = Progress(NOON_MS - 300 * HOUR_MS, NOON_MS + 10 * SECOND_MS, (old,), "all")
-    State(tmp_path).save(ahead)
-
-    found = _load(tmp_path)
-
-    assert found.progress.watermark_ms <= NOON_MS
-    assert found.progress.windows == (old,)
-    assert found.progress.scope == "all"
-    assert found.progress.beginning_ms == ahead.beginning_ms
-
-
-def test_an_instant_beyond_retention_names_the_gap(tmp_path: Path) -> None:
-    """JumpCloud has forgotten those events."""
-    limit_ms = NOON_MS - RETENTION_MS
-    seen = to_rfc3339(limit_ms - 24 * HOUR_MS)
-    (tmp_path / FILE_NAME).write_text(json.dumps({"most_recent_date_seen": seen}))
-
-    found = _load(tmp_path)
-
-    assert found.progress.watermark_ms == limit_ms
-    assert "beyond JumpCloud's retention" in found.warnings[0]
-    assert to_rfc3339(limit_ms) in found.warnings[0]
-
-
-def test_windows_beyond_retention_are_cut(tmp_path: Path) -> None:
-    """What is left of them is still read."""
-    limit_ms = NOON_MS - RETENTION_MS
-    gone = Window(limit_ms - 2 * HOUR_MS, limit_ms - HOUR_MS)
-    half = Window(limit_ms - HOUR_MS, limit_ms + HOUR_MS)
-    whole = Window(limit_ms + HOUR_MS, limit_ms + 2 * HOUR_MS)
-    progress = Progress(limit_ms - 5 * HOUR_MS, NOON_MS - HOUR_MS, (gone, half, whole), "all")
-    State(tmp_path).save(progress)
-
-    found = _load(tmp_path)
-
-    assert found.progress.windows == (Window(limit_ms, limit_ms + HOUR_MS), whole)
-    assert found.progress.watermark_ms == progress.watermark_ms
-    assert len(found.warnings) == 1
+    assert _start_of(found) == to_rfc3339(_LATER.oldest_open_ms - SECOND_MS)
+    assert found.message.startswith("Taking over the state of version 3")
+    assert found.is_takeover
 
 
 @pytest.mark.parametrize("seen", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_instants_at_the_ends_of_time_are_survived(tmp_path: Path, seen: str) -> None:
-    """Nobody means them; they are told like any other."""
+def test_instants_that_no_calendar_holds_in_utc_are_survived(tmp_path: Path, seen: str) -> None:
+    """Nobody means them; they are told like any other damage."""
     (tmp_path / FILE_NAME).write_text(json.dumps({"most_recent_date_seen": seen}))
 
     found = _load(tmp_path)
 
-    assert NOON_MS - RETENTION_MS <= found.progress.watermark_ms <= NOON_MS
-    assert len(found.warnings) == 1
+    assert found.progress is None
+    assert "does not say how far collecting got" in found.warning
+
+
+@pytest.mark.parametrize("seen", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_instants_at_the_ends_of_time_are_found_as_they_are(tmp_path: Path, seen: str) -> None:
+    """What follows from them, JumpCloud's time says."""
+    (tmp_path / FILE_NAME).write_text(json.dumps({"most_recent_date_seen": seen}))
+
+    found = _load(tmp_path)
+
+    assert found.progress
+    assert found.is_takeover
 
 
 _JSON = st.recursive(
@@ -335,14 +361,14 @@ _FIELDS = ["most_recent_date_seen", "version", "progress", "checksum"]
 def test_any_document_whatever_is_survived(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
-    """The connector starts, at an instant between the retention's limit and now."""
+    """There is something to tell of it, whether it names a progress or not."""
     folder = tmp_path_factory.mktemp("state")
     (folder / FILE_NAME).write_bytes(content)
 
     found = _load(folder)
 
-    assert NOON_MS - RETENTION_MS <= found.progress.watermark_ms <= NOON_MS
-    assert found.messages or found.warnings
+    assert found.message or found.warning
+    assert found.progress or found.warning
 
 
 @pytest.mark.parametrize("at", [1, 2])

@@ -39,6 +39,27 @@ def test_removing_what_is_not_there_changes_nothing(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_file_written_once_is_synced_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync costs milliseconds on most disks: each write would wait for one."""
+    path = tmp_path / "file"
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    storage.write_once(path, b"x")
+    before = list(synced)
+    storage.sync(path)
+
+    assert before == []
+    assert synced == [path.stat().st_ino]
+
+
+def test_a_file_that_is_gone_needs_no_sync(tmp_path: Path) -> None:
+    """A fold that is faster has put what it held into another, synced."""
+    storage.sync(tmp_path / "absent")
+
+
 def test_a_write_that_fails_leaves_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +88,7 @@ def test_every_failure_of_the_disk_is_named_as_one_to_wait_for(tmp_path: Path) -
     for act in (
         lambda: storage.write_atomically(inside_a_file, b"x"),
         lambda: storage.write_once(inside_a_file, b"x"),
+        lambda: storage.sync(inside_a_file),
         lambda: storage.read(a_folder),
         lambda: storage.remove(a_folder),
         lambda: list(storage.files(tmp_path / "plain")),

@@ -10,15 +10,23 @@ from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from pathlib import Path
 from typing import IO, Any
 
+from jumpcloud_modules import clock as jumpcloud_clock
 from jumpcloud_modules import events
 from jumpcloud_modules.api import UNIT_MS, Cursor, Page, Query, Unit
-from jumpcloud_modules.errors import TryAgain
+from jumpcloud_modules.clock import JumpCloudClock
+from jumpcloud_modules.collector import Collector, Deliverer, Plan
+from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
 from jumpcloud_modules.intake import Delivery
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.retry import Pace
+from jumpcloud_modules.state import State
 from tests.doubles import events_of
 
 BEGINNING_MS = 1_790_000_000_000
@@ -42,6 +50,28 @@ class Clock:
 
     def pass_seconds(self, seconds: float) -> None:
         self.now_ms += math.ceil(seconds * 1000)
+
+
+@dataclass
+class Time:
+    """Tell JumpCloud's time, which is the clock's, and the machine's, which may be wrong."""
+
+    clock: Clock
+    machine_ahead_ms: int = 0
+    is_known: bool = True
+
+    @property
+    def ahead_of_machine_ms(self) -> int:
+        return -self.machine_ahead_ms if self.is_known else 0
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms if self.is_known else self.machine_ms()
+
+    def machine_ms(self) -> int:
+        return self.clock.now_ms + self.machine_ahead_ms
+
+    def span_ms(self) -> int:
+        return self.clock.now_ms
 
 
 class PatientEvent(threading.Event):
@@ -72,9 +102,14 @@ class Directory:
     clock: Clock
     end_included: bool = False
     documents: list[Document] = field(default_factory=list)
-    troubles: list[Exception] = field(default_factory=list)
+    troubles: list[BaseException] = field(default_factory=list)
     counting_works: bool = True
+    failing_units: tuple[Unit, ...] = ()
+    silent: bool = False
     pages_given: int = 0
+    refusals: int = 0
+    counted: list[tuple[int, int, Unit]] = field(default_factory=list)
+    hears: JumpCloudClock | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def publish(self, text: str, time_ms: int) -> None:
@@ -84,23 +119,45 @@ class Directory:
 
     def open(self, query: Query) -> "OpenDocuments":
         with self._lock:
-            if self.troubles:
-                raise self.troubles.pop()
-            self.pages_given += 1
+            trouble = self.troubles.pop() if self.troubles else None
+        if trouble and not isinstance(trouble, PageTooLarge):
+            raise trouble
+        self._refuse_the_future(query.start_ms)
+        with self._lock:
+            self.pages_given += query.limit > 1 or query.end_ms is not None
             found = list(self._between(query.start_ms, query.end_ms))
             if query.cursor:
                 after = Document(int(query.cursor[0]), str(query.cursor[1]), "")
                 found = found[bisect_right(found, after) :]
-        return OpenDocuments(found[: query.limit], query.limit)
+        return OpenDocuments(found[: query.limit], query.limit, trouble)
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
-        if not self.counting_works:
+        self.counted.append((start_ms, end_ms, unit))
+        self._refuse_the_future(start_ms)
+        if not self.counting_works or unit in self.failing_units:
             raise TryAgain("JumpCloud does not count.", burdened=True)
+        if self.silent:
+            return {}
         with self._lock:
             unit_ms = UNIT_MS[unit]
             found = self._between(start_ms, end_ms)
             counts = Counter(document.time_ms // unit_ms * unit_ms for document in found)
         return dict(counts)
+
+    def count(self, start_ms: int, end_ms: int | None) -> int:
+        self._refuse_the_future(start_ms)
+        if not self.counting_works:
+            raise TryAgain("JumpCloud does not count.", burdened=True)
+        with self._lock:
+            return 0 if self.silent else len(list(self._between(start_ms, end_ms)))
+
+    def _refuse_the_future(self, start_ms: int) -> None:
+        if self.hears:
+            date = format_datetime(from_ms(self.clock.now_ms), usegmt=True)
+            self.hears.learn(date, self.hears.span_ms())
+        if start_ms > self.clock.now_ms + 1_000:
+            self.refusals += 1
+            raise Refused("JumpCloud answered 400 (Start Time not after End Time).", status=400)
 
     def _between(self, start_ms: int, end_ms: int | None) -> Iterator[Document]:
         for document in self.documents:
@@ -116,13 +173,16 @@ class Directory:
 class OpenDocuments:
     """Be a page on its way."""
 
-    def __init__(self, found: list[Document], limit: int) -> None:
+    def __init__(self, found: list[Document], limit: int, trouble: BaseException | None) -> None:
         self._found = found
+        self._trouble = trouble
         self._more = len(found) == limit
         last = found[-1] if self._more else None
         self.cursor: Cursor | None = [last.time_ms, last.document_id] if last else None
 
     def read(self, now_ms: int) -> Page:
+        if self._trouble:
+            raise self._trouble
         cut = events.cut(b"[" + ",".join(d.text for d in self._found).encode() + b"]")
         past = [d.time_ms for d in self._found if d.time_ms <= now_ms]
         position_ms = past[-1] if past else None
@@ -180,7 +240,7 @@ class FragilePath(type(Path())):  # type: ignore[misc]
     """Be a path whose changes crash half-way when the fuse has burnt down."""
 
     def open(self, mode: str = "r", *args: Any, **kwargs: Any) -> IO[Any]:
-        if "w" in mode and Fuse.burn():
+        if mode == "wb" and Fuse.burn():
             with super().open(mode, *args, **kwargs) as file:
                 file.write(b'JCL1 {"torn')
             raise Crash
@@ -206,3 +266,81 @@ def event_text(number: int, time_ms: int | None, *, with_id: bool = True) -> str
     if time_ms is not None:
         body["timestamp"] = to_rfc3339(time_ms)
     return json.dumps(body)
+
+
+PLAN = Plan(
+    history_ms=24 * HOUR_MS,
+    audit_ms=48 * HOUR_MS,
+    audit_every_ms=600 * SECOND_MS,
+    scope="all",
+    most_rows=1_000,
+    readers=0,
+)
+
+
+@dataclass
+class World:
+    """A directory, an intake and a disk, and collectors that come and go."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+    intake: AcceptingIntake = field(default_factory=AcceptingIntake)
+    told: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    number: int = 0
+    machine_ahead_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self.directory = Directory(self.clock)
+        self.time: jumpcloud_clock.Clock = Time(self.clock)
+        self.stop = PatientEvent(self.clock)
+
+    def learn_the_time(self) -> None:
+        """Have JumpCloud's time learnt from its answers, as a process does that has just begun."""
+        self.time = self.directory.hears = JumpCloudClock(
+            self.warned.append,
+            machine=lambda: self.clock.now_ms + self.machine_ahead_ms,
+            span=lambda: self.clock.now_ms,
+        )
+
+    def ledger(self, scope: str) -> Ledger:
+        return Ledger(self.folder / "ledger", self.warned.append, scope)
+
+    def boot(self, plan: Plan = PLAN, intake: Deliverer | None = None) -> Collector:
+        self.stop = PatientEvent(self.clock)
+        pace = Pace(self.stop, clock=self.clock.seconds)
+        collector = Collector(
+            plan=plan,
+            source=self.directory,
+            intake=intake or self.intake,
+            ledgers=self.ledger,
+            state=State(self.folder, clock=self.clock.seconds),
+            tail_pace=pace,
+            backlog_pace=pace,
+            state_pace=Pace(self.stop, clock=self.clock.seconds),
+            lanes=Lanes(self.stop, clock=self.clock.seconds),
+            stop=self.stop,
+            clock=self.time,
+            tell=self.told.append,
+            warn=self.warned.append,
+        )
+        collector.start()
+        return collector
+
+    def publish(self, ago_seconds: float = 0, count: int = 1) -> list[str]:
+        texts = []
+        for _ in range(count):
+            self.number += 1
+            time_ms = self.clock.now_ms - int(ago_seconds * 1000)
+            texts.append(event_text(self.number, time_ms))
+            self.directory.publish(texts[-1], time_ms)
+        return texts
+
+    def poll(self, collector: Collector, times: int = 1) -> None:
+        for _ in range(times):
+            self.clock.pass_seconds(60)
+            collector.poll()
+
+    @property
+    def accepted(self) -> dict[str, int]:
+        return dict(self.intake.accepted)

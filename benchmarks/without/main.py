@@ -26,7 +26,7 @@ def _buffers() -> None:
 
 
 def _allocator() -> None:
-    connector.keep_small = _nothing
+    connector.keep_small = _nothing  # type: ignore[attr-defined]
 
 
 def _ahead() -> None:

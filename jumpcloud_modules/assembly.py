@@ -1,0 +1,148 @@
+"""Which parts make a connector: plain values in, parts that know each other out.
+
+Knows nothing of the SDK. A process that lost its state to another one assembles itself anew, since
+nothing it has in memory is of use any more.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jumpcloud_modules.api import JumpCloudApi
+from jumpcloud_modules.clock import JumpCloudClock
+from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.ownership import Owner, ownership
+from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.readers import Lanes
+from jumpcloud_modules.redaction import Secrets
+from jumpcloud_modules.retry import Failure, Pace
+from jumpcloud_modules.state import State
+from jumpcloud_modules.troubles import Level, Tellers, Troubles
+
+BACKLOG_WAITS = "The backlog and late events wait for it."
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Say what to collect from where, and where it goes."""
+
+    plan: Plan
+    data_path: Path
+    base_url: str
+    api_key: str
+    organization_id: str | None
+    services: list[str]
+    intake_url: str
+    intake_key: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Name who hears what the parts have to say, and what no message may hold."""
+
+    log: Callable[[str, Level], None]
+    on_accepted: Callable[[int, float], None]
+    on_set_aside: Callable[[Quarantined], None]
+    secrets: Secrets
+
+    def tell(self, message: str) -> None:
+        """Say what is good to know."""
+        self.log(message, "info")
+
+    def warn(self, message: str) -> None:
+        """Say what a person may have to look at."""
+        self.log(message, "warning")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Hold what one ownership of the state collects with."""
+
+    owner: Owner
+    intake: Intake
+    collector: Collector
+    clock: JumpCloudClock
+    state_pace: Pace
+    other_paces: tuple[Pace, ...]
+
+    @property
+    def is_failing(self) -> bool:
+        """Tell whether anything is tried again just now."""
+        return any(pace.is_failing for pace in (self.state_pace, *self.other_paces))
+
+    def own(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Return once the state is this process's. Raises Stopped, or OwnershipLost if it was."""
+        self.state_pace.call(lambda: self.owner.acquire(stop, tell))
+
+
+def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
+    """Make the parts of a connector; none of them has begun."""
+    clock = JumpCloudClock(voice.warn)
+    owner = ownership(settings.data_path)
+    lanes = Lanes(stop)
+    tail_pace, backlog_pace = _source_paces(voice, stop, lanes)
+    intake_pace = _pace(Troubles("The Sekoia intake", voice.log), stop)
+    state_pace = _pace(Troubles("The state", voice.log), stop)
+    intake = Intake(
+        url=settings.intake_url,
+        intake_key=settings.intake_key,
+        quarantine=Quarantine(settings.data_path / "quarantine"),
+        pace=intake_pace,
+        state_pace=state_pace,
+        user_agent=settings.user_agent,
+        on_accepted=voice.on_accepted,
+        on_set_aside=voice.on_set_aside,
+        secrets=voice.secrets,
+        check_owner=owner.check,
+    )
+    collector = Collector(
+        plan=settings.plan,
+        source=_source(settings, voice, clock),
+        intake=intake,
+        ledgers=lambda scope: Ledger(settings.data_path / "ledger", voice.warn, scope),
+        state=State(settings.data_path),
+        tail_pace=tail_pace,
+        backlog_pace=backlog_pace,
+        state_pace=state_pace,
+        lanes=lanes,
+        stop=stop,
+        clock=clock,
+        tell=voice.tell,
+        warn=voice.warn,
+        check_owner=owner.check,
+    )
+    paces = (tail_pace, backlog_pace, intake_pace)
+    return Parts(owner, intake, collector, clock, state_pace, paces)
+
+
+def _source(settings: Settings, voice: Voice, clock: JumpCloudClock) -> JumpCloudApi:
+    return JumpCloudApi(
+        base_url=settings.base_url,
+        api_key=settings.api_key,
+        services=settings.services,
+        organization_id=settings.organization_id,
+        user_agent=settings.user_agent,
+        secrets=voice.secrets,
+        clock=clock,
+    )
+
+
+def _source_paces(voice: Voice, stop: threading.Event, lanes: Lanes) -> tuple[Pace, Pace]:
+    """Make the paces of the tail and of what is read beside it: each fails and recovers apart."""
+    tellers = Tellers()
+    tail = Troubles("JumpCloud", voice.log, tellers=tellers)
+    backlog = Troubles("JumpCloud (backlog)", voice.log, consequence=BACKLOG_WAITS, tellers=tellers)
+    return _pace(tail, stop, lanes), _pace(backlog, stop, lanes)
+
+
+def _pace(troubles: Troubles, stop: threading.Event, lanes: Lanes | None = None) -> Pace:
+    def on_failure(failure: Failure) -> None:
+        if lanes and getattr(failure.error, "limited", False):
+            lanes.narrow()
+        troubles.failed(failure)
+
+    return Pace(stop, on_failure, troubles.recovered)
