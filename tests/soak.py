@@ -1,7 +1,8 @@
-"""Every fault at both ends, live and late events, a kill every few seconds, for as long as asked.
+"""Every fault at both ends, live and late events, a wrong clock, a kill every few seconds.
 
-`python -m tests.soak --minutes 10` prints progress and a verdict; the exit status is 0 only where
-nothing was lost, altered or made up, and no more was repeated than was in flight at the kills.
+`python -m tests.soak --minutes 10` does so for ten minutes, and prints progress and a verdict; the
+exit status is 0 only where nothing was lost, altered or made up, and no more was repeated than was
+in flight at the kills.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 from sandbox import Reply, Request, Sandbox, Verdict, generate
 from sandbox.connector import ConnectorProcess, Settings
+from sandbox.faketime import LIBRARY, MISSING, FakeClock
 from sandbox.faults import Answer
 from sandbox.http import Cut
 from sandbox.instants import now_ms
@@ -31,6 +33,8 @@ OLD_EVERY_SECONDS = 5.0
 FAULT_RATE = 0.2
 LOST_REPLY_RATE = 0.02
 STOP_SHARE = 0.15
+CLOCK_SHARE = 0.4
+CLOCK_STEPS_SECONDS = (300.0, 3_600.0, 8 * 3_600.0, 2 * 86_400.0, 20 * 86_400.0)
 SETTLE_SECONDS = 300.0
 PROGRESS_EVERY_SECONDS = 10.0
 
@@ -45,6 +49,7 @@ class Plan:
     kill_every_seconds: float = 4.0
     stops: bool = True
     late_by_at_most_ms: int = 90_000
+    steps_clock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,11 @@ class LostReply:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it; `in_doubt` counts events accepted under a reply that never arrived."""
+    """What came of it.
+
+    `in_doubt` counts events accepted under a reply that never arrived; `clock_steps` is None where
+    the clock was left alone.
+    """
 
     verdict: Verdict
     kills: int
@@ -71,6 +80,7 @@ class Result:
     bad_stops: int
     in_doubt: int
     faults: int
+    clock_steps: int | None
 
     @property
     def bound(self) -> int:
@@ -93,6 +103,7 @@ class Result:
             ("accepted", f"{verdict.accepted:,}", ""),
             ("faults", f"{self.faults:,}", "requests that failed in one of many ways"),
             ("kills", f"{self.kills:,}", f"and {self.stops} stops, {self.bad_stops} of them bad"),
+            ("clock steps", *self._clock_row),
             ("lost", f"{verdict.lost:,}", ", ".join(verdict.lost_ids[:3])),
             ("altered", f"{verdict.altered + verdict.foreign:,}", ", ".join(verdict.altered_ids)),
             ("duplicated", f"{verdict.duplicated:,}", f"of at most {self.bound:,}"),
@@ -102,6 +113,12 @@ class Result:
         ]
         lines = [f"{name:<11} {figure:>10}  {more}".rstrip() for name, figure, more in rows]
         return "\n".join([*lines, f"verdict     {'good' if self.is_good else 'NOT GOOD':>10}"])
+
+    @property
+    def _clock_row(self) -> tuple[str, str]:
+        if self.clock_steps is not None:
+            return f"{self.clock_steps:,}", "of the process's clock, ahead, behind or mended"
+        return "-", MISSING if LIBRARY is None else "the clock was left alone"
 
 
 _REASON = f"per kill: the {PAGES_IN_MEMORY} pages in memory, of {PAGE_EVENTS} events each"
@@ -113,7 +130,8 @@ class Soak:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._chance = random.Random(plan.seed)
-        self._kills = self._stops = self._bad_stops = 0
+        self._kills = self._stops = self._bad_stops = self._clock_steps = 0
+        self._clock = FakeClock() if plan.steps_clock and LIBRARY else None
         self._began = time.monotonic()
         self._shown_at = 0.0
         self._old_at = 0.0
@@ -126,7 +144,7 @@ class Soak:
         settings = Settings(chunk_size=PAGE_EVENTS, history_hours=HISTORY_HOURS)
         with (
             Sandbox(generate(plan.history_events, start_ms, now - 1_000, plan.seed)) as sandbox,
-            ConnectorProcess(sandbox.addresses, settings) as connector,
+            ConnectorProcess(sandbox.addresses, settings, clock=self._clock) as connector,
         ):
             sandbox.chaos(plan.seed, FAULT_RATE)
             lost_reply = LostReply()
@@ -141,6 +159,7 @@ class Soak:
                 bad_stops=self._bad_stops,
                 in_doubt=sum(lost_reply.in_doubt),
                 faults=faults,
+                clock_steps=self._clock_steps if self._clock else None,
             )
 
     def _live(self, sandbox: Sandbox) -> Live:
@@ -156,9 +175,23 @@ class Soak:
     def _attack(self, sandbox: Sandbox, connector: ConnectorProcess) -> None:
         while (left := self._began + self._plan.seconds - time.monotonic()) > 0:
             pause = self._plan.kill_every_seconds * self._chance.uniform(0.05, 1.95)
-            self._wait(min(pause, left), sandbox)
+            self._wait(min(pause, left) / 2, sandbox)
+            self._step_clock()
+            self._wait(min(pause, left) / 2, sandbox)
             self._end(connector)
+            self._step_clock()
             connector.start()
+
+    def _step_clock(self) -> None:
+        """Now and then set the clock of the process ahead, or behind, or mend it."""
+        if self._clock is None or self._chance.random() >= CLOCK_SHARE:
+            return
+        self._clock_steps += 1
+        if self._clock.ahead_seconds and self._chance.random() < 0.5:
+            self._clock.right()
+            return
+        most_seconds = self._chance.choice(CLOCK_STEPS_SECONDS)
+        self._clock.step(self._chance.choice((-1, 1)) * most_seconds * self._chance.random())
 
     def _end(self, connector: ConnectorProcess) -> None:
         if not self._plan.stops or self._chance.random() >= STOP_SHARE:
@@ -215,7 +248,7 @@ class Soak:
         print(
             f"{now - self._began:6.0f} s | published {len(sandbox.jumpcloud.published):,} |"
             f" accepted {sandbox.intake.count:,} | kills {self._kills} | stops {self._stops} |"
-            f" faults {_fired(sandbox):,}",
+            f" clock steps {self._clock_steps} | faults {_fired(sandbox):,}",
             flush=True,
         )
 
@@ -235,6 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kill-every", type=float, default=4.0, metavar="SECONDS")
     parser.add_argument("--late-by", type=float, default=90.0, metavar="SECONDS", help="at most")
     parser.add_argument("--no-stops", action="store_true", help="kills only, no SIGTERM")
+    parser.add_argument("--right-clock", action="store_true", help="leave the clock alone")
     chosen = parser.parse_args(arguments)
     plan = Plan(
         seconds=chosen.minutes * 60 if chosen.seconds is None else chosen.seconds,
@@ -243,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kill_every_seconds=chosen.kill_every,
         stops=not chosen.no_stops,
         late_by_at_most_ms=int(chosen.late_by * 1000),
+        steps_clock=not chosen.right_clock,
     )
     result = Soak(plan).run()
     print(result.table())

@@ -141,6 +141,7 @@ def test_an_intake_that_is_away_loses_nothing_and_is_told() -> None:
     """Live events wait at JumpCloud meanwhile, not in memory."""
     with scene(history(200)) as on:
         on.delivers_all()
+        on.polls(1)  # so that no reply is cut off
         with on.sandbox.unplugged("intake"):
             on.sandbox.jumpcloud.publish(make_event(now_ms() - n) for n in range(300))
             on.is_told("The Sekoia intake could not be reached", "warning")

@@ -1,7 +1,8 @@
-"""A short soak: every fault at both ends, late events and kills, all together."""
+"""A short soak: every fault at both ends, late events, a wrong clock and kills, all together."""
 
 import pytest
 
+from sandbox.faketime import LIBRARY
 from tests.soak import Plan, Soak
 
 
@@ -16,4 +17,5 @@ def test_a_short_soak_loses_and_alters_nothing_and_repeats_no_more_than_was_in_f
 
     assert result.kills > 1
     assert result.faults > 0
+    assert result.clock_steps or LIBRARY is None
     assert result.is_good, result.table()
