@@ -58,6 +58,9 @@ class _Offset:
     def overlaps(self, other: "_Offset") -> bool:
         return self.least_ms <= other.most_ms and other.least_ms <= self.most_ms
 
+    def holds(self, offset_ms: int) -> bool:
+        return self.least_ms <= offset_ms <= self.most_ms
+
     def narrowed_by(self, other: "_Offset") -> "_Offset":
         return _Offset(
             max(self.least_ms, other.least_ms),
@@ -66,11 +69,13 @@ class _Offset:
 
 
 class JumpCloudClock:
-    """Tell JumpCloud's time between its answers, never later than it is.
+    """Tell JumpCloud's time between its answers, never later than it may be.
 
     A date has whole seconds and was written between question and answer; many of them narrow
-    JumpCloud's time down to milliseconds. One date that contradicts those before is not believed
-    until the next one agrees with it: a proxy may have written it.
+    JumpCloud's time down to milliseconds. Within these bounds the machine's clock is believed:
+    polls that always come in the same part of a second would narrow nothing. One date that
+    contradicts those before is not believed until the next one agrees with it: a proxy may have
+    written it.
     `tell` hears of a machine's clock that differs by more than a minute, and of the end of that.
     """
 
@@ -103,14 +108,16 @@ class JumpCloudClock:
         if offset is None:
             return 0
         machine_offset_ms = self.machine_ms() - self.span_ms()
-        if offset.least_ms <= machine_offset_ms <= offset.most_ms:
+        if offset.holds(machine_offset_ms):
             return 0
         return offset.least_ms - machine_offset_ms
 
     def now_ms(self) -> int:
         """Return JumpCloud's time, or the machine's where no answer carried a date."""
-        offset = self._offset
-        return self.machine_ms() if offset is None else self.span_ms() + offset.least_ms
+        offset, machine_ms, span_ms = self._offset, self.machine_ms(), self.span_ms()
+        if offset is None or offset.holds(machine_ms - span_ms):
+            return machine_ms
+        return span_ms + offset.least_ms
 
     def learn(self, date: str | None, asked_ms: int) -> None:
         """Take note of an answer's `Date` header; `asked_ms` is the `span_ms` of the question."""

@@ -3,7 +3,7 @@
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.clock import JumpCloudClock
@@ -73,7 +73,7 @@ def test_time_passes_between_answers_by_a_clock_that_nobody_sets() -> None:
 
 def test_many_dates_of_whole_seconds_narrow_the_time_down() -> None:
     """Each is written at another millisecond of its second."""
-    net = _Net()
+    net = _Net(machine_ahead_ms=HOUR_MS)
     net.jumpcloud_ms += 990
     net.answer()
     behind_after_one_ms = net.behind_ms
@@ -84,6 +84,29 @@ def test_many_dates_of_whole_seconds_narrow_the_time_down() -> None:
     assert net.behind_ms < 100
 
 
+def test_a_machine_that_agrees_tells_the_milliseconds() -> None:
+    """Polls that come in the same part of each second would never narrow the time down."""
+    net = _Net(machine_ahead_ms=-3)
+    net.jumpcloud_ms += 990
+
+    net.answer()
+
+    assert net.behind_ms == 3
+
+
+@given(st.integers(-999, 999), st.integers(0, 999))
+def test_a_machine_that_seems_to_agree_misleads_by_less_than_a_second(
+    machine_ahead_ms: int, within_second_ms: int
+) -> None:
+    """Dates have whole seconds."""
+    net = _Net(machine_ahead_ms)
+    net.jumpcloud_ms += within_second_ms
+
+    net.answer()
+
+    assert abs(net.behind_ms) < 1000
+
+
 _LATENCIES = st.integers(0, 3_000)
 _ANSWERS = st.lists(st.tuples(st.integers(0, 100_000), _LATENCIES, _LATENCIES), max_size=30)
 
@@ -92,7 +115,8 @@ _ANSWERS = st.lists(st.tuples(st.integers(0, 100_000), _LATENCIES, _LATENCIES), 
 def test_the_clock_is_never_later_than_jumpclouds_and_never_gets_worse(
     answers: list[tuple[int, int, int]], machine_ahead_ms: int
 ) -> None:
-    """However long questions and answers take, and whatever the machine's clock says."""
+    """However long questions and answers take, where the machine's clock is certainly wrong."""
+    assume(abs(machine_ahead_ms) > 10_000)
     net, behind_ms = _Net(machine_ahead_ms), float("inf")
 
     for wait_ms, there_ms, back_ms in answers:
