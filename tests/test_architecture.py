@@ -7,7 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "jumpcloud_modules"
-MODULES = {path.stem: path for path in sorted((ROOT / PACKAGE).glob("*.py"))}
+MODULES = {
+    ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts): path
+    for path in sorted((ROOT / PACKAGE).rglob("*.py"))
+}
+"""Each file by its dotted name in the package, in whatever folder."""
 
 # From the outside to the inside; a room knows only rooms further in, or beside it where listed.
 ENTRANCES = {"self_hosted", "validator", "connector", "replay"}

@@ -24,11 +24,17 @@ DOCUMENTS = [
     ROOT / "sandbox/README.md",
 ]
 GUARANTEES = ROOT / "docs/guarantees.md"
+PACKAGE = ROOT / "jumpcloud_modules"
 
 
 def read(name: str) -> str:
     """Return a file's text."""
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def modules() -> list[Path]:
+    """Return the product's files, in whatever folder, in the order of their paths."""
+    return sorted(PACKAGE.rglob("*.py"), key=lambda path: str(path.relative_to(PACKAGE)))
 
 
 def prose(text: str) -> str:
@@ -195,7 +201,7 @@ def test_the_module_map_names_the_modules_that_there_are() -> None:
     """One line each, in their order."""
     shown = [names_in(row[0])[0] for row in rows_under("docs/design.md", "Modules")]
 
-    assert shown == sorted(path.name for path in (ROOT / "jumpcloud_modules").glob("*.py"))
+    assert shown == [str(path.relative_to(PACKAGE)) for path in modules()]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +209,7 @@ def test_the_module_map_names_the_modules_that_there_are() -> None:
 )
 def test_a_number_is_the_constant_s(name: str, value: str) -> None:
     """Where one was changed, docs/design.md tells the new one."""
-    module, constant = names_in(name)[0].split(".")
+    module, _, constant = names_in(name)[0].rpartition(".")
     told = float(value.replace(",", ""))
 
     assert told == getattr(importlib.import_module(f"jumpcloud_modules.{module}"), constant)
@@ -214,7 +220,7 @@ def test_a_number_is_the_constant_s(name: str, value: str) -> None:
 
 def texts_of_the_product() -> Iterator[str]:
     """Yield each text in the code, with `…` for what is filled in."""
-    for path in sorted((ROOT / "jumpcloud_modules").glob("*.py")):
+    for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 yield "".join(
