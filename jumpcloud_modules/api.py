@@ -5,10 +5,9 @@ Knows nothing of what was delivered, and tries each request once: the caller pac
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import orjson
 import requests
@@ -17,7 +16,8 @@ from jumpcloud_modules import events
 from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
-from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, to_ms, to_rfc3339
+from jumpcloud_modules.instants import to_ms, to_rfc3339
+from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.transport import Transport
 
@@ -27,42 +27,6 @@ MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
 _END = "JumpCloud"
 _DISORDER_TOLERANCE_MS = 1000
-
-Unit = Literal["m", "h"]
-UNIT_MS: dict[Unit, int] = {"m": MINUTE_MS, "h": HOUR_MS}
-
-Cursor = list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Ask for at most `limit` events from `start_ms` (inclusive), in ascending order.
-
-    `end_ms` None leaves the end open; whether JumpCloud includes it is not documented.
-    The pages that follow repeat the same query with the cursor of the page before.
-    """
-
-    start_ms: int
-    end_ms: int | None
-    limit: int
-    cursor: Cursor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Hold a page: its events in order, what else it held, whether and how more follows.
-
-    `position_ms` is an instant (epoch ms) before which the page leaves nothing unread, so a query
-    may begin there again (and must, where more follows without a cursor); None where the page
-    does not tell.
-    """
-
-    events: Events
-    oddities: Events
-    more: bool
-    cursor: Cursor | None
-    position_ms: int | None
-    size_bytes: int
 
 
 class OpenPage:

@@ -12,10 +12,11 @@ from pathlib import Path
 from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.ownership import Owner, ownership
-from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.retry import Failure, Pace

@@ -10,32 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Protocol
 
 from jumpcloud_modules.instants import MINUTE_MS, SECOND_MS, to_ms
 
 TOLERATED_DIFFERENCE_MS = MINUTE_MS
-
-
-class Clock(Protocol):
-    """Tell JumpCloud's time, as JumpCloudClock does."""
-
-    @property
-    def is_known(self) -> bool:
-        """Tell whether an answer carried a date."""
-
-    @property
-    def ahead_of_machine_ms(self) -> int:
-        """Return by how much JumpCloud's time is later than the machine's, at the least."""
-
-    def now_ms(self) -> int:
-        """Return JumpCloud's time, or else the machine's, in epoch milliseconds."""
-
-    def machine_ms(self) -> int:
-        """Return the machine's time in epoch milliseconds."""
-
-    def span_ms(self) -> int:
-        """Return milliseconds since some instant, for spans."""
 
 
 def machine_ms() -> int:

@@ -10,15 +10,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from jumpcloud_modules.api import Page, Query
 from jumpcloud_modules.audit import buckets_of
 from jumpcloud_modules.backlog import even_slices, slices
-from jumpcloud_modules.clock import Clock
+from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import (
+    FOREVER_MS,
     HOUR_MS,
     MINUTE_MS,
     RETENTION_MS,
@@ -27,11 +25,17 @@ from jumpcloud_modules.instants import (
     floor,
     to_rfc3339,
 )
-from jumpcloud_modules.intake import Delivery
-from jumpcloud_modules.late_events import REREAD_WITHOUT_COUNTS_MS, Counting, LateEvents
-from jumpcloud_modules.ledger import FOREVER_MS, Ledger
-from jumpcloud_modules.pages import Pages, Source
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
+from jumpcloud_modules.pages import Pages
+from jumpcloud_modules.progress import Found, Progress, Window
+from jumpcloud_modules.protocols import (
+    Checkpoints,
+    Clock,
+    CountingSource,
+    Delivered,
+    Deliverer,
+)
+from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Query
 from jumpcloud_modules.readers import MOST_READERS, Beside, Lanes, Readers
 from jumpcloud_modules.resume import (
     Reach,
@@ -41,8 +45,7 @@ from jumpcloud_modules.resume import (
     within_retention,
 )
 from jumpcloud_modules.retry import Pace
-from jumpcloud_modules.sizes import PAGES_IN_MEMORY, PageSize
-from jumpcloud_modules.state import Found, State
+from jumpcloud_modules.sizes import PageSize
 from jumpcloud_modules.tally import Tally
 
 BACKLOG_AFTER_MS = 5 * MINUTE_MS
@@ -57,20 +60,6 @@ BEFORE_THAT = (
     "what happened before that and was not delivered yet is not collected. To reach further back,"
     " raise history_hours and remove context.json and context.previous.json."
 )
-
-
-class CountingSource(Source, Counting, Protocol):
-    """Give pages and counts of events, as JumpCloudApi does."""
-
-
-class Deliverer(Protocol):
-    """Deliver events, as Intake does."""
-
-    def deliver(self, events: Events, delivery: Delivery) -> None:
-        """Return when each event was accepted or set aside; note it as soon as it was."""
-
-    def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
-        """Keep what cannot be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +91,8 @@ class Collector:
         plan: Plan,
         source: CountingSource,
         intake: Deliverer,
-        ledgers: Callable[[str], Ledger],
-        state: State,
+        ledgers: Callable[[str], Delivered],
+        state: Checkpoints,
         tail_pace: Pace,
         backlog_pace: Pace,
         state_pace: Pace,

@@ -18,14 +18,13 @@ from sekoia_automation.trigger import LivenessHandler
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.intake import Delivery
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.platform_logs import PlatformLogs, Record
-from jumpcloud_modules.quarantine import Quarantined
 from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.tally import Counts
 

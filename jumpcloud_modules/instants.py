@@ -6,6 +6,8 @@ SECOND_MS = 1_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+FOREVER_MS = 10**9 * HOUR_MS
+"""Stands for no end; no calendar reaches it."""
 
 RETENTION = timedelta(days=90)
 """How long JumpCloud keeps events, at most; the lowest plan keeps 15 days."""

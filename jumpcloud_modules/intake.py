@@ -5,7 +5,6 @@ ledger, or of where the events came from.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -16,6 +15,7 @@ import requests
 from isal import isal_zlib
 from msgspec import Raw
 
+from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import (
     BatchRejected,
     BatchTooLarge,
@@ -25,7 +25,7 @@ from jumpcloud_modules.errors import (
     TryAgain,
 )
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.transport import Transport
@@ -43,26 +43,6 @@ _GZIP = 31
 _TEXTS_IN_A_PIECE = 64
 
 _encode_into = msgspec.json.Encoder().encode_into  # cheaper than making a text of each piece
-
-
-@dataclass(slots=True)
-class Delivery:
-    """Say what became of events so far: each that is settled is in one of the three.
-
-    `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
-    of accepted batches for which the intake gave no id; `quarantined` were set aside. `settled`
-    are the events of all three.
-    """
-
-    receipts: list[str] = field(default_factory=list)
-    missing_receipts: int = 0
-    quarantined: list[Quarantined] = field(default_factory=list)
-    settled: Events = field(default_factory=Events)
-
-    @property
-    def accepted(self) -> int:
-        """Count the events that the intake has."""
-        return len(self.receipts) + self.missing_receipts
 
 
 class _StillRefused(Refused):

@@ -8,14 +8,12 @@ counts only: the collector has the windows read.
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Protocol
 
-from jumpcloud_modules.api import UNIT_MS, Unit
 from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
-from jumpcloud_modules.clock import Clock
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.instants import (
     DAY_MS,
+    FOREVER_MS,
     HOUR_MS,
     MINUTE_MS,
     RETENTION_MS,
@@ -24,8 +22,9 @@ from jumpcloud_modules.instants import (
     floor,
     to_rfc3339,
 )
-from jumpcloud_modules.ledger import FOREVER_MS
 from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.protocols import Clock, Counting
+from jumpcloud_modules.queries import UNIT_MS, Unit
 from jumpcloud_modules.retry import LONGEST_RETRY_AFTER_SECONDS
 
 RECENT_MS = 15 * MINUTE_MS
@@ -39,16 +38,6 @@ SURELY_RETAINED_MS = 14 * DAY_MS
 """The lowest plan keeps 15 days: of what is older, JumpCloud may hold less than was delivered."""
 
 BeingRead = Callable[[], Iterable[Window]]
-
-
-class Counting(Protocol):
-    """Count events, as JumpCloudApi does."""
-
-    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
-        """Return counts by the start of their minute or hour, or raise TryAgain or Refused."""
-
-    def count(self, start_ms: int, end_ms: int | None) -> int:
-        """Return the count of a span, which may be open, or raise TryAgain or Refused."""
 
 
 class Questions:

@@ -24,7 +24,6 @@ MOST_KEYS_IN_USE = 40_000
 MOST_HOURS_IN_USE = 64
 UNDATED_HOUR = 0
 """The hour that events without a usable time are filed under; it is never pruned."""
-FOREVER_MS = AHEAD * HOUR_MS
 
 
 @dataclass(slots=True)

@@ -20,12 +20,13 @@ from typing import TypedDict
 import orjson
 
 from jumpcloud_modules import storage
+from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS
 
 MOST_UNFOLDED_ENTRIES = 60_000
 MOST_UNFOLDED_FILES = 240
 ABOUT_FILE_NAME = "about.json"
-AHEAD = 10**9
-"""Stands for all hours that are still to come; no calendar reaches it."""
+AHEAD = FOREVER_MS // HOUR_MS
+"""Stands for all hours that are still to come."""
 
 _MAGIC = b"JCL1"
 _HEADER_BYTES = 8

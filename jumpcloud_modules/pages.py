@@ -10,35 +10,16 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
 
-from jumpcloud_modules.api import Cursor, Page, Query
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.progress import Window
+from jumpcloud_modules.protocols import Opened, Source
+from jumpcloud_modules.queries import Cursor, Page, Query
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
 _STOP_CHECK_SECONDS = 0.2
-
-
-class Opened(Protocol):
-    """Be a page whose headers are in, as OpenPage is."""
-
-    cursor: Cursor | None
-
-    def read(self, now_ms: int) -> Page:
-        """Return the page, or raise TryAgain or PageTooLarge."""
-
-    def close(self) -> None:
-        """Leave the body unread."""
-
-
-class Source(Protocol):
-    """Give pages of events, as JumpCloudApi does."""
-
-    def open(self, query: Query) -> Opened:
-        """Ask for a page, or raise TryAgain or Refused."""
 
 
 class Pages:

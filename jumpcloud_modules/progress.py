@@ -108,3 +108,19 @@ class Progress:
             return self
         index = self.windows.index(window)
         return replace(self, windows=(*self.windows[:index], *by, *self.windows[index + 1 :]))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Say what the state holds at a start, and what there is to tell about it.
+
+    `progress` is None where it does not say how far collecting got. `is_takeover` says that it goes
+    on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows how
+    far back late events were looked for.
+    """
+
+    progress: Progress | None
+    message: str = ""
+    warning: str = ""
+    is_takeover: bool = False
+    is_beginning_lost: bool = False

@@ -7,31 +7,14 @@ how to read and replay it.
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.events import Event, identifier
 from jumpcloud_modules.storage import files, size, write_atomically
 
 MOST_FILES = 10_000
 MOST_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """Tell of one event set aside: `path` is None where the quarantine was full."""
-
-    identifier: str
-    size_bytes: int
-    reason: str
-    path: Path | None
-
-    def __str__(self) -> str:
-        where = f"kept in {self.path}" if self.path else "not kept: the quarantine is full"
-        return (
-            f"Event {self.identifier} ({self.size_bytes} bytes) was set aside, {self.reason}; "
-            f"it is {where}."
-        )
 
 
 class Quarantine:

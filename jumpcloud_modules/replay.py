@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from jumpcloud_modules import storage
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events, cut
-from jumpcloud_modules.intake import Delivery, Intake
+from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.retry import Failure, Pace
 from jumpcloud_modules.self_hosted import WRONG_CONFIGURATION, ConfigurationError, read_document

@@ -1,4 +1,4 @@
-"""How large pages may be: how many events to ask for at once, and how many pages to hold.
+"""How large pages may be: how many events to ask for at once.
 
 A page has about the same number of bytes, whatever the events are like.
 """
@@ -6,7 +6,6 @@ A page has about the same number of bytes, whatever the events are like.
 import threading
 
 PAGE_BYTES = 7 << 19
-PAGES_IN_MEMORY = 5
 FIRST_GUESS_EVENT_BYTES = 32 << 10
 FEWEST_UNDER_BURDEN = 100
 _FORGETTING = 0.5

@@ -7,7 +7,7 @@ written here, 1.8.2 (or a person) has moved on, and its word is taken.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -21,7 +21,7 @@ from jumpcloud_modules.instants import (
     to_ms,
     to_rfc3339,
 )
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.progress import Found, Progress, Window
 
 VERSION = 2
 FILE_NAME = "context.json"
@@ -30,22 +30,6 @@ COPY_EVERY_SECONDS = 60.0
 SAVE_EVERY_SECONDS = 1.0
 _OVERLAP_MS = SECOND_MS
 """How far before 1.8.2's instant a takeover begins: 1.8.2 skips what shares its last second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Say what the state holds at a start, and what there is to tell about it.
-
-    `progress` is None where it does not say how far collecting got. `is_takeover` says that it goes
-    on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows how
-    far back late events were looked for.
-    """
-
-    progress: Progress | None
-    message: str = ""
-    warning: str = ""
-    is_takeover: bool = False
-    is_beginning_lost: bool = False
 
 
 class State:

@@ -3,8 +3,8 @@
 import threading
 from dataclasses import dataclass, replace
 
-from jumpcloud_modules.api import Page
-from jumpcloud_modules.intake import Delivery
+from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.queries import Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from urllib3.exceptions import HTTPError
 
 from jumpcloud_modules.buffers import Buffers
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from jumpcloud_modules.redaction import Secrets
-from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_TIMEOUT_SECONDS = 30.0

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from jumpcloud_modules.sizes import PAGES_IN_MEMORY
+from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from sandbox import Reply, Request, Sandbox, Verdict, generate
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faketime import LIBRARY, MISSING, FakeClock

@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from jumpcloud_modules import backlog, ledger_files
-from jumpcloud_modules.api import JumpCloudApi, OpenPage, Page, Unit
+from jumpcloud_modules.api import JumpCloudApi, OpenPage
 from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
-from jumpcloud_modules.intake import Delivery, Intake
+from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.retry import Pace
-from jumpcloud_modules.sizes import PAGES_IN_MEMORY
 from jumpcloud_modules.state import State
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms

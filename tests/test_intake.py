@@ -13,16 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules import intake as intake_module
+from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import Refused, Stopped
 from jumpcloud_modules.events import Event, cut, from_texts
-from jumpcloud_modules.intake import (
-    BATCH_BYTES,
-    MOST_EVENT_BYTES,
-    Delivery,
-    Intake,
-    compressed_body,
-)
-from jumpcloud_modules.quarantine import Quarantine, Quarantined
+from jumpcloud_modules.intake import BATCH_BYTES, MOST_EVENT_BYTES, Intake, compressed_body
+from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.retry import Failure, Pace
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms

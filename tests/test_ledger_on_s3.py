@@ -17,9 +17,9 @@ from jumpcloud_modules import ledger_files, storage
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.ledger import Ledger
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.quarantine import Quarantine
-from jumpcloud_modules.state import FILE_NAME, Found, State
+from jumpcloud_modules.state import FILE_NAME, State
 from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of
 
 _BUCKET = "connector-data"

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state import Found, State
+from jumpcloud_modules.progress import Found, Progress, Window
+from jumpcloud_modules.state import State
 
 _MS = st.integers(0, 10_000)
 _WINDOWS = st.builds(

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import (
     FILE_NAME,
     PREVIOUS_FILE_NAME,
     SAVE_EVERY_SECONDS,
-    Found,
     State,
     _checksum,
 )

@@ -14,16 +14,16 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import IO, Any
 
-from jumpcloud_modules import clock as jumpcloud_clock
-from jumpcloud_modules import events
-from jumpcloud_modules.api import UNIT_MS, Cursor, Page, Query, Unit
+from jumpcloud_modules import events, protocols
 from jumpcloud_modules.clock import JumpCloudClock
-from jumpcloud_modules.collector import Collector, Deliverer, Plan
+from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
-from jumpcloud_modules.intake import Delivery
 from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.protocols import Deliverer
+from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.state import State
@@ -292,7 +292,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.clock)
-        self.time: jumpcloud_clock.Clock = Time(self.clock)
+        self.time: protocols.Clock = Time(self.clock)
         self.stop = PatientEvent(self.clock)
 
     def learn_the_time(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from jumpcloud_modules.sizes import PAGES_IN_MEMORY
+from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from sandbox import Sandbox, faults, make_event
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
 from sandbox.instants import now_ms

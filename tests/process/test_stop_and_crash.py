@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jumpcloud_modules.sizes import PAGES_IN_MEMORY
+from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from sandbox import Sandbox, faults
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.live import Live

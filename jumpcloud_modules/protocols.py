@@ -1,0 +1,131 @@
+"""What collecting needs from outside: a source, an intake, a ledger, checkpoints, a clock.
+
+As protocols, so that it is free of HTTP, of the disk and of the SDK, whoever brings these.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol, Self
+
+from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.events import Events
+from jumpcloud_modules.progress import Found, Progress
+from jumpcloud_modules.queries import Cursor, Page, Query, Unit
+
+
+class Opened(Protocol):
+    """Be a page whose headers are in, as OpenPage is."""
+
+    cursor: Cursor | None
+
+    def read(self, now_ms: int) -> Page:
+        """Return the page, or raise TryAgain or PageTooLarge."""
+
+    def close(self) -> None:
+        """Leave the body unread."""
+
+
+class Source(Protocol):
+    """Give pages of events, as JumpCloudApi does."""
+
+    def open(self, query: Query) -> Opened:
+        """Ask for a page, or raise TryAgain or Refused."""
+
+
+class Counting(Protocol):
+    """Count events, as JumpCloudApi does."""
+
+    def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
+        """Return counts by the start of their minute or hour, or raise TryAgain or Refused."""
+
+    def count(self, start_ms: int, end_ms: int | None) -> int:
+        """Return the count of a span, which may be open, or raise TryAgain or Refused."""
+
+
+class CountingSource(Source, Counting, Protocol):
+    """Give pages and counts of events, as JumpCloudApi does."""
+
+
+class Clock(Protocol):
+    """Tell JumpCloud's time, as JumpCloudClock does."""
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether an answer carried a date."""
+
+    @property
+    def ahead_of_machine_ms(self) -> int:
+        """Return by how much JumpCloud's time is later than the machine's, at the least."""
+
+    def now_ms(self) -> int:
+        """Return JumpCloud's time, or else the machine's, in epoch milliseconds."""
+
+    def machine_ms(self) -> int:
+        """Return the machine's time in epoch milliseconds."""
+
+    def span_ms(self) -> int:
+        """Return milliseconds since some instant, for spans."""
+
+
+class Deliverer(Protocol):
+    """Deliver events, as Intake does."""
+
+    def deliver(self, events: Events, delivery: Delivery) -> None:
+        """Return when each event was accepted or set aside; note it as soon as it was."""
+
+    def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
+        """Keep what cannot be sent."""
+
+
+class Delivered(Protocol):
+    """Know what was delivered, as Ledger does; whatever reads or writes raises StateUnavailable."""
+
+    @property
+    def forgotten_ms(self) -> int:
+        """Return the instant before which events may be forgotten."""
+
+    def is_missing(self) -> bool:
+        """Tell whether nothing of it was ever written, or all of it is lost."""
+
+    def claim(self, events: Events) -> Events:
+        """Return the events that are new, for this caller alone until `record` or `release`."""
+
+    def release(self, events: Events) -> None:
+        """Give up a claim."""
+
+    def record(self, events: Events, not_before_ms: int) -> None:
+        """Take claimed events as delivered."""
+
+    def write(self) -> None:
+        """Make what was recorded survive a kill."""
+
+    def commit(self) -> None:
+        """Make what was recorded survive a power cut."""
+
+    def count(self, start_ms: int, end_ms: int) -> int:
+        """Return how many delivered events happened in a span."""
+
+    def now_is(self, now_ms: int) -> None:
+        """Take note of JumpCloud's time."""
+
+    def know_of(self, other: Self, instant_ms: int) -> None:
+        """Know, without counting them, another scope's events from an instant's hour on."""
+
+    def remember_from(self, start_ms: int) -> None:
+        """Take note that all from an instant on is read (again)."""
+
+    def forget_before(self, before_ms: int, keep_ms: Iterable[int]) -> None:
+        """Forget what ended before an instant, but for the hours of the instants kept."""
+
+
+class Checkpoints(Protocol):
+    """Keep the progress across restarts, as State does; raises StateUnavailable."""
+
+    @property
+    def is_save_due(self) -> bool:
+        """Tell whether the last save is more than a moment ago."""
+
+    def load(self) -> Found:
+        """Return what was saved, whatever it is."""
+
+    def save(self, progress: Progress) -> None:
+        """Keep the progress, so that a crash leaves it or what was there before."""
