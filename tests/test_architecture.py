@@ -1,6 +1,11 @@
-"""Imports run one way, and only the outer rooms know the SDK."""
+"""Imports run one way; what a wing must not know, it does not even load."""
 
 import ast
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,13 +18,82 @@ MODULES = {
 }
 """Each file by its dotted name in the package, in whatever folder."""
 
-# From the outside to the inside; a room knows only rooms further in, or beside it where listed.
-ENTRANCES = {"self_hosted", "validator", "connector", "replay"}
-SDK_SIDE = ENTRANCES | {"module", "configuration", "platform_logs"}
-COMPOSITION = {"assembly"}
-MIDDLE = {"collector"}
-ENDS = {"api", "intake"}
-FLOOR = {"events", "errors", "retry", "storage", "instants"}
+
+@dataclass(frozen=True)
+class Wing:
+    """Say which other wings a wing may import, and which packages of others it may load."""
+
+    knows: set[str] = field(default_factory=set)
+    loads: set[str] = field(default_factory=set)
+
+
+HTTP = {"requests", "urllib3"}
+DISK = {"boto3", "botocore", "s3path", *HTTP}  # s3path brings smart_open, and that requests
+SDK = {"sekoia_automation", "pydantic", "sentry_sdk", "prometheus_client"}
+INNER = {"values", "http", "state", "jumpcloud", "intake", "collecting"}
+
+# From the inside to the outside.
+WINGS = {
+    "values": Wing(),
+    "http": Wing({"values"}, HTTP),
+    "state": Wing({"values"}, DISK),
+    "jumpcloud": Wing({"values", "http"}, HTTP),
+    "intake": Wing({"values", "http", "state"}, HTTP | DISK),  # the quarantine is files
+    "collecting": Wing({"values", "http"}),
+    "assembly": Wing(INNER, HTTP | DISK),
+    "sekoia": Wing(INNER | {"assembly"}, HTTP | DISK | SDK),
+    "commands": Wing(INNER | {"assembly", "sekoia"}, HTTP | DISK | SDK),
+}
+AT_THE_TOP = {
+    "__init__": "values",
+    "errors": "values",
+    "instants": "values",
+    "events": "values",
+    "progress": "values",
+    "queries": "values",
+    "delivery": "values",
+    "transport": "http",
+    "retry": "http",
+    "redaction": "http",
+    "buffers": "http",
+    "storage": "state",
+    "state": "state",
+    "ledger": "state",
+    "ledger_files": "state",
+    "ownership": "state",
+    "owners": "state",
+    "disk_lock": "state",
+    "s3_lease": "state",
+    "lease_object": "state",
+    "processes": "state",
+    "api": "jumpcloud",
+    "clock": "jumpcloud",
+    "intake": "intake",
+    "quarantine": "intake",
+    "collector": "collecting",
+    "backlog": "collecting",
+    "audit": "collecting",
+    "late_events": "collecting",
+    "resume": "collecting",
+    "pages": "collecting",
+    "sizes": "collecting",
+    "readers": "collecting",
+    "tally": "collecting",
+    "protocols": "collecting",
+    "assembly": "assembly",
+    "troubles": "assembly",
+    "module": "sekoia",
+    "configuration": "sekoia",
+    "connector": "sekoia",
+    "validator": "sekoia",
+    "platform_logs": "sekoia",
+    "memory": "sekoia",
+    "self_hosted": "commands",
+    "replay": "commands",
+}
+"""The wing of each file that is in no folder."""
+OF_HTTP_IN_COLLECTING = {"retry"}
+"""Waiting and trying again is for any end, the disk too."""
 
 
 def imports(path: Path) -> set[str]:
@@ -34,6 +108,21 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def texts(path: Path) -> str:
+    """Return what a file holds in texts, one below the other."""
+    constants = (
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+    )
+    return "\n".join(map(str, constants))
+
+
+def wing_of(name: str) -> str:
+    """Return the wing of a module, by its folder or as it is listed."""
+    return AT_THE_TOP.get(name) or name.partition(".")[0]
+
+
 def rooms_known_to(name: str) -> set[str]:
     """Return the modules of the package that one of them imports."""
     return {room for room in MODULES if f"{PACKAGE}.{room}" in imports(MODULES[name])}
@@ -44,40 +133,83 @@ def packages_known_to(name: str) -> set[str]:
     return {imported.partition(".")[0] for imported in imports(MODULES[name])}
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - SDK_SIDE))
-def test_the_inner_rooms_do_not_know_the_sdk(name: str) -> None:
-    """They can be tested, and read, without it."""
-    assert not packages_known_to(name) & {"sekoia_automation", "sentry_sdk", "pydantic"}
+@cache
+def loaded_by(wing: str) -> frozenset[str]:
+    """Return all modules that are loaded after a wing's were, in an interpreter of its own."""
+    names = [
+        f"{PACKAGE}.{name}".removesuffix(".__init__") for name in MODULES if wing_of(name) == wing
+    ]
+    program = (
+        "import importlib, json, sys\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "print(json.dumps(list(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return frozenset(json.loads(ended.stdout))
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - SDK_SIDE))
-def test_the_inner_rooms_do_not_know_the_outer_ones(name: str) -> None:
-    """Imports run from the connector inwards."""
-    assert not rooms_known_to(name) & SDK_SIDE
+def rooms_loaded_by(wing: str) -> set[str]:
+    """Return the modules of the package that are loaded with a wing's, but for the package."""
+    return {
+        name.removeprefix(f"{PACKAGE}.")
+        for name in loaded_by(wing)
+        if name.startswith(f"{PACKAGE}.")
+    }
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - SDK_SIDE - COMPOSITION - MIDDLE))
-def test_only_the_outer_rooms_know_the_collector(name: str) -> None:
-    """What it brings together knows nothing of it."""
-    assert "collector" not in rooms_known_to(name)
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_every_room_is_in_a_wing(name: str) -> None:
+    """By its folder; the few at the top are listed."""
+    assert wing_of(name) in WINGS
 
 
-@pytest.mark.parametrize("name", sorted(FLOOR & set(MODULES)))
-def test_the_floor_rests_on_itself(name: str) -> None:
-    """Values, errors and waiting know no other room."""
-    assert rooms_known_to(name) <= FLOOR
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_run_from_the_outside_inwards(name: str) -> None:
+    """A room knows its own wing and those that its wing may know."""
+    wing = wing_of(name)
+
+    known = {wing_of(room) for room in rooms_known_to(name)}
+
+    assert known <= WINGS[wing].knows | {wing}
 
 
-@pytest.mark.parametrize("name", sorted(MIDDLE | FLOOR & set(MODULES)))
-def test_the_collector_and_the_floor_know_no_http(name: str) -> None:
+@pytest.mark.parametrize("wing", WINGS)
+def test_a_wing_loads_no_package_that_it_must_not_know(wing: str) -> None:
+    """Neither by itself nor through another wing."""
+    packages = {name.partition(".")[0] for name in loaded_by(wing)}
+
+    assert packages & (HTTP | DISK | SDK) <= WINGS[wing].loads
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_a_wing_loads_no_wing_that_it_must_not_know(wing: str) -> None:
+    """What it is given comes as an object."""
+    loaded = {wing_of(room) for room in rooms_loaded_by(wing)}
+
+    assert loaded <= WINGS[wing].knows | {wing}
+
+
+def test_collecting_knows_of_http_only_how_to_try_again() -> None:
     """The network is at the two ends."""
-    assert not packages_known_to(name) & {"requests", "urllib3", "http", "socket"}
+    of_http = {room for room in rooms_loaded_by("collecting") if wing_of(room) == "http"}
+
+    assert of_http <= OF_HTTP_IN_COLLECTING
 
 
-def test_the_two_ends_do_not_know_each_other() -> None:
-    """JumpCloud's side and Sekoia's share only the floor and the transport."""
-    assert not rooms_known_to("api") & {"intake", "quarantine"}
-    assert "api" not in rooms_known_to("intake")
+@pytest.mark.parametrize(
+    ("word", "wing"),
+    [
+        ("/insights/directory", "jumpcloud"),
+        ("search_after", "jumpcloud"),
+        ("/batch", "intake"),
+        ("event_ids", "intake"),
+    ],
+)
+def test_only_one_wing_speaks_an_end_s_language(word: str, wing: str) -> None:
+    """Its paths and fields stand in one wing's texts, and in no other's."""
+    assert {wing_of(name) for name, path in MODULES.items() if word in texts(path)} == {wing}
 
 
 def test_there_is_no_circle() -> None:
