@@ -14,13 +14,13 @@ from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.intake import Intake
-from jumpcloud_modules.ledger import Ledger
-from jumpcloud_modules.ownership import Owner, ownership
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.retry import Failure, Pace
-from jumpcloud_modules.state import State
+from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.ledger import Ledger
+from jumpcloud_modules.state.ownership import Owner, ownership
 from jumpcloud_modules.troubles import Level, Tellers, Troubles
 
 BACKLOG_WAITS = "The backlog and late events wait for it."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.events import Event, identifier
-from jumpcloud_modules.storage import files, size, write_atomically
+from jumpcloud_modules.state.storage import files, size, write_atomically
 
 MOST_FILES = 10_000
 MOST_BYTES = 1 << 30

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events, cut
@@ -20,6 +19,7 @@ from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.retry import Failure, Pace
 from jumpcloud_modules.self_hosted import WRONG_CONFIGURATION, ConfigurationError, read_document
+from jumpcloud_modules.state import storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,11 +10,11 @@ from typing import Self
 import pytest
 from msgspec import Raw
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import UNDATED, Event, Events, cut
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.retry import Failure, Pace
+from jumpcloud_modules.state import storage
 from sandbox import Reply, Request
 
 NOON_MS = 1_760_011_200_000

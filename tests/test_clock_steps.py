@@ -13,13 +13,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from jumpcloud_modules import ledger_files, storage
 from jumpcloud_modules.collector import EVENTS_OF_A_LOOK, Collector, Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, floor, to_rfc3339
 from jumpcloud_modules.queries import Unit
+from jumpcloud_modules.state import ledger_files, storage
 from tests.world import PLAN, AcceptingIntake, Crash, Directory, World
 
 _AUDITED = replace(PLAN, audit_ms=168 * HOUR_MS, audit_every_ms=599_500)

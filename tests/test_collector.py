@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import backlog, ledger_files
+from jumpcloud_modules import backlog
 from jumpcloud_modules.api import JumpCloudApi, OpenPage
 from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
@@ -18,13 +18,14 @@ from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgai
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake import Intake
-from jumpcloud_modules.ledger import Ledger
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.retry import Pace
-from jumpcloud_modules.state import State
+from jumpcloud_modules.state import ledger_files
+from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.ledger import Ledger
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import BreakingDisk
@@ -761,7 +762,7 @@ def test_an_unreadable_state_is_waited_for_at_the_start(tmp_path: Path) -> None:
 
     texts = world.publish(ago_seconds=30)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jumpcloud_modules.storage.read", failing_at_first)
+        patch.setattr("jumpcloud_modules.state.storage.read", failing_at_first)
         collector = world.boot()
 
     world.poll(collector)

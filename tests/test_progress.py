@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.progress import Found, Progress, Window
-from jumpcloud_modules.state import State
+from jumpcloud_modules.state.checkpoint import State
 
 _MS = st.integers(0, 10_000)
 _WINDOWS = st.builds(

@@ -26,10 +26,10 @@ from datetime import timedelta
 
 from s3path import S3Path
 
-from jumpcloud_modules import processes
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
-from jumpcloud_modules.lease_object import Found, LeaseObject
-from jumpcloud_modules.owners import Record, Waiting, from_json, this_process, to_json
+from jumpcloud_modules.state import processes
+from jumpcloud_modules.state.lease_object import Found, LeaseObject
+from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
 
 FILE_NAME = "owner.lease"
 GIVEN_BACK = b"{}"

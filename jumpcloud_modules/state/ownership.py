@@ -19,9 +19,9 @@ from typing import Protocol
 
 from s3path import S3Path
 
-from jumpcloud_modules.disk_lock import DiskLock, owner_on_disk
-from jumpcloud_modules.owners import Record
-from jumpcloud_modules.s3_lease import S3Lease, owner_on_s3
+from jumpcloud_modules.state.disk_lock import DiskLock, owner_on_disk
+from jumpcloud_modules.state.owners import Record
+from jumpcloud_modules.state.s3_lease import S3Lease, owner_on_s3
 
 
 class Owner(Protocol):

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, from_ms, to_ms
-from jumpcloud_modules.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
+from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
 
 MOST_KEYS_IN_USE = 40_000
 MOST_HOURS_IN_USE = 64

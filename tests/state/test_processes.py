@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from jumpcloud_modules.processes import has_ended, name_of_this
+from jumpcloud_modules.state.processes import has_ended, name_of_this
 
 
 def _name_of_another() -> str:
-    command = "from jumpcloud_modules.processes import name_of_this; print(name_of_this())"
+    command = "from jumpcloud_modules.state.processes import name_of_this; print(name_of_this())"
     return subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, check=True
     ).stdout.strip()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.state import storage
 
 
 @pytest.mark.parametrize("write", [storage.write_atomically, storage.write_once])

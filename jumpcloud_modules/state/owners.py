@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from jumpcloud_modules import processes
 from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.state import processes
 
 FIRST_REMINDER_SECONDS = 60.0
 LONGEST_REMINDER_SECONDS = 3600.0

@@ -26,11 +26,11 @@ from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from s3path import S3Path, configuration_map, register_configuration_parameter
 
-from jumpcloud_modules.disk_lock import DiskLock
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
-from jumpcloud_modules.owners import Record, Waiting, from_json, this_process
-from jumpcloud_modules.ownership import ownership, who_owns
-from jumpcloud_modules.s3_lease import GIVEN_BACK, S3Lease, Terms, owner_on_s3, since_boot
+from jumpcloud_modules.state.disk_lock import DiskLock
+from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process
+from jumpcloud_modules.state.ownership import ownership, who_owns
+from jumpcloud_modules.state.s3_lease import GIVEN_BACK, S3Lease, Terms, owner_on_s3, since_boot
 from tests.doubles import NOON_MS, Waits
 
 _BUCKET = "connector-data"
@@ -262,7 +262,7 @@ def _holder(folder: Path, more: str) -> "tuple[subprocess.Popen[str], list[str]]
 import os, subprocess, threading, time
 from pathlib import Path
 from jumpcloud_modules.errors import OwnershipLost
-from jumpcloud_modules.ownership import ownership
+from jumpcloud_modules.state.ownership import ownership
 owner = ownership(Path({str(folder)!r}))
 owner.acquire(threading.Event(), print)
 {textwrap.dedent(more)}
@@ -707,7 +707,7 @@ def test_a_check_does_not_wait_for_a_renewal_that_hangs(
     """It says that the storage does not answer."""
     clock, answering, asked = Clock(), threading.Event(), threading.Event()
     lease = _held(folder, clock)
-    monkeypatch.setattr("jumpcloud_modules.s3_lease.SECONDS_TO_WAIT_FOR_A_RENEWAL", 0.1)
+    monkeypatch.setattr("jumpcloud_modules.state.s3_lease.SECONDS_TO_WAIT_FOR_A_RENEWAL", 0.1)
 
     def hang(**_: object) -> None:
         asked.set()

@@ -13,12 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jumpcloud_modules import ledger as ledger_module
-from jumpcloud_modules import ledger_files, storage
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import UNDATED, Event, Events
 from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS, MINUTE_MS
-from jumpcloud_modules.ledger import Ledger
+from jumpcloud_modules.state import ledger as ledger_module
+from jumpcloud_modules.state import ledger_files, storage
+from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of, undated_event
 
 

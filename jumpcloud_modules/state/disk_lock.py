@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.errors import OwnershipLost, Stopped
-from jumpcloud_modules.owners import Record, Waiting, from_json, this_process, to_json
+from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
 
 FILE_NAME = "owner.lock"
 SECONDS_BETWEEN_TRIES = 1.0

@@ -19,8 +19,8 @@ from typing import TypedDict
 
 import orjson
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS
+from jumpcloud_modules.state import storage
 
 MOST_UNFOLDED_ENTRIES = 60_000
 MOST_UNFOLDED_FILES = 240

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.progress import Found, Progress, Window
-from jumpcloud_modules.state import (
+from jumpcloud_modules.state.checkpoint import (
     FILE_NAME,
     PREVIOUS_FILE_NAME,
     SAVE_EVERY_SECONDS,

@@ -12,7 +12,7 @@ from typing import Any
 
 from s3path import S3Path, configuration_map
 
-from jumpcloud_modules import storage
+from jumpcloud_modules.state import storage
 
 ABSENT = ("NoSuchKey", "404")
 REFUSED_STATUSES = (409, 412)

@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 
-from jumpcloud_modules import storage
 from jumpcloud_modules.instants import (
     SECOND_MS,
     from_iso8601,
@@ -22,6 +21,7 @@ from jumpcloud_modules.instants import (
     to_rfc3339,
 )
 from jumpcloud_modules.progress import Found, Progress, Window
+from jumpcloud_modules.state import storage
 
 VERSION = 2
 FILE_NAME = "context.json"
