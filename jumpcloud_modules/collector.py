@@ -15,6 +15,7 @@ from jumpcloud_modules.audit import buckets_of
 from jumpcloud_modules.backlog import even_slices, slices
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, TryAgain
+from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import (
     FOREVER_MS,
     HOUR_MS,
@@ -44,7 +45,6 @@ from jumpcloud_modules.resume import (
     not_ahead,
     within_retention,
 )
-from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.sizes import PageSize
 from jumpcloud_modules.tally import Tally
 

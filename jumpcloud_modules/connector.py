@@ -21,11 +21,11 @@ from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
+from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.platform_logs import PlatformLogs, Record
-from jumpcloud_modules.redaction import Secrets
 from jumpcloud_modules.tally import Counts
 
 SECONDS_TO_FINISH = 2.5

@@ -25,10 +25,10 @@ from jumpcloud_modules.errors import (
     TryAgain,
 )
 from jumpcloud_modules.events import Events
+from jumpcloud_modules.http.client import Transport
+from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.quarantine import Quarantine
-from jumpcloud_modules.redaction import Secrets
-from jumpcloud_modules.retry import Pace
-from jumpcloud_modules.transport import Transport
 
 MOST_EVENT_BYTES = 250_000
 BATCH_BYTES = 5 << 20

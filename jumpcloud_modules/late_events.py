@@ -11,6 +11,7 @@ from itertools import chain
 
 from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
 from jumpcloud_modules.errors import Refused, TryAgain
+from jumpcloud_modules.http.retry import LONGEST_RETRY_AFTER_SECONDS
 from jumpcloud_modules.instants import (
     DAY_MS,
     FOREVER_MS,
@@ -25,7 +26,6 @@ from jumpcloud_modules.instants import (
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.protocols import Clock, Counting
 from jumpcloud_modules.queries import UNIT_MS, Unit
-from jumpcloud_modules.retry import LONGEST_RETRY_AFTER_SECONDS
 
 RECENT_MS = 15 * MINUTE_MS
 REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS

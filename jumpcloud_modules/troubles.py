@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Literal
 
 from jumpcloud_modules.errors import Refused
-from jumpcloud_modules.retry import Failure
+from jumpcloud_modules.http.retry import Failure
 
 Level = Literal["info", "warning", "error", "critical"]
 Kind = tuple[str | None, int | None] | None

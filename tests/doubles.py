@@ -12,8 +12,8 @@ from msgspec import Raw
 
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import UNDATED, Event, Events, cut
+from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.instants import to_rfc3339
-from jumpcloud_modules.retry import Failure, Pace
 from jumpcloud_modules.state import storage
 from sandbox import Reply, Request
 

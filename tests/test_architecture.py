@@ -52,10 +52,6 @@ AT_THE_TOP = {
     "progress": "values",
     "queries": "values",
     "delivery": "values",
-    "transport": "http",
-    "retry": "http",
-    "redaction": "http",
-    "buffers": "http",
     "api": "jumpcloud",
     "clock": "jumpcloud",
     "intake": "intake",
@@ -82,7 +78,7 @@ AT_THE_TOP = {
     "replay": "commands",
 }
 """The wing of each file that is in no folder."""
-OF_HTTP_IN_COLLECTING = {"retry"}
+OF_HTTP_IN_COLLECTING = {"http", "http.retry"}
 """Waiting and trying again is for any end, the disk too."""
 
 

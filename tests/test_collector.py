@@ -16,13 +16,13 @@ from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
+from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.readers import Lanes
-from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.state import ledger_files
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
@@ -673,10 +673,10 @@ def test_chaos_over_http_loses_and_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of all requests fail, and collectors come and go."""
-    monkeypatch.setattr("jumpcloud_modules.retry.LONGEST_TRANSIENT_DELAY_SECONDS", 0.02)
-    monkeypatch.setattr("jumpcloud_modules.retry.REFUSED_DELAYS_SECONDS", (0.02,))
-    monkeypatch.setattr("jumpcloud_modules.retry.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr("jumpcloud_modules.retry.LONGEST_RETRY_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr("jumpcloud_modules.http.retry.LONGEST_TRANSIENT_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr("jumpcloud_modules.http.retry.REFUSED_DELAYS_SECONDS", (0.02,))
+    monkeypatch.setattr("jumpcloud_modules.http.retry.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("jumpcloud_modules.http.retry.LONGEST_RETRY_AFTER_SECONDS", 0.02)
     monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 200)
     now = now_ms()
     events = generate(3_000, now - 20 * HOUR_MS, now - 1_000, seed=5)

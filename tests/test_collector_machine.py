@@ -19,10 +19,10 @@ from jumpcloud_modules import backlog
 from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.queries import Unit
 from jumpcloud_modules.readers import Lanes
-from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.state import ledger, ledger_files
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
+from jumpcloud_modules.http.retry import Failure
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 from jumpcloud_modules.pages import Pages
 from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query
-from jumpcloud_modules.retry import Failure
 from jumpcloud_modules.sizes import PageSize
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms

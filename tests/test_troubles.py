@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.retry import (
+from jumpcloud_modules.http.retry import (
     LONGEST_TRANSIENT_DELAY_SECONDS,
     REFUSED_DELAYS_SECONDS,
     Failure,

@@ -20,11 +20,11 @@ from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import Events
+from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
 from jumpcloud_modules.protocols import Deliverer
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 from jumpcloud_modules.readers import Lanes
-from jumpcloud_modules.retry import Pace
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import events_of

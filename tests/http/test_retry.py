@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
-from jumpcloud_modules.retry import Failure, Pace, delay_seconds
+from jumpcloud_modules.http.retry import Failure, Pace, delay_seconds
 from sandbox import wait_until
 from tests.doubles import Waits
 

@@ -5,7 +5,7 @@ import threading
 import msgspec
 import pytest
 
-from jumpcloud_modules.buffers import LEAST_KEPT_BYTES, MOST_KEPT_BYTES, Buffers
+from jumpcloud_modules.http.buffers import LEAST_KEPT_BYTES, MOST_KEPT_BYTES, Buffers
 
 _cut = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

@@ -15,10 +15,10 @@ from isal import isal_zlib
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from jumpcloud_modules.buffers import Buffers
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.http.buffers import Buffers
+from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
-from jumpcloud_modules.redaction import Secrets
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_TIMEOUT_SECONDS = 30.0

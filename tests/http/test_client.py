@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
-from jumpcloud_modules.redaction import Secrets
-from jumpcloud_modules.transport import Transport, retry_after_seconds
+from jumpcloud_modules.http.client import Transport, retry_after_seconds
+from jumpcloud_modules.http.redaction import Secrets
 from sandbox import Reply, Request, Sandbox, faults
 from tests.doubles import Says
 

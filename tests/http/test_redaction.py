@@ -12,14 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.api import JumpCloudApi
+from jumpcloud_modules.http.redaction import FEWEST_CHARACTERS_TO_FIND_ANYWHERE, REDACTED, Secrets
+from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.intake import Intake
 from jumpcloud_modules.quarantine import Quarantine
-from jumpcloud_modules.redaction import (
-    FEWEST_CHARACTERS_TO_FIND_ANYWHERE,
-    REDACTED,
-    Secrets,
-)
-from jumpcloud_modules.retry import Pace
 
 _KEY = "jca_a_key_that_nobody_may_read"
 _LETTERS = string.ascii_letters + string.digits
