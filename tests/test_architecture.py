@@ -52,8 +52,6 @@ AT_THE_TOP = {
     "progress": "values",
     "queries": "values",
     "delivery": "values",
-    "api": "jumpcloud",
-    "clock": "jumpcloud",
     "intake": "intake",
     "quarantine": "intake",
     "collector": "collecting",

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from jumpcloud_modules import backlog
-from jumpcloud_modules.api import JumpCloudApi, OpenPage
-from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
@@ -19,6 +17,8 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
+from jumpcloud_modules.jumpcloud.insights import JumpCloudApi, OpenPage
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit

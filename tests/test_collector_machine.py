@@ -16,11 +16,11 @@ from hypothesis.stateful import (
 )
 
 from jumpcloud_modules import backlog
-from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS
+from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import Unit
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state import ledger, ledger_files

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.http.retry import Failure
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
+from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.pages import Pages
 from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from jumpcloud_modules import events, protocols
-from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
+from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.protocols import Deliverer
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 from jumpcloud_modules.readers import Lanes

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.http.redaction import FEWEST_CHARACTERS_TO_FIND_ANYWHERE, REDACTED, Secrets
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.quarantine import Quarantine
 
 _KEY = "jca_a_key_that_nobody_may_read"

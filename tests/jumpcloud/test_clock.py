@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS, floor, from_ms
+from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from tests.doubles import NOON_MS
 
 

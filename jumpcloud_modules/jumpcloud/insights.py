@@ -13,12 +13,12 @@ import orjson
 import requests
 
 from jumpcloud_modules import events
-from jumpcloud_modules.clock import JumpCloudClock
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.http.client import Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_ms, to_rfc3339
+from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 
 BASE_PATH = "/insights/directory/v1"

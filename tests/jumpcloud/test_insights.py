@@ -6,9 +6,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from jumpcloud_modules.api import JumpCloudApi
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.queries import Cursor, Page, Query
 from sandbox import API_KEY, Answers, Reply, Sandbox, faults, generate, make_event
 from sandbox.instants import now_ms
