@@ -26,7 +26,7 @@ from jumpcloud_modules import events
 from jumpcloud_modules.http.client import Body, Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_rfc3339
-from jumpcloud_modules.intake import compressed_body
+from jumpcloud_modules.intake.client import compressed_body
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sizes import PAGE_BYTES

@@ -13,10 +13,10 @@ from jumpcloud_modules.collector import Collector, Plan
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Pace
-from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger

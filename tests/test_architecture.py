@@ -52,8 +52,6 @@ AT_THE_TOP = {
     "progress": "values",
     "queries": "values",
     "delivery": "values",
-    "intake": "intake",
-    "quarantine": "intake",
     "collector": "collecting",
     "backlog": "collecting",
     "audit": "collecting",

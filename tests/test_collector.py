@@ -16,11 +16,11 @@ from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgai
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
-from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi, OpenPage
 from jumpcloud_modules.progress import Progress
-from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state import ledger_files

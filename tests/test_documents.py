@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from jumpcloud_modules import intake
 from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+from jumpcloud_modules.intake import client
 from jumpcloud_modules.jumpcloud import insights
 from jumpcloud_modules.self_hosted import VARIABLE
 
@@ -117,7 +117,7 @@ def test_the_readme_shows_every_variable_of_module_json() -> None:
 
 @pytest.mark.parametrize(
     ("end", "remedies"),
-    [("JumpCloud answers", insights.REMEDIES), ("The intake answers", intake.REMEDIES)],
+    [("JumpCloud answers", insights.REMEDIES), ("The intake answers", client.REMEDIES)],
 )
 def test_the_readme_gives_the_remedies_that_the_log_gives(
     end: str, remedies: dict[int, str]

@@ -6,7 +6,7 @@ import pytest
 
 from jumpcloud_modules import replay
 from jumpcloud_modules.events import cut
-from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.intake.quarantine import Quarantine
 from sandbox import Sandbox, faults
 
 TEXT = b'{"id":"6490f0f5a2d539837a30aaad","timestamp":"2026-06-20T00:21:09.162Z"}'

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.http.redaction import FEWEST_CHARACTERS_TO_FIND_ANYWHERE, REDACTED, Secrets
 from jumpcloud_modules.http.retry import Pace
-from jumpcloud_modules.intake import Intake
+from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.quarantine import Quarantine
 
 _KEY = "jca_a_key_that_nobody_may_read"
 _LETTERS = string.ascii_letters + string.digits

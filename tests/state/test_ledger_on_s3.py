@@ -15,8 +15,8 @@ from sekoia_automation.storage import get_data_path, get_s3_data_path
 
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS
+from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.progress import Found, Progress, Window
-from jumpcloud_modules.quarantine import Quarantine
 from jumpcloud_modules.state import ledger_files, storage
 from jumpcloud_modules.state.checkpoint import FILE_NAME, State
 from jumpcloud_modules.state.ledger import Ledger

@@ -28,7 +28,7 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.client import Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Pace
-from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.intake.quarantine import Quarantine
 
 MOST_EVENT_BYTES = 250_000
 BATCH_BYTES = 5 << 20

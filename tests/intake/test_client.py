@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules import intake as intake_module
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import Refused, Stopped
 from jumpcloud_modules.events import Event, cut, from_texts
 from jumpcloud_modules.http.retry import Failure, Pace
-from jumpcloud_modules.intake import BATCH_BYTES, MOST_EVENT_BYTES, Intake, compressed_body
-from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.intake import client as intake_module
+from jumpcloud_modules.intake.client import BATCH_BYTES, MOST_EVENT_BYTES, Intake, compressed_body
+from jumpcloud_modules.intake.quarantine import Quarantine
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Says, Waits, event_at, events_of, impatient_pace, texts_of

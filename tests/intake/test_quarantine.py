@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import quarantine as quarantine_module
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import cut
-from jumpcloud_modules.quarantine import Quarantine
+from jumpcloud_modules.intake import quarantine as quarantine_module
+from jumpcloud_modules.intake.quarantine import Quarantine
 from tests.doubles import NOON_MS, event_at
 
 
