@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.readers import Lanes
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Pace
@@ -17,7 +18,6 @@ from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership

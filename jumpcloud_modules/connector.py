@@ -16,7 +16,8 @@ from sekoia_automation.module import LogLevelStr
 from sekoia_automation.trigger import LivenessHandler
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import OwnershipLost, Stopped
@@ -26,7 +27,6 @@ from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.platform_logs import PlatformLogs, Record
-from jumpcloud_modules.tally import Counts
 
 SECONDS_TO_FINISH = 2.5
 SECONDS_BETWEEN_LOOKS = 0.25

@@ -14,17 +14,18 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import IO, Any
 
-from jumpcloud_modules import events, protocols
-from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules import events
+from jumpcloud_modules.collecting import protocols
+from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.protocols import Deliverer
+from jumpcloud_modules.collecting.readers import Lanes
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
-from jumpcloud_modules.protocols import Deliverer
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
-from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import events_of

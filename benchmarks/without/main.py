@@ -14,7 +14,8 @@ os.chdir(ROOT)  # where the SDK looks for the manifest
 sys.path.insert(0, str(ROOT))
 
 import main as product  # noqa: E402 - found by the line above
-from jumpcloud_modules import connector, pages  # noqa: E402
+from jumpcloud_modules import connector  # noqa: E402
+from jumpcloud_modules.collecting import pager  # noqa: E402
 from jumpcloud_modules.http import buffers  # noqa: E402
 
 
@@ -31,7 +32,7 @@ def _allocator() -> None:
 
 
 def _ahead() -> None:
-    pages.Pages._ask_ahead = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
+    pager.Pages._ask_ahead = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
 
 
 WITHOUT: Mapping[str, Callable[[], None]] = {

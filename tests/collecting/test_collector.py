@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import backlog
-from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.collecting import backfill
+from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.readers import Lanes
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
@@ -22,7 +23,6 @@ from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi, OpenPage
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
-from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state import ledger_files
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
@@ -317,7 +317,7 @@ def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is happening now does not wait for it."""
-    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 3)
+    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 3)
     world.poll(world.boot())
     texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
     world.clock.pass_seconds(1)
@@ -335,7 +335,7 @@ def test_slices_that_are_open_at_a_crash_are_read_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are part of the state."""
-    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 3)
+    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 3)
     texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
     intake = _StoppingIntake(world.intake, stop_after=5)
     collector = world.boot(intake=intake)
@@ -585,7 +585,7 @@ def test_a_day_of_history_arrives_whole_once_and_as_it_is(
     tmp_path: Path, readers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read in slices side by side, or one after the other."""
-    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 300)
+    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 300)
     events = generate(
         5_000, now_ms() - 23 * HOUR_MS, now_ms() - 1_000, seed=3, surrogate_share=0.01
     )
@@ -607,7 +607,7 @@ def test_readers_that_become_too_many_while_they_deliver_do_not_wait_for_each_ot
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each holds a page in memory then: whoever may go on needs room for the next."""
-    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 300)
+    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 300)
     events = generate(6_000, now_ms() - 23 * HOUR_MS, now_ms() - 1_000, seed=6)
     with Sandbox(events) as sandbox:
         sandbox.intake.faults.add(faults.SlowReceipts(latency_ms=1_000), times=30)
@@ -638,7 +638,7 @@ def test_a_page_is_gone_before_the_next_one_is_read(
         return read(opened, now_ms)
 
     monkeypatch.setattr(OpenPage, "read", counting)
-    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 300)
+    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 300)
     now = now_ms()
     events = generate(900, now - history_ms + MINUTE_MS, now - 1_000, seed=7)
     with Sandbox(events) as sandbox:
@@ -677,7 +677,7 @@ def test_chaos_over_http_loses_and_repeats_nothing(
     monkeypatch.setattr("jumpcloud_modules.http.retry.REFUSED_DELAYS_SECONDS", (0.02,))
     monkeypatch.setattr("jumpcloud_modules.http.retry.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("jumpcloud_modules.http.retry.LONGEST_RETRY_AFTER_SECONDS", 0.02)
-    monkeypatch.setattr(backlog, "FEWEST_EVENTS_A_SLICE", 200)
+    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 200)
     now = now_ms()
     events = generate(3_000, now - 20 * HOUR_MS, now - 1_000, seed=5)
     with Sandbox(events) as sandbox:

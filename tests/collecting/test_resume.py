@@ -6,9 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.resume import (
+from jumpcloud_modules.collecting.resume import (
     Reach,
     by_jumpclouds_clock,
     first_start,
@@ -16,6 +14,8 @@ from jumpcloud_modules.resume import (
     within,
     within_retention,
 )
+from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.progress import Progress, Window
 from tests.doubles import NOON_MS
 
 _REACH = Reach(history_ms=24 * HOUR_MS, audit_ms=48 * HOUR_MS)

@@ -5,9 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jumpcloud_modules.errors import Stopped
-from jumpcloud_modules.progress import Window
-from jumpcloud_modules.readers import (
+from jumpcloud_modules.collecting.readers import (
     FEWEST_READERS,
     MOST_READERS,
     SECONDS_TO_WATCH,
@@ -15,6 +13,8 @@ from jumpcloud_modules.readers import (
     Lanes,
     Readers,
 )
+from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.progress import Window
 from sandbox import wait_until
 
 _WINDOWS = [Window(number, number + 1) for number in range(10)]

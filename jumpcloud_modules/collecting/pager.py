@@ -11,12 +11,12 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from dataclasses import replace
 
+from jumpcloud_modules.collecting.page_size import PageSize
+from jumpcloud_modules.collecting.protocols import Opened, Source
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.progress import Window
-from jumpcloud_modules.protocols import Opened, Source
 from jumpcloud_modules.queries import Cursor, Page, Query
-from jumpcloud_modules.sizes import PageSize
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
 _STOP_CHECK_SECONDS = 0.2

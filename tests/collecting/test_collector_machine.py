@@ -15,14 +15,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from jumpcloud_modules import backlog
-from jumpcloud_modules.collector import Collector, Plan
+from jumpcloud_modules.collecting import backfill
+from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.readers import Lanes
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import Unit
-from jumpcloud_modules.readers import Lanes
 from jumpcloud_modules.state import ledger, ledger_files
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
@@ -73,7 +73,7 @@ class CollectorMachine(RuleBasedStateMachine):
         self.collector: Collector | None = None
         Fuse.left = None
         self.patches = [
-            mock.patch.object(backlog, "FEWEST_EVENTS_A_SLICE", 3),
+            mock.patch.object(backfill, "FEWEST_EVENTS_A_SLICE", 3),
             mock.patch.object(ledger_files, "MOST_UNFOLDED_ENTRIES", 12),
             mock.patch.object(ledger, "MOST_KEYS_IN_USE", 5),
         ]

@@ -11,8 +11,27 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from jumpcloud_modules.audit import buckets_of
-from jumpcloud_modules.backlog import even_slices, slices
+from jumpcloud_modules.collecting.audit import buckets_of
+from jumpcloud_modules.collecting.backfill import even_slices, slices
+from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
+from jumpcloud_modules.collecting.page_size import PageSize
+from jumpcloud_modules.collecting.pager import Pages
+from jumpcloud_modules.collecting.protocols import (
+    Checkpoints,
+    Clock,
+    CountingSource,
+    Delivered,
+    Deliverer,
+)
+from jumpcloud_modules.collecting.readers import MOST_READERS, Beside, Lanes, Readers
+from jumpcloud_modules.collecting.resume import (
+    Reach,
+    by_jumpclouds_clock,
+    first_start,
+    not_ahead,
+    within_retention,
+)
+from jumpcloud_modules.collecting.stats import Tally
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.retry import Pace
@@ -26,27 +45,8 @@ from jumpcloud_modules.instants import (
     floor,
     to_rfc3339,
 )
-from jumpcloud_modules.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
-from jumpcloud_modules.pages import Pages
 from jumpcloud_modules.progress import Found, Progress, Window
-from jumpcloud_modules.protocols import (
-    Checkpoints,
-    Clock,
-    CountingSource,
-    Delivered,
-    Deliverer,
-)
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Query
-from jumpcloud_modules.readers import MOST_READERS, Beside, Lanes, Readers
-from jumpcloud_modules.resume import (
-    Reach,
-    by_jumpclouds_clock,
-    first_start,
-    not_ahead,
-    within_retention,
-)
-from jumpcloud_modules.sizes import PageSize
-from jumpcloud_modules.tally import Tally
 
 BACKLOG_AFTER_MS = 5 * MINUTE_MS
 BACKLOG_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS

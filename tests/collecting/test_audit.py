@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.audit import (
+from jumpcloud_modules.collecting.audit import (
     SECOND_TRY_AFTER_MS,
     TRIES_FOR_THE_SAME,
     Audit,

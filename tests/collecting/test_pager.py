@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_modules.collecting.page_size import PageSize
+from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.http.retry import Failure
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.pages import Pages
 from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query
-from jumpcloud_modules.sizes import PageSize
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Waits, event_at, events_of, impatient_pace, texts_of

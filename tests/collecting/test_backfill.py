@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.audit import Bucket, buckets_of
-from jumpcloud_modules.backlog import (
+from jumpcloud_modules.collecting.audit import Bucket, buckets_of
+from jumpcloud_modules.collecting.backfill import (
     FEWEST_EVENTS_A_SLICE,
     MOST_EVENTS_A_SLICE,
     SHORTEST_SLICE_MS,

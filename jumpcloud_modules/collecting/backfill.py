@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from jumpcloud_modules.audit import Bucket
+from jumpcloud_modules.collecting.audit import Bucket
 from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.progress import Window
 

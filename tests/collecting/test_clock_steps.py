@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from jumpcloud_modules.collector import EVENTS_OF_A_LOOK, Collector, Plan
+from jumpcloud_modules.collecting.collector import EVENTS_OF_A_LOOK, Collector, Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.events import Events

@@ -9,7 +9,8 @@ counts only: the collector has the windows read.
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from jumpcloud_modules.audit import Audit, Bucket, buckets_of, joined
+from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
+from jumpcloud_modules.collecting.protocols import Clock, Counting
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.retry import LONGEST_RETRY_AFTER_SECONDS
 from jumpcloud_modules.instants import (
@@ -24,7 +25,6 @@ from jumpcloud_modules.instants import (
     to_rfc3339,
 )
 from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.protocols import Clock, Counting
 from jumpcloud_modules.queries import UNIT_MS, Unit
 
 RECENT_MS = 15 * MINUTE_MS

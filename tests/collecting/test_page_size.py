@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.sizes import (
+from jumpcloud_modules.collecting.page_size import (
     FEWEST_UNDER_BURDEN,
     FIRST_GUESS_EVENT_BYTES,
     PAGE_BYTES,
