@@ -7,9 +7,9 @@ import sys
 # end: 34 of 278 ms of processor time, and 20 objects found.
 gc.disable()
 
-from jumpcloud_modules.connector import JumpcloudDirectoryInsightsConnector  # noqa: E402 - see above
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule  # noqa: E402
-from jumpcloud_modules.validator import JumpcloudDirectoryInsightsValidator  # noqa: E402
+from jumpcloud_modules.sekoia.account_validator import JumpcloudDirectoryInsightsValidator  # noqa: E402 - see above
+from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector  # noqa: E402
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule  # noqa: E402
 
 gc.freeze()
 gc.enable()

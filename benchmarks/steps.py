@@ -28,8 +28,8 @@ from jumpcloud_modules.http.client import Body, Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.intake.client import compressed_body
-from jumpcloud_modules.memory import keep_small
 from jumpcloud_modules.progress import Progress
+from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
 from sandbox.apart import SandboxProcess

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events, cut
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.self_hosted import WRONG_CONFIGURATION, ConfigurationError, read_document
 from jumpcloud_modules.state import storage
 

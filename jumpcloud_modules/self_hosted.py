@@ -17,8 +17,8 @@ from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 
-from jumpcloud_modules.connector import JumpcloudDirectoryInsightsConnector
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
 VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}

@@ -54,12 +54,6 @@ AT_THE_TOP = {
     "delivery": "values",
     "assembly": "assembly",
     "troubles": "assembly",
-    "module": "sekoia",
-    "configuration": "sekoia",
-    "connector": "sekoia",
-    "validator": "sekoia",
-    "platform_logs": "sekoia",
-    "memory": "sekoia",
     "self_hosted": "commands",
     "replay": "commands",
 }

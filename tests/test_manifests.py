@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from tools.manifests import ROOT, differing, main, manifests
 
 FILES = (

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.self_hosted import ConfigurationError, fill_in, read_document
 from sandbox import Sandbox, generate, wait_until
 from sandbox.instants import now_ms

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jumpcloud_modules.configuration import ConnectorConfiguration, ModuleConfiguration
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 
 ROOT = Path(__file__).resolve().parent.parent
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"

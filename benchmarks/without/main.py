@@ -14,9 +14,9 @@ os.chdir(ROOT)  # where the SDK looks for the manifest
 sys.path.insert(0, str(ROOT))
 
 import main as product  # noqa: E402 - found by the line above
-from jumpcloud_modules import connector  # noqa: E402
 from jumpcloud_modules.collecting import pager  # noqa: E402
 from jumpcloud_modules.http import buffers  # noqa: E402
+from jumpcloud_modules.sekoia import connector  # noqa: E402
 
 
 def _nothing() -> None:

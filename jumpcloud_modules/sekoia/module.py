@@ -8,7 +8,7 @@ from sekoia_automation.exceptions import ModuleConfigurationError
 from sekoia_automation.module import Module
 from sentry_sdk.types import Event, Hint
 
-from jumpcloud_modules.configuration import ModuleConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import ModuleConfiguration, explain
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
 WITHHELD: Final = "[withheld]"

@@ -11,8 +11,8 @@ from sekoia_automation.exceptions import ModuleConfigurationError
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from jumpcloud_modules.configuration import ConnectorConfiguration
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
 SECRET = "hunter2"
 

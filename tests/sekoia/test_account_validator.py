@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
-from jumpcloud_modules.validator import JumpcloudDirectoryInsightsValidator
+from jumpcloud_modules.sekoia.account_validator import JumpcloudDirectoryInsightsValidator
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from sandbox import Sandbox
 
 

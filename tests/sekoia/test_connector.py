@@ -15,9 +15,9 @@ import pytest
 from prometheus_client import generate_latest
 from sekoia_automation.exceptions import TriggerConfigurationError
 
-from jumpcloud_modules import connector as connector_module
-from jumpcloud_modules.connector import JumpcloudDirectoryInsightsConnector
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia import connector as connector_module
+from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from sandbox import API_KEY, INTAKE_KEY, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
 

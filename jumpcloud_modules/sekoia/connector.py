@@ -18,15 +18,15 @@ from sekoia_automation.trigger import LivenessHandler
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
 from jumpcloud_modules.collecting.collector import Collector, Plan
 from jumpcloud_modules.collecting.stats import Counts
-from jumpcloud_modules.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.memory import keep_small
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
-from jumpcloud_modules.platform_logs import PlatformLogs, Record
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
+from jumpcloud_modules.sekoia.memory import keep_small
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
 SECONDS_TO_FINISH = 2.5
 SECONDS_BETWEEN_LOOKS = 0.25

@@ -3,7 +3,12 @@
 import threading
 from collections.abc import Callable
 
-from jumpcloud_modules.platform_logs import MOST_RECORDS, MOST_RECORDS_AT_ONCE, PlatformLogs, Record
+from jumpcloud_modules.sekoia.log_shipping import (
+    MOST_RECORDS,
+    MOST_RECORDS_AT_ONCE,
+    PlatformLogs,
+    Record,
+)
 from sandbox import wait_until
 
 

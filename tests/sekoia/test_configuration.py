@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from jumpcloud_modules.configuration import (
+from jumpcloud_modules.sekoia.configuration import (
     ConnectorConfiguration,
     ModuleConfiguration,
     explain,

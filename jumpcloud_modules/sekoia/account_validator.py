@@ -6,11 +6,11 @@ from typing import Final
 from sekoia_automation.account_validator import AccountValidator
 from sekoia_automation.exceptions import ModuleConfigurationError
 
-from jumpcloud_modules.configuration import ALL_SERVICES
 from jumpcloud_modules.errors import CollectorError
 from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
 SPAN_MS: Final = 15 * MINUTE_MS
 

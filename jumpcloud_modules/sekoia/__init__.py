@@ -1,0 +1,1 @@
+"""The connector as Sekoia's SDK runs it: configuration, logs, metrics, health."""
