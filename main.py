@@ -18,9 +18,9 @@ gc.enable()
 def main() -> int:
     """Run what the command line asks for, and return the exit status."""
     if len(sys.argv) < 2:
-        from jumpcloud_modules import self_hosted  # noqa: PLC0415 - the platform needs none of it
+        from jumpcloud_modules.commands import run  # noqa: PLC0415 - the platform needs none of it
 
-        return self_hosted.run()
+        return run.run()
     module = JumpcloudDirectoryInsightsModule()
     module.register(JumpcloudDirectoryInsightsConnector, "JumpcloudDirectoryInsightsConnector")
     module.register_account_validator(JumpcloudDirectoryInsightsValidator)

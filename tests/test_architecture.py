@@ -54,7 +54,6 @@ AT_THE_TOP = {
     "delivery": "values",
     "assembly": "assembly",
     "troubles": "assembly",
-    "self_hosted": "commands",
     "replay": "commands",
 }
 """The wing of each file that is in no folder."""

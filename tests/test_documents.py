@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from jumpcloud_modules.commands.run import VARIABLE
 from jumpcloud_modules.intake import client
 from jumpcloud_modules.jumpcloud import insights
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
-from jumpcloud_modules.self_hosted import VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [

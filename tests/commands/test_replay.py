@@ -1,14 +1,17 @@
 """The quarantine's replay, against the emulated intake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules import replay
+from jumpcloud_modules.commands import replay
 from jumpcloud_modules.events import cut
 from jumpcloud_modules.intake.quarantine import Quarantine
 from sandbox import Sandbox, faults
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = b'{"id":"6490f0f5a2d539837a30aaad","timestamp":"2026-06-20T00:21:09.162Z"}'
 
 
@@ -62,3 +65,16 @@ def test_listing_sends_nothing(data: Path, capsys: pytest.CaptureFixture[str]) -
 
     assert status == 0
     assert f".json ({len(TEXT)} bytes)" in capsys.readouterr().out
+
+
+def test_the_published_name_runs_it(data: Path) -> None:
+    """What operators have typed since it exists goes on working."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "jumpcloud_modules.replay", "--list", "--data", str(data)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.endswith(f"({len(TEXT)} bytes)\n")

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_modules.commands.run import ConfigurationError, fill_in, read_document
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
-from jumpcloud_modules.self_hosted import ConfigurationError, fill_in, read_document
 from sandbox import Sandbox, generate, wait_until
 from sandbox.instants import now_ms
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HOUR_MS = 3_600_000
 
 
