@@ -12,6 +12,7 @@ from pathlib import Path
 from jumpcloud_modules.collecting.collector import Collector, Plan
 from jumpcloud_modules.collecting.readers import Lanes
 from jumpcloud_modules.delivery import Quarantined
+from jumpcloud_modules.failure_log import Level, Tellers, Troubles
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake.client import Intake
@@ -21,7 +22,6 @@ from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
-from jumpcloud_modules.troubles import Level, Tellers, Troubles
 
 BACKLOG_WAITS = "The backlog and late events wait for it."
 

@@ -53,7 +53,7 @@ AT_THE_TOP = {
     "queries": "values",
     "delivery": "values",
     "assembly": "assembly",
-    "troubles": "assembly",
+    "failure_log": "assembly",
     "replay": "commands",
 }
 """The wing of each file that is in no folder."""

@@ -4,19 +4,19 @@ from collections import Counter
 from itertools import pairwise
 
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.http.retry import (
-    LONGEST_TRANSIENT_DELAY_SECONDS,
-    REFUSED_DELAYS_SECONDS,
-    Failure,
-    Pace,
-)
-from jumpcloud_modules.troubles import (
+from jumpcloud_modules.failure_log import (
     CALM_AFTER_SECONDS,
     CRITICAL_AFTER_SECONDS,
     REMINDER_AFTER_SECONDS,
     Level,
     Tellers,
     Troubles,
+)
+from jumpcloud_modules.http.retry import (
+    LONGEST_TRANSIENT_DELAY_SECONDS,
+    REFUSED_DELAYS_SECONDS,
+    Failure,
+    Pace,
 )
 from tests.doubles import Waits
 
