@@ -27,7 +27,7 @@ from jumpcloud_modules.collecting.page_size import PAGE_BYTES
 from jumpcloud_modules.http.client import Body, Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_rfc3339
-from jumpcloud_modules.intake.client import compressed_body
+from jumpcloud_modules.intake.batches import compressed_body
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.state.checkpoint import State

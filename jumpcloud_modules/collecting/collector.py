@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from jumpcloud_modules.collecting.audit import buckets_of
 from jumpcloud_modules.collecting.backfill import even_slices, slices
+from jumpcloud_modules.collecting.concurrency import MOST_READERS, Lanes
 from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
@@ -23,7 +24,7 @@ from jumpcloud_modules.collecting.protocols import (
     Delivered,
     Deliverer,
 )
-from jumpcloud_modules.collecting.readers import MOST_READERS, Beside, Lanes, Readers
+from jumpcloud_modules.collecting.readers import Beside, Readers
 from jumpcloud_modules.collecting.resume import (
     Reach,
     by_jumpclouds_clock,

@@ -4,16 +4,13 @@ Delivery returns only when every event was accepted or set aside. Knows nothing 
 ledger, or of where the events came from.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
 
-import msgspec
 import orjson
 import requests
-from isal import isal_zlib
-from msgspec import Raw
 
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import (
@@ -28,21 +25,14 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.client import Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.intake.batches import MOST_EVENT_BYTES, batches, compressed_body
 from jumpcloud_modules.intake.quarantine import Quarantine
 
-MOST_EVENT_BYTES = 250_000
-BATCH_BYTES = 5 << 20
-MOST_BODY_BYTES = 10 * (1 << 20) - (1 << 16)
 MOST_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 HOLDING_TRIES = 40
 _END = "The Sekoia intake"
 _REQUEST = "POST /batch"
-_COMPRESSION_LEVEL = 1
-_GZIP = 31
-_TEXTS_IN_A_PIECE = 64
-
-_encode_into = msgspec.json.Encoder().encode_into  # cheaper than making a text of each piece
 
 
 class _StillRefused(Refused):
@@ -90,7 +80,7 @@ class Intake:
         raised, of the events that are not in it nothing is known. Raises Stopped when asked to
         stop meanwhile.
         """
-        for batch in _batches(events):
+        for batch in batches(events):
             if len(batch) == 1 and len(batch.raws[0]) > MOST_EVENT_BYTES:
                 reason = f"because the intake takes at most {MOST_EVENT_BYTES} bytes an event"
                 self.set_aside(batch, reason, delivery)
@@ -220,56 +210,3 @@ def _note_receipts(batch: Events, receipts: list[str], delivery: Delivery) -> No
     delivery.receipts += receipts[: len(batch)]
     delivery.missing_receipts += max(0, len(batch) - len(receipts))
     delivery.settled.extend(batch)
-
-
-def compressed_body(texts: Sequence[Raw], intake_key: str) -> bytes:
-    """Write the intake's body for JSON texts, and compress it piece by piece.
-
-    Raises BatchTooLarge past what the intake takes before compression, and BatchRejected where a
-    text is not UTF-8.
-    """
-    compressor = isal_zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP)
-    parts = []
-    size_bytes = 0
-    for piece in _body_pieces(texts, intake_key):
-        size_bytes += len(piece)
-        parts.append(compressor.compress(piece))
-    if size_bytes > MOST_BODY_BYTES:
-        raise BatchTooLarge(f"because its batch is {size_bytes} bytes")
-    return b"".join([*parts, compressor.flush()])
-
-
-def _body_pieces(texts: Sequence[Raw], intake_key: str) -> Iterator[bytes | bytearray]:
-    """Yield the body piece by piece; each is overwritten by the next."""
-    yield b'{"intake_key":%b,"jsons":[' % orjson.dumps(intake_key)
-    piece = bytearray()
-    for start in range(0, len(texts), _TEXTS_IN_A_PIECE):
-        try:
-            strings = [str(text, "utf-8") for text in texts[start : start + _TEXTS_IN_A_PIECE]]
-        except UnicodeDecodeError:
-            raise BatchRejected("because it is not valid UTF-8") from None
-        _encode_into(strings, piece)
-        piece[0] = ord("," if start else " ")
-        piece.pop()
-        yield piece
-    yield b"]}"
-
-
-def _batches(events: Events) -> Iterator[Events]:
-    """Group events by size; one that is too large for the intake stands alone."""
-    sizes = list(map(len, events.raws))
-    if events and sum(sizes) <= BATCH_BYTES and max(sizes) <= MOST_EVENT_BYTES:
-        yield events
-        return
-    start = size_bytes = 0
-    for index, event_bytes in enumerate(sizes):
-        too_large = event_bytes > MOST_EVENT_BYTES
-        if index > start and (too_large or size_bytes + event_bytes > BATCH_BYTES):
-            yield events[start:index]
-            start, size_bytes = index, 0
-        size_bytes += event_bytes
-        if too_large:
-            yield events[start : index + 1]
-            start, size_bytes = index + 1, 0
-    if start < len(events):
-        yield events[start:]

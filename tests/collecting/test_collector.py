@@ -11,7 +11,7 @@ import pytest
 
 from jumpcloud_modules.collecting import backfill
 from jumpcloud_modules.collecting.collector import Collector, Plan
-from jumpcloud_modules.collecting.readers import Lanes
+from jumpcloud_modules.collecting.concurrency import Lanes
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events

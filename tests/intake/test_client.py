@@ -1,23 +1,20 @@
 """The Sekoia intake over HTTP: every event accepted, or set aside and named."""
 
-import gzip
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import Refused, Stopped
-from jumpcloud_modules.events import Event, cut, from_texts
+from jumpcloud_modules.events import Event, cut
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake import client as intake_module
-from jumpcloud_modules.intake.client import BATCH_BYTES, MOST_EVENT_BYTES, Intake, compressed_body
+from jumpcloud_modules.intake.batches import MOST_EVENT_BYTES
+from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
@@ -106,32 +103,6 @@ def test_bodies_are_compressed_and_far_below_the_intakes_bound(end: _End) -> Non
     assert len(largest) > 3
     wire = end.sandbox.intake.requests.received_bytes("batch")
     assert wire < sum(largest) / 5
-
-
-@given(
-    st.lists(
-        st.integers(1, 40).flatmap(lambda n: st.sampled_from([n, n * 40])), min_size=1, max_size=30
-    )
-)
-def test_batches_hold_every_event_once_in_order_and_within_the_bounds(
-    lengths: list[int],
-) -> None:
-    """One too large for the intake stands alone."""
-    events = [
-        event_at(NOON_MS, str(place), f',"x":"{"x" * length}"')
-        for place, length in enumerate(lengths)
-    ]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake_module, "MOST_EVENT_BYTES", 1_000)
-        patch.setattr(intake_module, "BATCH_BYTES", 2_000)
-        batches = list(intake_module._batches(events_of(*events)))
-
-    assert [event for batch in batches for event in batch] == events
-    for batch in batches:
-        sizes = [len(event.raw) for event in batch]
-        assert sum(sizes) <= 2_000 or len(batch) == 1
-        assert max(sizes) <= 1_000 or len(batch) == 1
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -484,29 +455,3 @@ def test_several_threads_may_deliver_at_once(end: _End) -> None:
     assert [delivery.accepted for delivery in deliveries] == [50] * 4
     sent = [text for part in parts for text in texts_of(part)]
     assert sorted(end.sandbox.intake.texts) == sorted(sent)
-
-
-def test_a_batch_is_half_of_what_the_intake_takes() -> None:
-    """Escaping a text as a JSON string at most doubles it, mostly."""
-    events = from_texts([f'{{"x":"{"y" * 100_000}"}}'] * 60)
-
-    batches = list(intake_module._batches(events_of(*events)))
-
-    assert len(batches) == 2
-    assert sum(len(event.raw) for event in batches[0]) <= BATCH_BYTES
-
-
-_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(
-    lambda text: orjson.dumps({"x": text, "y": [text]})
-)
-
-
-@given(
-    st.lists(_TEXTS, min_size=1, max_size=200),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
-)
-def test_the_body_says_what_a_plain_encoder_would_say(texts: list[bytes], key: str) -> None:
-    """Each text as one JSON string, whatever it holds, in their order."""
-    body = gzip.decompress(compressed_body([msgspec.Raw(text) for text in texts], key))
-
-    assert orjson.loads(body) == {"intake_key": key, "jsons": [text.decode() for text in texts]}
