@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from jumpcloud_modules.commands.run import VARIABLE
-from jumpcloud_modules.intake import client
-from jumpcloud_modules.jumpcloud import insights
+from jumpcloud_modules.intake import client as intake
+from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,7 +117,7 @@ def test_the_readme_shows_every_variable_of_module_json() -> None:
 
 @pytest.mark.parametrize(
     ("end", "remedies"),
-    [("JumpCloud answers", insights.REMEDIES), ("The intake answers", client.REMEDIES)],
+    [("JumpCloud answers", jumpcloud.REMEDIES), ("The intake answers", intake.REMEDIES)],
 )
 def test_the_readme_gives_the_remedies_that_the_log_gives(
     end: str, remedies: dict[int, str]

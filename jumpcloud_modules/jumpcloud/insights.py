@@ -1,4 +1,4 @@
-"""JumpCloud Directory Insights over HTTP: a page of events, counts by bucket.
+"""JumpCloud Directory Insights: a page of events, counts by bucket.
 
 Every answer is checked against what the API promises; a broken promise is an error, never a skip.
 Knows nothing of what was delivered, and tries each request once: the caller paces the tries.
@@ -13,11 +13,11 @@ import orjson
 import requests
 
 from jumpcloud_modules import events
-from jumpcloud_modules.errors import CollectorError, PageTooLarge, TryAgain
+from jumpcloud_modules.errors import PageTooLarge, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
-from jumpcloud_modules.http.client import Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_ms, to_rfc3339
+from jumpcloud_modules.jumpcloud.client import END, Client
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 
@@ -25,7 +25,6 @@ BASE_PATH = "/insights/directory/v1"
 MOST_PAGE_BYTES = 6 << 20
 MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
-_END = "JumpCloud"
 _DISORDER_TOLERANCE_MS = 1000
 
 
@@ -35,13 +34,13 @@ class OpenPage:
     `cursor` leads to the next page, as far as the headers tell: None where there is none.
     """
 
-    def __init__(self, answer: requests.Response, query: Query, transport: Transport) -> None:
+    def __init__(self, answer: requests.Response, query: Query, client: Client) -> None:
         headers = answer.headers
         if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
             raise _broken_promise("the page is sorted DESC although ASC was asked for")
         self._answer = answer
         self._query = query
-        self._transport = transport
+        self._client = client
         self._count = _integer(headers.get("X-Result-Count"))
         cursor = _read_cursor(headers.get("X-Search_after"))
         self._limit = _effective_limit(headers.get("X-Limit"), query.limit, cursor)
@@ -55,7 +54,7 @@ class OpenPage:
         """
         most_bytes = MOST_PAGE_BYTES if self._query.limit > 1 else MOST_SINGLE_EVENT_BYTES
         with self._answer:
-            text = self._transport.read(self._answer, most_bytes)
+            text = self._client.read(self._answer, most_bytes)
         try:
             found = events.cut(text)
         except (ValueError, RecursionError):
@@ -96,20 +95,7 @@ class JumpCloudApi:
         secrets: Secrets | None = None,
         clock: JumpCloudClock | None = None,
     ) -> None:
-        self._clock = clock or JumpCloudClock()
-        secrets = secrets or Secrets()
-        secrets.add(api_key)
-        headers = {
-            "x-api-key": api_key,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": user_agent,
-        }
-        if organization_id:
-            headers["x-org-id"] = organization_id
-        self._transport = Transport(_END, base_url, headers, secrets)
-        self._url = base_url.rstrip("/") + BASE_PATH
+        self._client = Client(base_url, api_key, organization_id, user_agent, secrets, clock)
         self._services = list(services)
 
     def open(self, query: Query) -> OpenPage:
@@ -122,7 +108,7 @@ class JumpCloudApi:
             body["search_after"] = query.cursor
         answer = self._post("/events", query.start_ms, query.end_ms, body)
         try:
-            return OpenPage(answer, query, self._transport)
+            return OpenPage(answer, query, self._client)
         except TryAgain:
             answer.close()
             raise
@@ -135,7 +121,7 @@ class JumpCloudApi:
         count = document.get("count")
         if not _is_count(count):
             said = "JumpCloud answered /events/count without a count."
-            raise TryAgain(said, end=_END, request=_request("/events/count"))
+            raise TryAgain(said, end=END, request=_request("/events/count"))
         return count
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
@@ -153,7 +139,7 @@ class JumpCloudApi:
         span_ms = range(start_ms - UNIT_MS[unit], end_ms + UNIT_MS[unit])
         if not isinstance(found, list) or not all(_is_bucket(b, span_ms) for b in found):
             said = "JumpCloud answered /events/interval with something else than buckets."
-            raise TryAgain(said, end=_END, request=_request("/events/interval"))
+            raise TryAgain(said, end=END, request=_request("/events/interval"))
         return {int(bucket["key"]): bucket["doc_count"] for bucket in found}
 
     def _post(
@@ -162,46 +148,23 @@ class JumpCloudApi:
         body: dict[str, Any] = {"service": self._services, "start_time": to_rfc3339(start_ms)}
         if end_ms is not None:
             body["end_time"] = to_rfc3339(end_ms)
-        asked_ms = self._clock.span_ms()
-        answer = self._transport.post(self._url + path, orjson.dumps(body | more), {})
-        self._clock.learn(answer.headers.get("Date"), asked_ms)
-        if answer.status_code != 200:
-            with answer:
-                raise self._refusal(answer, path)
-        return answer
-
-    def _refusal(self, answer: requests.Response, path: str) -> CollectorError:
-        remedy = REMEDIES.get(answer.status_code, "Check base_url.")
-        return self._transport.refusal(answer, _request(path), remedy)
+        return self._client.post(BASE_PATH + path, orjson.dumps(body | more))
 
     def _json_object(self, answer: requests.Response, path: str) -> dict[str, Any]:
         try:
-            text = self._transport.read(answer, MOST_COUNTS_BYTES)
+            text = self._client.read(answer, MOST_COUNTS_BYTES)
         except PageTooLarge as error:
             said = f"{error} in answer to {path}."
-            raise TryAgain(said, burdened=True, end=_END, request=_request(path)) from None
+            raise TryAgain(said, burdened=True, end=END, request=_request(path)) from None
         try:
             document = orjson.loads(text)
         except ValueError:
             said = f"JumpCloud answered {path} with something else than JSON."
-            raise TryAgain(said, end=_END, request=_request(path)) from None
+            raise TryAgain(said, end=END, request=_request(path)) from None
         if not isinstance(document, dict):
             said = f"JumpCloud answered {path} with something else than an object."
-            raise TryAgain(said, end=_END, request=_request(path))
+            raise TryAgain(said, end=END, request=_request(path))
         return document
-
-
-REMEDIES = {
-    400: "Check the service names and the organization id in the configuration, and this"
-    " machine's clock.",
-    401: "Check that the API key is valid, belongs to this region (base_url), and, for an"
-    " administrator of several organizations, that organization_id is set.",
-    402: "Directory Insights is not enabled for this organization: enable it in JumpCloud's"
-    " admin portal or ask JumpCloud to.",
-    403: "Check that the key's administrator may read Directory Insights, that base_url is the"
-    " organization's region, and that JumpCloud does not block this address.",
-    404: "Check base_url: it names the host only, such as https://api.jumpcloud.com/.",
-}
 
 
 def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> int:
@@ -279,6 +242,6 @@ def _broken_promise(what: str) -> TryAgain:
     return TryAgain(
         f"JumpCloud broke a promise of its API: {what}. Nothing of the page was used.",
         burdened=True,
-        end=_END,
+        end=END,
         request=_request("/events"),
     )
