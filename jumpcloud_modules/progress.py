@@ -1,6 +1,6 @@
 """What is still to be read: windows of time, and the watermark that the tail starts from.
 
-Values only; `state.py` writes them down.
+Values only; `state/checkpoint.py` writes them down.
 """
 
 from collections.abc import Iterable
