@@ -66,7 +66,9 @@ def test_a_key_that_is_revoked_amid_a_backlog_stops_all_readers_at_once() -> Non
         started = [e.started for e in requests.entries() if e.status == 401]
         on.sandbox.jumpcloud.api_key = key
 
-        assert sum(1 for instant in started if refused_at < instant < refused_at + 8) <= 6
+        # What was on its way when the refusal came is answered too, within a second or two.
+        assert sum(1 for instant in started if refused_at + 2 < instant < refused_at + 8) <= 4
+        assert sum(1 for instant in started if refused_at < instant < refused_at + 8) <= 16
         on.delivers_all(timeout_seconds=60)
         assert on.judgement == "clean"
         assert len(on.told("answered 401")) == 1

@@ -72,7 +72,7 @@ def test_a_second_process_waits_says_for_whom_and_takes_over_after_a_stop(place:
         assert health.status == 200
         assert second.running
         assert seconds < 20
-        assert on.told("is owned by this process, after")
+        on.is_told("is owned by this process, after")
 
 
 @pytest.mark.lengthy
