@@ -207,6 +207,8 @@ class Ledger:
             try:
                 for path in paths:
                     storage.sync(path)
+                for folder in {path.parent for path in paths}:
+                    storage.sync_folder(folder)
             except BaseException:
                 with self._lock:
                     self._files.give_back_unsynced(paths)

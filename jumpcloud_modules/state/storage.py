@@ -4,6 +4,7 @@ Everything goes through the `Path` interface, which the platform's S3 paths shar
 of what the files hold.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     with unavailable_unless("written", path):
         _write(unfinished, content)
         unfinished.replace(path)
+        _sync_folder(path.parent)
 
 
 def write_once(path: Path, content: bytes) -> None:
@@ -45,6 +47,12 @@ def sync(path: Path) -> None:
         return
     with unavailable_unless("written", path), suppress(FileNotFoundError), path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a power cut survived by which files a folder holds, too. Raises StateUnavailable."""
+    with unavailable_unless("written", folder), suppress(FileNotFoundError):
+        _sync_folder(folder)
 
 
 def read(path: Path) -> bytes | None:
@@ -112,6 +120,20 @@ def _write(path: Path, content: bytes) -> None:
         if _is_local(path):
             file.flush()
             os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """POSIX promises that a new name lasts only once its folder was synced."""
+    if not _is_local(folder):
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _is_local(path: Path) -> bool:

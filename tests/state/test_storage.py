@@ -1,6 +1,8 @@
 """Files that are whole or absent."""
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +55,44 @@ def test_a_file_written_once_is_synced_when_it_is_asked_for(
 
     assert before == []
     assert synced == [path.stat().st_ino]
+
+
+def test_a_new_name_is_synced_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut could take the name away, and leave the state of before."""
+    path = tmp_path / "file"
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    storage.write_atomically(path, b"x")
+    after_writing = list(synced)
+    storage.sync_folder(tmp_path)
+
+    folder = tmp_path.stat().st_ino
+    assert after_writing == [path.stat().st_ino, folder]
+    assert synced == [*after_writing, folder]
+
+
+def test_a_folder_that_cannot_be_synced_is_left_at_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems cannot; a failing disk is told."""
+
+    def fail(number: int) -> None:
+        def fsync(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    fail(errno.EINVAL)
+    storage.write_atomically(tmp_path / "file", b"x")
+    fail(errno.EIO)
+    with pytest.raises(StateUnavailable):
+        storage.write_atomically(tmp_path / "file", b"x")
+
+    storage.sync_folder(tmp_path / "absent")
 
 
 def test_a_file_that_is_gone_needs_no_sync(tmp_path: Path) -> None:
