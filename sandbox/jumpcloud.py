@@ -220,7 +220,7 @@ class JumpCloud:
                 low = max(low, self._shelf.after(paging.after))
             elif paging.after:
                 high = min(high, self._shelf.before(paging.after))
-            if span.services is None and paging.sort == "ASC":
+            if span.is_everything and paging.sort == "ASC":
                 return self._shelf.events(low, min(high, low + paging.limit))
             found = self._shelf.events(low, high)
         ordered = found if paging.sort == "ASC" else reversed(found)
@@ -304,7 +304,7 @@ class JumpCloud:
         return json_reply(200, shape)
 
     def _tally(self, low: int, high: int, span: Span) -> int:
-        if span.services is None:
+        if span.is_everything:
             return high - low
         return sum(1 for event in self._shelf.events(low, high) if _wanted(event, span))
 
@@ -331,7 +331,9 @@ def _key(event: Event) -> Key:
 
 
 def _wanted(event: Event, span: Span) -> bool:
-    return span.services is None or event.service in span.services
+    if span.services is not None and event.service not in span.services:
+        return False
+    return not span.excluded_types or _value(event, "event_type") not in span.excluded_types
 
 
 def _body(request: Request) -> dict[str, Any]:

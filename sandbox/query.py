@@ -40,7 +40,7 @@ DEFAULT_LIMIT = 1_000
 MAXIMUM_LIMIT = 10_000
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _MONDAY_MS = 4 * 86_400_000  # 1 January 1970 was a Thursday
-_NOT_IMITATED = ("search_term", "q", "exact_match", "fields", "skip")
+_NOT_IMITATED = ("q", "exact_match", "fields", "skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class Answers:
     empty_buckets: Literal["listed", "left out"] = "listed"
     most_buckets: int = 65_536  # more are "too complex": 500
     distinct: Literal["buckets", "values"] = "buckets"
+    outside_all: tuple[str, ...] = ()  # services that `all` does not bring
+    search_term: Literal["served", "ignored", "refused"] = "served"
+    terms: Literal["any", "array", "object"] = "any"  # the forms that are not refused
     strict_paging: bool = True  # a cursor goes with the very query that produced it
     retention_days: int = 90
 
@@ -76,11 +79,17 @@ class NotImitatedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which events are meant: services (None for all), and `[start_ms, end_ms)`."""
+    """Which events are meant: services (None for all), no types left out, `[start_ms, end_ms)`."""
 
     services: frozenset[str] | None
     start_ms: int
     end_ms: int | None
+    excluded_types: frozenset[str] = frozenset()
+
+    @property
+    def is_everything(self) -> bool:
+        """Tell whether no event of the time is left out."""
+        return self.services is None and not self.excluded_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,7 @@ def read_span(body: Mapping[str, Any], answers: Answers, now_ms: int) -> Span:
     for key in _NOT_IMITATED:
         if body.get(key):
             raise NotImitatedError(f"the emulator does not imitate {key!r}")
-    services = _services(body.get("service"))
+    services = _services(body.get("service"), answers)
     start_ms = _instant(body, "start_time")
     if start_ms is None:
         raise RefusedError(400, "start_time is required")
@@ -117,7 +126,8 @@ def read_span(body: Mapping[str, Any], answers: Answers, now_ms: int) -> Span:
     elif end_ms is not None and answers.end_time_inclusive:
         end_ms += 1
     oldest_ms = now_ms - answers.retention_days * 86_400_000
-    return Span(services, max(start_ms, oldest_ms), end_ms)
+    excluded_types = _excluded_types(body.get("search_term"), answers)
+    return Span(services, max(start_ms, oldest_ms), end_ms, excluded_types)
 
 
 def read_paging(body: Mapping[str, Any], answers: Answers) -> Paging:
@@ -151,14 +161,35 @@ def read_buckets(body: Mapping[str, Any], start_ms: int) -> Buckets:
     )
 
 
-def _services(value: Any) -> frozenset[str] | None:
+def _services(value: Any, answers: Answers) -> frozenset[str] | None:
     if not isinstance(value, list) or not value:
         raise RefusedError(400, "service is required and must be an array")
     unknown = [name for name in value if name not in SERVICES and name != "all"]
     if unknown:
         valid = ", ".join(("all", *SERVICES))
         raise RefusedError(400, f"Invalid service {unknown[0]!r}; valid services are: {valid}")
-    return None if "all" in value else frozenset(value)
+    if "all" not in value:
+        return frozenset(value)
+    return frozenset(SERVICES).difference(answers.outside_all) if answers.outside_all else None
+
+
+def _excluded_types(term: Any, answers: Answers) -> frozenset[str]:
+    """Read `{"not": {"event_type": [...]}}`, or the same in an array."""
+    if not term:
+        return frozenset()
+    if answers.search_term == "refused":
+        raise RefusedError(400, "Invalid search_term")
+    conditions = term.get("not") if isinstance(term, dict) and len(term) == 1 else None
+    form = "array" if isinstance(conditions, list) else "object"
+    if answers.terms not in ("any", form):
+        raise RefusedError(400, "Invalid search_term")
+    types: set[str] = set()
+    for condition in conditions if isinstance(conditions, list) else [conditions]:
+        if not isinstance(condition, dict) or condition.keys() != {"event_type"}:
+            raise NotImitatedError("the emulator imitates no search_term but to leave types out")
+        value = condition["event_type"]
+        types.update(value if isinstance(value, list) else [value])
+    return frozenset() if answers.search_term == "ignored" else frozenset(types)
 
 
 def _instant(body: Mapping[str, Any], key: str) -> int | None:

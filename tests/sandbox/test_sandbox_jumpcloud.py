@@ -424,3 +424,66 @@ def test_publishing_while_serving_keeps_the_order(sandbox: Sandbox) -> None:
         return event.time_ms, event.document_id
 
     assert texts == [event.text for event in sorted([*EVENTS, *few, *many], key=place)]
+
+
+NOT_THESE = ["user_update", "ldap_bind"]
+
+
+def types_of(texts: list[bytes]) -> set[str]:
+    """Return the types of events."""
+    return {json.loads(text)["event_type"] for text in texts}
+
+
+@pytest.mark.parametrize("form", ["array", "object"])
+def test_event_types_are_left_out_of_pages_and_counts(sandbox: Sandbox, form: str) -> None:
+    """Asked for in either form that is seen in JumpCloud's documents."""
+    condition = {"event_type": NOT_THESE}
+    term = {"not": [condition] if form == "array" else condition}
+    everything = [event.text for event in EVENTS]
+    wanted = [text for text in everything if json.loads(text)["event_type"] not in NOT_THESE]
+
+    texts, _ = read_all(sandbox, search_term=term, limit=100)
+    count = ask(sandbox, "events/count", search_term=term).json()["count"]
+    buckets = ask(sandbox, "events/interval", search_term=term, interval_unit="h").json()["buckets"]
+
+    assert set(NOT_THESE) < types_of(everything)
+    assert texts == wanted
+    assert count == len(wanted) == sum(bucket["doc_count"] for bucket in buckets)
+
+
+def test_a_search_term_may_be_ignored_or_refused(sandbox: Sandbox) -> None:
+    """Or be taken in one form only: which one JumpCloud takes is not known."""
+    arrayed = {"not": [{"event_type": ["ldap_bind"]}]}
+    counts = {}
+    for name, answers in {
+        "ignored": Answers(search_term="ignored"),
+        "refused": Answers(search_term="refused"),
+        "in an object": Answers(terms="object"),
+        "in an array": Answers(terms="array"),
+    }.items():
+        sandbox.jumpcloud.answers = answers
+        reply = ask(sandbox, "events/count", search_term=arrayed)
+        counts[name] = reply.json().get("count", reply.status_code)
+
+    assert counts["ignored"] == len(EVENTS)
+    assert counts["refused"] == counts["in an object"] == 400
+    assert 0 < counts["in an array"] < len(EVENTS)
+
+
+def test_a_search_term_that_is_not_imitated_fails_the_test() -> None:
+    """Rather than letting it pass for one that matched everything."""
+    with pytest.raises(SandboxError), Sandbox(EVENTS) as sandbox:
+        assert ask(sandbox, search_term={"and": [{"success": True}]}).status_code == 501
+
+
+def test_all_may_leave_services_out(sandbox: Sandbox) -> None:
+    """As it is reported of PAM; asked for by its name, it is there."""
+    sandbox.jumpcloud.answers = Answers(outside_all=("sso",))
+    inside = [event.text for event in EVENTS if event.service != "sso"]
+
+    texts, _ = read_all(sandbox)
+    named = ask(sandbox, "events/count", service=["sso"]).json()["count"]
+
+    assert texts == inside
+    assert ask(sandbox, "events/count").json()["count"] == len(inside)
+    assert named == len(EVENTS) - len(inside) > 0
