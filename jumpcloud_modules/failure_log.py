@@ -21,13 +21,18 @@ Not which request: a revoked key is one trouble, whatever is asked for with it.
 """
 
 CRITICAL_AFTER_SECONDS = 3600.0
+"""Refusals that last as long are critical."""
 REMINDER_AFTER_SECONDS = 900.0
+"""The time to the first reminder; it doubles from one to the next."""
 LONGEST_REMINDER_SECONDS = 3600.0
+"""The time between two reminders, at most."""
 TRANSIENT_FAILURES_BEFORE_SAYING_SO = 3
+"""Failures in a row before one is logged that may pass by itself."""
 # Longer than any wait before a request's next try: what fails again within it was never mended. A
 # longer Retry-After does not count, since a calm only begins with a success. Short enough for
 # two short refusals within an hour not to look like one that lasts, which stops the connector.
 CALM_AFTER_SECONDS = 300.0
+"""A failure that comes back after this time of successes is a new one."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,9 @@ from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.progress import Window
 
 SECOND_TRY_AFTER_MS = MINUTE_MS
+"""The time between two reads of the same bucket, at least."""
 TRIES_FOR_THE_SAME = 2
+"""Reads of a bucket that stays short, before it is left alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,11 @@ from jumpcloud_modules.instants import MINUTE_MS
 from jumpcloud_modules.progress import Window
 
 FEWEST_EVENTS_A_SLICE = 2_000
+"""A stretch with fewer events is not cut."""
 MOST_EVENTS_A_SLICE = 100_000
+"""A slice with more is cut: a large backlog has more slices."""
 SLICES_AIMED_AT = 8
+"""The number of slices of a backlog of medium size."""
 SHORTEST_SLICE_MS = MINUTE_MS
 
 

@@ -50,7 +50,9 @@ from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Query
 
 BACKLOG_AFTER_MS = 5 * MINUTE_MS
+"""A stretch that is longer than this is read beside the polls."""
 BACKLOG_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
+"""What is newer than this is left to the tail."""
 SECONDS_TO_WAIT_FOR_COUNTS = 2.0
 LEAST_MEMORY_MS = 2 * HOUR_MS
 EARLIER_THAN_ASKED_MS = SECOND_MS

@@ -11,11 +11,16 @@ from time import monotonic, process_time
 from jumpcloud_modules.errors import Stopped
 
 MOST_READERS = 8
+"""Readers side by side while the processor has time."""
 FEWEST_READERS = 2
+"""Readers at first, and while the processor has no time: one reads, one delivers."""
 SECONDS_TO_WIDEN = 60.0
+"""The time until one more reader asks, after a 429."""
 SECONDS_TO_WATCH = 0.15
 BUSY_SHARE = 0.5
+"""The share of one core above which there is one reader less."""
 IDLE_SHARE = 0.35
+"""The share of one core below which there are twice the readers."""
 
 
 class Lanes:

@@ -28,12 +28,18 @@ from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.queries import UNIT_MS, Unit
 
 RECENT_MS = 15 * MINUTE_MS
+"""How far back events are counted by the minute after each poll."""
 REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
+"""How far back is read again at each poll while there are no counts."""
 COUNT_FAILURES_BEFORE_SAYING_SO = 2
+"""Failures to count in a row before one is logged."""
 LIMITED_COUNTS_REST_SECONDS = 60.0
 MOST_COUNTS_REST_SECONDS = 300.0
+"""The time between two questions for counts that fail, at most."""
 HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
+"""Short hours that one question counts by the minute, at most."""
 COUNTS_LAG_MS = MINUTE_MS
+"""The end of a span that JumpCloud's counts may not show yet."""
 SURELY_RETAINED_MS = 14 * DAY_MS
 """The lowest plan keeps 15 days: of what is older, JumpCloud may hold less than was delivered."""
 

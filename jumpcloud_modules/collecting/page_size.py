@@ -6,7 +6,9 @@ A page has about the same number of bytes, whatever the events are like.
 import threading
 
 PAGE_BYTES = 7 << 19
+"""The size that the number of events asked for aims at."""
 FIRST_GUESS_EVENT_BYTES = 32 << 10
+"""The size of an event that the first page is asked for by."""
 FEWEST_UNDER_BURDEN = 100
 _FORGETTING = 0.5
 

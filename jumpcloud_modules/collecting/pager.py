@@ -19,6 +19,7 @@ from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
+"""Tries of one page before paging begins anew without a cursor."""
 _STOP_CHECK_SECONDS = 0.2
 
 

@@ -21,8 +21,11 @@ from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+"""The time to connect, at most."""
 SILENCE_TIMEOUT_SECONDS = 30.0
+"""The time between two pieces of an answer, at most."""
 ANSWER_TIMEOUT_SECONDS = 300.0
+"""The time of a whole answer, at most."""
 _PIECE_BYTES = 1 << 18
 _CONNECTIONS = 16
 _QUOTED_CHARACTERS = 300

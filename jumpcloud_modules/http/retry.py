@@ -16,8 +16,10 @@ from jumpcloud_modules.errors import Refused, Stopped, TryAgain
 Result = TypeVar("Result")
 
 LONGEST_TRANSIENT_DELAY_SECONDS = 60.0
+"""The wait before a retry, at most, where a failure may pass by itself."""
 SHORTEST_RETRY_AFTER_SECONDS = 1.0
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
+"""The longest Retry-After that is respected."""
 REFUSED_DELAYS_SECONDS = (5.0, 10.0, 20.0, 30.0)
 
 

@@ -14,8 +14,11 @@ from jumpcloud_modules.errors import BatchRejected, BatchTooLarge
 from jumpcloud_modules.events import Events
 
 MOST_EVENT_BYTES = 250_000
+"""A larger event goes to the quarantine."""
 BATCH_BYTES = 5 << 20
+"""The size of the events in a batch, before compression."""
 MOST_BODY_BYTES = 10 * (1 << 20) - (1 << 16)
+"""The size of a body before compression, at most."""
 _COMPRESSION_LEVEL = 1
 _GZIP = 31
 _TEXTS_IN_A_PIECE = 64

@@ -30,7 +30,9 @@ from jumpcloud_modules.intake.quarantine import Quarantine
 
 MOST_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
+"""Events refused in a row before the configuration is taken to be at fault."""
 HOLDING_TRIES = 40
+"""Tries of an event that is held back, before it is set aside."""
 _END = "The Sekoia intake"
 _REQUEST = "POST /batch"
 

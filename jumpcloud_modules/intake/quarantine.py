@@ -14,7 +14,9 @@ from jumpcloud_modules.events import Event, identifier
 from jumpcloud_modules.state.storage import files, size, write_atomically
 
 MOST_FILES = 10_000
+"""Events that the quarantine holds."""
 MOST_BYTES = 1 << 30
+"""The size of all that the quarantine holds."""
 
 
 class Quarantine:

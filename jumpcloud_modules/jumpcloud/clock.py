@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from jumpcloud_modules.instants import MINUTE_MS, SECOND_MS, to_ms
 
 TOLERATED_DIFFERENCE_MS = MINUTE_MS
+"""A larger difference from the machine's clock is logged."""
 
 
 def machine_ms() -> int:

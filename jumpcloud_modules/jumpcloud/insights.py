@@ -23,6 +23,7 @@ from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 
 BASE_PATH = "/insights/directory/v1"
 MOST_PAGE_BYTES = 6 << 20
+"""A larger page is asked for in halves."""
 MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
 _DISORDER_TOLERANCE_MS = 1000

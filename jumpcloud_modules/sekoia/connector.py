@@ -29,6 +29,7 @@ from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
 SECONDS_TO_FINISH = 2.5
+"""The time that deliveries have to end after SIGTERM."""
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
 SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
@@ -38,6 +39,7 @@ LAG_GRACE_SECONDS = 30.0
 HEALTH_CLIENT_TIMEOUT_SECONDS = 2.0
 SECONDS_TO_CLOSE_PORTS = 0.5
 HEALTH_GRACE_SECONDS = 900
+"""Health is 500 after this time and two polls' without a sign of life."""
 
 COLLECTED_MESSAGES = Counter(
     name="collected_messages",

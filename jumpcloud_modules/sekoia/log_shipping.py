@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 MOST_RECORDS = 5_000
+"""Log records that wait for the platform; beyond it the oldest are dropped."""
 MOST_RECORDS_AT_ONCE = 500
 LONGEST_DELAY_SECONDS = 30.0
 

@@ -27,7 +27,9 @@ VERSION = 2
 FILE_NAME = "context.json"
 PREVIOUS_FILE_NAME = "context.previous.json"
 COPY_EVERY_SECONDS = 60.0
+"""The time between two copies of the document before, at least."""
 SAVE_EVERY_SECONDS = 1.0
+"""The time between two saves while pages follow each other, at least."""
 _OVERLAP_MS = SECOND_MS
 """How far before 1.8.2's instant a takeover begins: 1.8.2 skips what shares its last second."""
 

@@ -21,6 +21,7 @@ from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
 
 MOST_KEYS_IN_USE = 40_000
+"""Keys held in memory, besides those of the hour in use."""
 MOST_HOURS_IN_USE = 64
 UNDATED_HOUR = 0
 """The hour that events without a usable time are filed under; it is never pruned."""

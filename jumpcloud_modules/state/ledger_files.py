@@ -23,7 +23,9 @@ from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS
 from jumpcloud_modules.state import storage
 
 MOST_UNFOLDED_ENTRIES = 60_000
+"""Entries in the journal before it is folded."""
 MOST_UNFOLDED_FILES = 240
+"""Files of the journal before it is folded."""
 ABOUT_FILE_NAME = "about.json"
 AHEAD = FOREVER_MS // HOUR_MS
 """Stands for all hours that are still to come."""
