@@ -18,7 +18,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-i
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help install run test test-all soak bench check format format-check lint types \
-	manifests check-manifests lock clean
+	manifests check-manifests docs check-docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -55,7 +55,7 @@ soak: install ## run every fault and kill for as long as asked (ARGS="--minutes 
 bench: $(VENV)/installed-bench ## measure against the plain reference (ARGS)
 	@$(PY) -m benchmarks $(ARGS)
 
-check: format-check lint types check-manifests ## run all static checks
+check: format-check lint types check-manifests check-docs ## run all static checks
 
 format: install ## lay out the code
 	@$(PY) -m ruff format $(CODE)
@@ -70,11 +70,17 @@ lint: install ## look for mistakes with ruff
 types: install ## check the types with mypy --strict
 	@$(PY) -m mypy $(CODE)
 
-manifests: install ## write the manifests from the configuration models
+manifests: install ## write the manifests and module.json from the configuration models
 	@$(PY) -m tools.manifests
 
 check-manifests: install ## tell which manifest differs from the configuration models
 	@$(PY) -m tools.manifests --check
+
+docs: install ## write the generated parts of the documents
+	@$(PY) -m tools.documents
+
+check-docs: install ## tell which document differs from the code
+	@$(PY) -m tools.documents --check
 
 lock: ## pin the dependencies anew (needs Poetry)
 	@$(POETRY) export --help > /dev/null 2>&1 || { \

@@ -21,9 +21,9 @@ from benchmarks.results import (
     this_machine,
     to_json,
     worths_table,
-    write_page,
 )
 from benchmarks.runs import RunFailed
+from tools import documents
 
 PLOT, PROFILE, WITHOUT = "plot", "profile", "without"
 CHOICES = (*FIGURES, PLOT, PROFILE)
@@ -113,7 +113,7 @@ def _steps(effort: Effort) -> tuple[steps.Step, ...]:
 
 
 def _write_docs(results: Results) -> None:
-    write_page(results)
+    documents.write(documents.ROOT)
     if not plot.draw(results.points, PLOT_PATH):
         print("matplotlib is not installed: the plot stays as it is (make bench installs it).")
 

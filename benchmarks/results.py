@@ -1,14 +1,12 @@
-"""The figures as a table, as JSON, and as the generated parts of docs/performance.md."""
+"""The figures as tables and as JSON; tools/documents.py puts them into the documents."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.contraptions import Worth
@@ -17,7 +15,6 @@ from benchmarks.steps import Step
 from sandbox.connector import ROOT
 
 RESULTS_PATH = ROOT / "benchmarks" / "results.json"
-PAGE_PATH = ROOT / "docs" / "performance.md"
 PLOT_PATH = ROOT / "docs" / "performance.svg"
 
 _HEADINGS = ("figure", "ours", "reference", "ratio", "limit", "holds")
@@ -32,6 +29,10 @@ class Results:
     figures: tuple[Figure, ...] = ()
     points: tuple[Point, ...] = ()
     steps: tuple[Step, ...] = ()
+
+    def figure(self, title: str) -> Figure:
+        """Return the figure of a title. Raises StopIteration where there is none."""
+        return next(figure for figure in self.figures if figure.title == title)
 
 
 def this_machine() -> dict[str, Any]:
@@ -93,19 +94,9 @@ def worths_table(worths: Iterable[Worth]) -> str:
     return _table(headings, rows)
 
 
-def with_results(page: str, results: Results) -> str:
-    """Put results into the generated parts of a page, between their markers."""
-    page = _with_part(page, "figures", f"{_measured_on(results)}\n\n{_figures(results)}")
-    return _with_part(page, "steps", steps_table(results.steps))
-
-
-def write_page(results: Results, path: Path = PAGE_PATH) -> None:
-    """Bring the page up to date."""
-    path.write_text(with_results(path.read_text(), results))
-
-
-def _figures(results: Results) -> str:
-    return figures_table(results.figures)
+def figures_part(results: Results) -> str:
+    """Return what docs/performance.md shows of the figures."""
+    return f"{_measured_on(results)}\n\n{figures_table(results.figures)}"
 
 
 def _measured_on(results: Results) -> str:
@@ -114,15 +105,6 @@ def _measured_on(results: Results) -> str:
         f"Medians of {results.runs} runs of each in turn, on Python {machine['python']},"
         f" {machine['system']}, {machine['cores']} cores."
     )
-
-
-def _with_part(page: str, name: str, text: str) -> str:
-    begin, end = f"<!-- {name}: generated -->", f"<!-- end of {name} -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    page, count = pattern.subn(lambda _: f"{begin}\n\n{text}\n\n{end}", page)
-    if count != 1:
-        raise ValueError(f"the page needs {begin} and {end} once each")
-    return page
 
 
 def _figure(fields: dict[str, Any]) -> Figure:

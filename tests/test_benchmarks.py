@@ -13,7 +13,7 @@ import pytest
 from benchmarks import contenders, contraptions, plot, results, runs, steps
 from benchmarks.__main__ import CHOICES, main
 from benchmarks.figures import FIGURES, QUICK, Figure, Limit, Point
-from benchmarks.results import PAGE_PATH, RESULTS_PATH, Results
+from benchmarks.results import RESULTS_PATH, Results
 
 if TYPE_CHECKING:
     from sandbox.connector import ConnectorProcess
@@ -24,10 +24,6 @@ POINTS = (Point("ours", 10, 100.0, 50.0), Point("reference", 10, 10.0, 60.0))
 STEPS = (steps.Step("fetch", 1.5, is_floor=True), steps.Step("record", 0.5, is_floor=False))
 SOME_RESULTS = Results(
     {"python": "3", "system": "Linux", "cores": 2}, 5, (A_FIGURE,), POINTS, STEPS
-)
-A_PAGE = (
-    "before\n<!-- figures: generated -->\n<!-- end of figures -->\n"
-    "<!-- steps: generated -->\nwhat was there\n<!-- end of steps -->\nafter\n"
 )
 
 
@@ -121,29 +117,12 @@ def test_results_survive_being_written() -> None:
     assert json.loads(text)["figures"][0]["holds"] is True
 
 
-def test_a_page_takes_the_results_between_its_markers() -> None:
-    """What people wrote around them stays."""
-    page = results.with_results(A_PAGE, SOME_RESULTS)
+def test_the_figures_are_laid_out_with_what_they_were_measured_on() -> None:
+    """As docs/performance.md shows them."""
+    part = results.figures_part(SOME_RESULTS)
 
-    assert page.startswith("before\n")
-    assert page.endswith("after\n")
-    assert "| cost   | 6 µs | 30 µs     | 0.20  | at most 0.30 | yes   |" in page
-    assert "what was there" not in page
-    assert results.with_results(page, SOME_RESULTS) == page
-
-
-def test_a_page_without_markers_is_refused() -> None:
-    """Results are never lost without a word."""
-    with pytest.raises(ValueError, match="needs"):
-        results.with_results("nothing here", SOME_RESULTS)
-
-
-def test_the_page_quotes_the_committed_results() -> None:
-    """`python -m benchmarks --write-docs` brings it up to date."""
-    committed = results.from_json(RESULTS_PATH.read_text())
-    page = PAGE_PATH.read_text()
-
-    assert results.with_results(page, committed) == page
+    assert part.startswith("Medians of 5 runs of each in turn, on Python 3, Linux, 2 cores.")
+    assert "| cost   | 6 µs | 30 µs     | 0.20  | at most 0.30 | yes   |" in part
 
 
 def test_the_committed_results_come_from_a_full_run() -> None:

@@ -1,29 +1,17 @@
-"""The documents, held to the code: tables, links, commands, names."""
+"""The documents, held to the code: generated parts, links, commands, names, quoted lines."""
 
 import ast
-import importlib
-import json
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
-from jumpcloud_modules.commands.run import VARIABLE
-from jumpcloud_modules.intake import client as intake
-from jumpcloud_modules.jumpcloud import client as jumpcloud
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from tools import documents as generated
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "sandbox/README.md",
-]
+DOCUMENTS = [*generated.documents(ROOT), ROOT / "CHANGELOG.md"]
 GUARANTEES = ROOT / "docs/guarantees.md"
 PACKAGE = ROOT / "jumpcloud_modules"
 
@@ -64,70 +52,72 @@ def names_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-# The configuration
+# What is generated
 
 
-def fields_of(model: type[BaseModel]) -> list[list[str]]:
-    """Return a form's fields as the README's table has them."""
-    schema = model.model_json_schema()
-    return [row_of(name, field, schema) for name, field in schema["properties"].items()]
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Make a tree with one document."""
+    (tmp_path / "README.md").write_text(
+        "before\n<!-- generated: targets -->\nold\n<!-- end -->\nafter\n", encoding="utf-8"
+    )
+    return tmp_path
 
 
-def row_of(name: str, field: dict[str, Any], schema: dict[str, Any]) -> list[str]:
-    """Return the cells of one field."""
-    if name in schema["required"]:
-        default = "required, secret" if name in schema.get("secrets", []) else "required"
-    else:
-        default = f"`{field['default']}`" if "default" in field else ""
-    allowed = ""
-    if "minimum" in field:
-        above = f"to {field['maximum']}" if "maximum" in field else "or more"
-        allowed = f"{field['minimum']} {above}"
-    return [f"`{name}`", default, allowed, field["description"]]
+def test_the_documents_are_what_the_code_says() -> None:
+    """`make docs` was run after the last change."""
+    assert generated.differing(ROOT) == []
+
+
+def test_each_part_is_shown_once() -> None:
+    """What is generated is read somewhere, and nothing stands in two places."""
+    shown = [name for path in DOCUMENTS for name in generated.names_in(path.read_text("utf-8"))]
+
+    assert sorted(shown) == sorted(generated.PARTS)
+
+
+def test_what_people_wrote_around_a_part_stays(tree: Path) -> None:
+    """And what was written passes the check."""
+    assert generated.main([], root=tree) == 0
+
+    text = (tree / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- generated: targets -->\n\n| Command |")
+    assert text.endswith("|\n\n<!-- end -->\nafter\n")
+    assert "old" not in text.splitlines()
+    assert generated.main(["--check"], root=tree) == 0
+
+
+def test_check_names_the_document_that_differs(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence says what to run."""
+    status = generated.main(["--check"], root=tree)
+
+    assert status == 1
+    assert capsys.readouterr().err == "README.md differs from the code: run make docs\n"
+
+
+def test_a_part_that_nothing_generates_is_named() -> None:
+    """A name that is mistyped does not leave an old table behind."""
+    with pytest.raises(generated.UnknownPartError, match="nobody"):
+        generated.filled("<!-- generated: nobody -->\n<!-- end -->", generated.PARTS)
 
 
 @pytest.mark.parametrize(
-    ("heading", "model"),
+    ("constant", "value", "told"),
     [
-        ("The account's form", ModuleConfiguration),
-        ("The connector's form", ConnectorConfiguration),
+        ("X_MS", 300_000, "5 min"),
+        ("X_SECONDS", 2.5, "2.5 s"),
+        ("X_SECONDS", 86_400, "1 d"),
+        ("X_BYTES", 250_000, "250,000 bytes"),
+        ("X_BYTES", 7 << 19, "3.5 MiB"),
+        ("X", 40_000, "40,000"),
+        ("X", 0.35, "0.35"),
     ],
 )
-def test_the_readme_shows_every_field_of_a_form(heading: str, model: type[BaseModel]) -> None:
-    """With its default, its bounds and its own description, in the form's order."""
-    assert rows_under("README.md", heading, "Key") == fields_of(model)
-
-
-def test_the_readme_shows_every_variable_of_module_json() -> None:
-    """With the default that stands there and the field that it fills."""
-    written = {
-        variable["name"]: (variable["default"], name)
-        for part in json.loads(read("module.json")).values()
-        for name, text in part.items()
-        for variable in VARIABLE.finditer(text)
-    }
-    shown = {names_in(row[0])[0]: row for row in rows_under("README.md", "Self-hosted", "Variable")}
-
-    assert written.keys() <= shown.keys()
-    for variable, (default, name) in written.items():
-        expected = {None: "required", "": ""}.get(default, f"`{default}`")
-        assert shown[variable][1] == expected, variable
-        assert names_in(shown[variable][2])[0] == name
-
-
-@pytest.mark.parametrize(
-    ("end", "remedies"),
-    [("JumpCloud answers", jumpcloud.REMEDIES), ("The intake answers", intake.REMEDIES)],
-)
-def test_the_readme_gives_the_remedies_that_the_log_gives(
-    end: str, remedies: dict[int, str]
-) -> None:
-    """Whoever searches for the line finds it."""
-    shown = {row[0]: row[2] for row in rows_under("README.md", "When it is refused", end)}
-
-    assert {str(status): shown.get(str(status)) for status in remedies} == {
-        str(status): remedy for status, remedy in remedies.items()
-    }
+def test_a_constant_is_told_with_its_unit(constant: str, value: float, told: str) -> None:
+    """As its name tells it, and exactly."""
+    assert generated.readable(constant, value) == told
 
 
 # What a reader types
@@ -136,13 +126,6 @@ def test_the_readme_gives_the_remedies_that_the_log_gives(
 def targets() -> dict[str, str]:
     """Return the Makefile's targets and what `make help` says of them."""
     return dict(re.findall(r"^([a-z-]+):.*?## (.*)$", read("Makefile"), re.MULTILINE))
-
-
-def test_the_readme_lists_every_target() -> None:
-    """In the words of `make help`."""
-    shown = {names_in(row[0])[0]: row[1] for row in rows_under("README.md", "Development")}
-
-    assert shown == {f"make {target}": said for target, said in targets().items()}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -166,6 +149,11 @@ def test_every_module_that_a_document_runs_exists() -> None:
     for name in named:
         path = ROOT / name.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
+
+
+def test_the_readme_stays_short() -> None:
+    """A newcomer reads it to its end; the rest is in docs/."""
+    assert len(read("README.md").splitlines()) <= 150
 
 
 # Links
@@ -195,28 +183,7 @@ def test_a_link_leads_somewhere(path: Path, target: str) -> None:
     assert not anchor or anchor in anchors(leads_to)
 
 
-# The design
-
-
-def test_the_module_map_names_the_modules_that_there_are() -> None:
-    """One line each, in their order."""
-    shown = [names_in(row[0])[0] for row in rows_under("docs/design.md", "Modules")]
-
-    assert shown == [str(path.relative_to(PACKAGE)) for path in modules()]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [row[:2] for row in rows_under("docs/design.md", "Numbers")]
-)
-def test_a_number_is_the_constant_s(name: str, value: str) -> None:
-    """Where one was changed, docs/design.md tells the new one."""
-    module, _, constant = names_in(name)[0].rpartition(".")
-    told = float(value.replace(",", ""))
-
-    assert told == getattr(importlib.import_module(f"jumpcloud_modules.{module}"), constant)
-
-
-# Operations
+# What the log says
 
 
 def texts_of_the_product() -> Iterator[str]:
@@ -236,7 +203,7 @@ def texts_of_the_product() -> Iterator[str]:
     "line",
     [
         line
-        for row in rows_under("docs/operations.md", "What the log says")
+        for row in rows_under("docs/troubleshooting.md", "What the log says")
         for line in names_in(row[1])
     ]
     + [

@@ -1,4 +1,4 @@
-"""Write the platform's manifests from the configuration models, or tell which one differs.
+"""Write the manifests and module.json from the configuration models, or tell which one differs.
 
 ::
 
@@ -25,6 +25,18 @@ MODULE_SLUG = "jumpcloud-directory-insights"
 CONNECTOR_UUID = "5de877fd-effb-5ebc-9358-8df26c06a140"
 CONNECTOR_COMMAND = "JumpcloudDirectoryInsightsConnector"
 NAME = "JumpCloud Directory Insights"
+
+# The variables of the self-hosted connector that are not the field's own name in capitals.
+VARIABLES = {
+    "module": {
+        "apikey": "JUMPCLOUD_API_KEY",
+        "base_url": "JUMPCLOUD_BASE_URL",
+        "organization_id": "JUMPCLOUD_ORG_ID",
+    },
+    "connector": {"intake_key": "SEKOIA_INTAKE_KEY", "intake_server": "SEKOIA_INTAKE_URL"},
+}
+WITHOUT_VARIABLE = {"connector": {"organization_id"}}  # the account's is enough
+DEFAULT_INTAKE = "https://intake.sekoia.io"  # only the platform knows the address of its region
 
 MODULE_DESCRIPTION = (
     "JumpCloud is a cloud directory that manages the identities, devices and accesses of an"
@@ -60,7 +72,32 @@ def manifests(version: str) -> dict[str, dict[str, Any]]:
         "connector_jumpcloud_directory_insights.json": connector,
         # Playbooks that have the connector as their trigger go on working.
         "trigger_jumpcloud_directory_insights.json": connector,
+        "module.json": environment_document(),
     }
+
+
+def environment_document() -> dict[str, dict[str, str]]:
+    """Return the self-hosted connector's configuration: each field, filled from a variable."""
+    return {
+        "module": _from_environment("module", ModuleConfiguration),
+        "connector": _from_environment("connector", ConnectorConfiguration),
+    }
+
+
+def _from_environment(part: str, model: type[BaseModel]) -> dict[str, str]:
+    schema = model.model_json_schema()
+    return {
+        name: _variable(VARIABLES[part].get(name, name.upper()), name, schema)
+        for name in schema["properties"]
+        if name not in WITHOUT_VARIABLE.get(part, ())
+    }
+
+
+def _variable(variable: str, name: str, schema: dict[str, Any]) -> str:
+    if name in schema["required"]:
+        return f"${{{variable}}}"
+    default = schema["properties"][name].get("default", "")
+    return f"${{{variable}:-{DEFAULT_INTAKE if name == 'intake_server' else default}}}"
 
 
 def version_of(root: Path) -> str:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -314,14 +313,6 @@ def test_a_refused_event_refuses_every_batch_that_holds_it(sandbox: Sandbox) -> 
     rest = push(sandbox, TEXTS[:3] + TEXTS[4:])
 
     assert (together.status_code, rest.status_code) == (422, 200)
-
-
-def test_the_readme_names_every_fault() -> None:
-    """A fault that nobody can find is not used."""
-    readme = (Path(faults.__file__).parent / "README.md").read_text()
-    kinds = [name for name, kind in vars(faults).items() if hasattr(kind, "apply")]
-
-    assert [name for name in kinds if name != "Fault" and f"`{name}" not in readme] == []
 
 
 def test_chaos_lets_about_the_share_asked_for_fail(sandbox: Sandbox) -> None:

@@ -1,0 +1,320 @@
+"""Write the generated parts of the documents from the code, or tell which document differs.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`. What stands there is written
+anew each time; the text around it is left as it is.
+
+::
+
+    python -m tools.documents [--check]
+"""
+
+import argparse
+import ast
+import dataclasses
+import importlib
+import inspect
+import itertools
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
+from jumpcloud_modules.commands.run import VARIABLE
+from jumpcloud_modules.intake import client as intake
+from jumpcloud_modules.jumpcloud import client as jumpcloud
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from sandbox import faults
+from tools.manifests import environment_document
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "jumpcloud_modules"
+OTHER_PACKAGES = ("sandbox", "benchmarks", "tools")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "sandbox/README.md")
+FORMS = {"module": "account", "connector": "connector"}
+PART = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+STANDING_FOR_SOMETHING = {"FOREVER_MS", "UNDATED_HOUR", "AHEAD"}  # rather than limiting it
+
+Row = Sequence[str]
+
+
+class UnknownPartError(Exception):
+    """Report a marker whose name nothing is generated for."""
+
+
+def documents(root: Path) -> list[Path]:
+    """Return the documents that may hold generated parts, in the order of their paths."""
+    return sorted(path for pattern in DOCUMENTS for path in root.glob(pattern))
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names of a document's generated parts."""
+    return [found["name"] for found in PART.finditer(text)]
+
+
+def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """Return a document with its generated parts written anew.
+
+    Raises UnknownPartError for a name that is not among the parts.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in parts:
+            raise UnknownPartError(f"nothing generates the part {name}: see tools/documents.py")
+        return f"<!-- generated: {name} -->\n\n{parts[name]()}\n\n<!-- end -->"
+
+    return PART.sub(part, text)
+
+
+def differing(root: Path) -> list[str]:
+    """Return the names of the documents that are not what the code says."""
+    return [str(path.relative_to(root)) for path, text, new in _all(root) if text != new]
+
+
+def write(root: Path) -> None:
+    """Write every document whose generated parts differ."""
+    for path, text, new in list(_all(root)):
+        if text != new:
+            path.write_text(new, encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Write or check the documents, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Write the documents' generated parts.")
+    parser.add_argument("--check", action="store_true", help="only tell which document differs")
+    if not parser.parse_args(arguments).check:
+        write(root)
+        return 0
+    names = differing(root)
+    for name in names:
+        sys.stderr.write(f"{name} differs from the code: run make docs\n")
+    return 1 if names else 0
+
+
+def _all(root: Path) -> Iterator[tuple[Path, str, str]]:
+    for path in documents(root):
+        text = path.read_text(encoding="utf-8")
+        yield path, text, filled(text, PARTS)
+
+
+def table(headings: Row, rows: Iterable[Row]) -> str:
+    """Lay out a Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+# The configuration
+
+
+def form(model: type[BaseModel]) -> str:
+    """Return a form's fields, in the form's order."""
+    schema = model.model_json_schema()
+    rows = [_field(name, field, schema) for name, field in schema["properties"].items()]
+    return table(("Key", "Default", "Allowed", "Meaning"), rows)
+
+
+def _field(name: str, field: dict[str, Any], schema: dict[str, Any]) -> Row:
+    if name in schema["required"]:
+        default = "required, secret" if name in schema.get("secrets", []) else "required"
+    else:
+        default = _quoted(field.get("default", ""))
+    return f"`{name}`", default, _allowed(field), field["description"]
+
+
+def _allowed(field: dict[str, Any]) -> str:
+    if "minimum" not in field:
+        return ""
+    above = f"to {field['maximum']}" if "maximum" in field else "or more"
+    return f"{field['minimum']} {above}"
+
+
+def variables() -> str:
+    """Return the variables of module.json, each with its default and the field that it fills."""
+    rows = [
+        (f"`{found['name']}`", _default(found["default"]), f"`{name}` of the {FORMS[part]}")
+        for part, fields in environment_document().items()
+        for name, text in fields.items()
+        for found in VARIABLE.finditer(text)
+    ]
+    return table(("Variable", "Default", "Fills"), rows)
+
+
+def _default(default: str | None) -> str:
+    return "required" if default is None else _quoted(default)
+
+
+def _quoted(value: object) -> str:
+    return f"`{value}`" if value != "" else ""
+
+
+# What is refused
+
+
+def refusals(end: str, remedies: Mapping[int, str]) -> str:
+    """Return what to do for each status, in the words of the log."""
+    return table((f"{end} answers", "What to do"), [(str(k), v) for k, v in remedies.items()])
+
+
+# The code
+
+
+def modules() -> str:
+    """Return each module with the first line of its docstring."""
+    folder = ROOT / PACKAGE
+    paths = sorted(folder.rglob("*.py"), key=lambda path: str(path.relative_to(folder)))
+    rows = [(f"`{path.relative_to(folder)}`", _role(path)) for path in paths]
+    return table(("Module", "Role"), rows)
+
+
+def folders() -> str:
+    """Return each folder of code with the first line of its package's docstring."""
+    product = ROOT / PACKAGE
+    packages = [product, *sorted(path.parent for path in product.glob("*/__init__.py"))]
+    packages += [ROOT / name for name in OTHER_PACKAGES]
+    rows = [(f"`{path.relative_to(ROOT)}/`", _role(path / "__init__.py")) for path in packages]
+    return table(("Folder", "What lives there"), rows)
+
+
+def _role(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].removesuffix(".")
+
+
+def constants() -> str:
+    """Return the numbers that have a docstring beneath them, with what they are."""
+    rows = [
+        (f"`{name}.{constant}`", readable(constant, value), meaning)
+        for name, constant, value, meaning in _constants()
+    ]
+    return table(("Constant", "Value", "Meaning"), rows)
+
+
+def _constants() -> Iterator[tuple[str, str, float, str]]:
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts)
+        for constant, meaning in _described(ast.parse(path.read_text(encoding="utf-8")).body):
+            value = getattr(importlib.import_module(f"{PACKAGE}.{name}"), constant)
+            if isinstance(value, int | float) and constant not in STANDING_FOR_SOMETHING:
+                yield name, constant, value, meaning
+
+
+def _described(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Yield each public assignment that a text follows, with that text."""
+    for statement, following in itertools.pairwise(body):
+        target = _target(statement)
+        if target is None or target.startswith("_") or not isinstance(following, ast.Expr):
+            continue
+        if isinstance(following.value, ast.Constant) and isinstance(following.value.value, str):
+            yield target, " ".join(following.value.value.split()).removesuffix(".")
+
+
+def _target(statement: ast.stmt) -> str | None:
+    if isinstance(statement, ast.Assign):
+        target: ast.expr = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    else:
+        return None
+    return target.id if isinstance(target, ast.Name) else None
+
+
+DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def readable(constant: str, value: float) -> str:
+    """Return a value with its unit, as the constant's name tells it."""
+    if constant.endswith("_MS"):
+        return _in_units(value / 1000, DURATIONS, "s")
+    if "SECONDS" in constant:
+        return _in_units(value, DURATIONS, "s")
+    if "BYTES" in constant:
+        return _in_units(value, SIZES, "bytes")
+    return f"{value:,}"
+
+
+def _in_units(value: float, units: Iterable[tuple[int, str]], smallest: str) -> str:
+    for size, name in units:
+        if value >= size and not value * 2 % size:
+            return f"{value / size:,g} {name}"
+    return f"{int(value) if value == int(value) else value:,} {smallest}"
+
+
+# What a developer types
+
+
+def targets() -> str:
+    """Return the Makefile's targets in the words of `make help`."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = re.findall(r"^([a-z-]+):.*?## (.*)$", makefile, re.MULTILINE)
+    return table(("Command", "What it does"), [(f"`make {name}`", what) for name, what in found])
+
+
+def sandbox_faults() -> str:
+    """Return each fault of the sandbox with its fields and the first line of its docstring."""
+    rows = [(f"`{_call(kind)}`", _first_line(kind)) for kind in _kinds()]
+    return table(("Fault", "What it does"), rows)
+
+
+def _kinds() -> Iterator[type]:
+    for kind in vars(faults).values():
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "apply"):
+            yield kind
+
+
+def _call(kind: type) -> str:
+    return f"{kind.__name__}({', '.join(inspect.signature(kind).parameters)})"
+
+
+def _first_line(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].removesuffix(".")
+
+
+# What was measured
+
+
+def results() -> Results:
+    """Return what the benchmark found out last."""
+    return from_json(RESULTS_PATH.read_text(encoding="utf-8"))
+
+
+def in_short() -> str:
+    """Return the figures that the README names."""
+    found = results()
+    cost = found.figure("Processor time of an event of 1.2 kB, over the reference's")
+    memory = found.figure("Peak memory, 300,000 events of 1.2 kB behind, over that of 10,000")
+    idle = found.figure("Idle at the default frequency, of one core")
+    return (
+        f"An event of 1.2 kB costs {cost.ours:.1f} µs of processor time, {cost.ratio:.2f} times"
+        " what a plain\n"
+        f"collector takes. Memory peaks at {memory.ours:.0f} MB with 300,000 events waiting, which"
+        f" is {memory.ratio:.2f} times the\npeak with 10,000. Idle it takes {idle.ours:.2f} % of"
+        " one core."
+    )
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "account-form": lambda: form(ModuleConfiguration),
+    "connector-form": lambda: form(ConnectorConfiguration),
+    "variables": variables,
+    "jumpcloud-refusals": lambda: refusals("JumpCloud", jumpcloud.REMEDIES),
+    "intake-refusals": lambda: refusals("The intake", intake.REMEDIES),
+    "modules": modules,
+    "folders": folders,
+    "constants": constants,
+    "targets": targets,
+    "faults": sandbox_faults,
+    "figures": lambda: figures_part(results()),
+    "steps": lambda: steps_table(results().steps),
+    "in-short": in_short,
+}
+"""What is written for each name."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
