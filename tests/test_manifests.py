@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from tools.manifests import ROOT, differing, main, manifests
@@ -16,6 +17,11 @@ FILES = (
     "trigger_jumpcloud_directory_insights.json",
     "module.json",
 )
+
+MODELS: dict[str, type[BaseModel]] = {
+    "module": ModuleConfiguration,
+    "connector": ConnectorConfiguration,
+}
 
 
 @pytest.fixture
@@ -88,21 +94,26 @@ def test_a_field_is_one_that_the_form_can_show(name: str, field: dict[str, Any])
     assert field["description"].endswith(".")
 
 
-def test_the_bounds_stand_in_the_form() -> None:
-    """The form refuses what the model would refuse."""
-    bounds = {
-        name: (field["minimum"], field.get("maximum"), field["default"])
-        for name, field in fields()
-        if field["type"] == "integer"
-    }
+@pytest.mark.parametrize(
+    ("name", "field"), [(n, f) for n, f in fields() if f["type"] == "integer"], ids=str
+)
+def test_the_bounds_of_a_form_are_those_of_the_model(name: str, field: dict[str, Any]) -> None:
+    """The form refuses what the model would refuse, and nothing else."""
+    allowed = [field["minimum"], field["default"], field.get("maximum", 10**9)]
+    beyond = [field["minimum"] - 1, *([field["maximum"] + 1] if "maximum" in field else [])]
 
-    assert bounds == {
-        "connector.frequency": (1, None, 60),
-        "connector.chunk_size": (1, 10_000, 10_000),
-        "connector.history_hours": (0, 2160, 24),
-        "connector.audit_hours": (0, 2160, 168),
-        "connector.audit_frequency": (5, None, 600),
-    }
+    assert all(is_accepted(name, value) for value in allowed)
+    assert not any(is_accepted(name, value) for value in beyond)
+
+
+def is_accepted(name: str, value: object) -> bool:
+    """Tell whether the model takes a value for a field, beside the keys."""
+    form, _, field = name.partition(".")
+    try:
+        MODELS[form].model_validate({"apikey": "key", "intake_key": "key", field: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def test_the_forms_ask_for_every_value_of_the_models() -> None:

@@ -1,6 +1,5 @@
 """The connector without the platform: module.json, the environment, a run against the sandbox."""
 
-import json
 import os
 import signal
 import socket
@@ -122,16 +121,6 @@ def test_module_json_needs_only_the_two_keys() -> None:
     assert connector == ConnectorConfiguration(
         intake_key="intake", intake_server="https://intake.sekoia.io"
     )
-
-
-def test_module_json_offers_every_field() -> None:
-    """What the forms ask for can be set by a variable; the organisation once is enough."""
-    document = json.loads((ROOT / "module.json").read_bytes())
-
-    assert set(document["module"]) == set(ModuleConfiguration.model_fields)
-    assert set(document["connector"]) == set(ConnectorConfiguration.model_fields) - {
-        "organization_id"
-    }
 
 
 def test_it_collects_without_any_platform(tmp_path: Path) -> None:

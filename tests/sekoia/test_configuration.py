@@ -30,22 +30,21 @@ def faults(model: type[BaseModel], **values: Any) -> list[str]:
 
 
 def test_an_untouched_form_gives_the_defaults() -> None:
-    """Only the two keys have to be given."""
-    module = ModuleConfiguration.model_validate({"apikey": "key"})
-    defaults = connector().model_dump()
+    """Only the two keys have to be given, and each default is a value that may be given."""
+    fields = ConnectorConfiguration.model_fields
+    defaults = {name: field.default for name, field in fields.items() if name != "intake_key"}
 
-    assert module.base_url == "https://api.jumpcloud.com/"
-    assert module.organization_id is None
-    assert defaults == {
-        "intake_server": None,
-        "service": "all",
-        "frequency": 60,
-        "chunk_size": 10_000,
-        "history_hours": 24,
-        "audit_hours": 168,
-        "audit_frequency": 600,
-        "organization_id": None,
-    }
+    assert connector().model_dump() == connector(**defaults).model_dump() == defaults
+    assert ModuleConfiguration.model_validate({"apikey": "key"}).organization_id is None
+
+
+def test_the_defaults_are_those_that_were_published() -> None:
+    """Another default would change what existing users collect."""
+    form = connector()
+
+    assert ModuleConfiguration().base_url == "https://api.jumpcloud.com/"
+    assert (form.service, form.frequency, form.chunk_size) == ("all", 60, 10_000)
+    assert (form.history_hours, form.audit_hours, form.audit_frequency) == (24, 168, 600)
 
 
 @pytest.mark.parametrize("blank", [None, "", "  "])
