@@ -18,6 +18,7 @@ from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
+from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.ledger import Ledger
@@ -36,6 +37,7 @@ class Settings:
     api_key: str
     organization_id: str | None
     services: list[str]
+    excluded_event_types: list[str]
     intake_url: str
     intake_key: str
     user_agent: str
@@ -129,6 +131,7 @@ def _source(settings: Settings, voice: Voice, clock: JumpCloudClock) -> JumpClou
         user_agent=settings.user_agent,
         secrets=voice.secrets,
         clock=clock,
+        exclusion=Exclusion(settings.excluded_event_types, voice.warn),
     )
 
 

@@ -13,12 +13,13 @@ import orjson
 import requests
 
 from jumpcloud_modules import events
-from jumpcloud_modules.errors import PageTooLarge, TryAgain
+from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_ms, to_rfc3339
 from jumpcloud_modules.jumpcloud.client import END, Client
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
+from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 
 BASE_PATH = "/insights/directory/v1"
@@ -35,13 +36,16 @@ class OpenPage:
     `cursor` leads to the next page, as far as the headers tell: None where there is none.
     """
 
-    def __init__(self, answer: requests.Response, query: Query, client: Client) -> None:
+    def __init__(
+        self, answer: requests.Response, query: Query, client: Client, exclusion: Exclusion
+    ) -> None:
         headers = answer.headers
         if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
             raise _broken_promise("the page is sorted DESC although ASC was asked for")
         self._answer = answer
         self._query = query
         self._client = client
+        self._exclusion = exclusion
         self._count = _integer(headers.get("X-Result-Count"))
         cursor = _read_cursor(headers.get("X-Search_after"))
         self._limit = _effective_limit(headers.get("X-Limit"), query.limit, cursor)
@@ -60,6 +64,7 @@ class OpenPage:
             found = events.cut(text)
         except (ValueError, RecursionError):
             raise _broken_promise("the body is no JSON array") from None
+        self._exclusion.check(text, found.events)
         return self._checked(found, len(text), now_ms)
 
     def close(self) -> None:
@@ -95,9 +100,11 @@ class JumpCloudApi:
         user_agent: str = "jumpcloud-directory-insights",
         secrets: Secrets | None = None,
         clock: JumpCloudClock | None = None,
+        exclusion: Exclusion | None = None,
     ) -> None:
         self._client = Client(base_url, api_key, organization_id, user_agent, secrets, clock)
         self._services = list(services)
+        self._exclusion = exclusion or Exclusion()
 
     def open(self, query: Query) -> OpenPage:
         """Ask for a page and return as soon as its headers are in.
@@ -109,7 +116,7 @@ class JumpCloudApi:
             body["search_after"] = query.cursor
         answer = self._post("/events", query.start_ms, query.end_ms, body)
         try:
-            return OpenPage(answer, query, self._client)
+            return OpenPage(answer, query, self._client, self._exclusion)
         except TryAgain:
             answer.close()
             raise
@@ -149,7 +156,24 @@ class JumpCloudApi:
         body: dict[str, Any] = {"service": self._services, "start_time": to_rfc3339(start_ms)}
         if end_ms is not None:
             body["end_time"] = to_rfc3339(end_ms)
-        return self._client.post(BASE_PATH + path, orjson.dumps(body | more))
+        body |= more
+        condition = self._condition(path)
+        try:
+            return self._asked(path, body, condition)
+        except Refused as error:
+            if error.status != 400 or not self._exclusion.refused(condition):
+                raise
+            return self._asked(path, body, self._condition(path))
+
+    def _asked(
+        self, path: str, body: dict[str, Any], condition: dict[str, Any]
+    ) -> requests.Response:
+        answer = self._client.post(BASE_PATH + path, orjson.dumps(body | condition))
+        self._exclusion.worked(condition)
+        return answer
+
+    def _condition(self, path: str) -> dict[str, Any]:
+        return self._exclusion.of_pages if path == "/events" else self._exclusion.of_counts
 
     def _json_object(self, answer: requests.Response, path: str) -> dict[str, Any]:
         try:

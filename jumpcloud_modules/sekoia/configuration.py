@@ -114,12 +114,12 @@ def _whole_number(value: object) -> object:
     return value
 
 
-def _service_list(value: object) -> object:
+def _name_list(value: object) -> object:
     """Return the form's text, also where a configuration holds a list of names."""
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return ",".join(value)
     if not isinstance(value, str):
-        raise _fault("is not a text; give all, or names such as directory,sso.")
+        raise _fault("is not a text; give names, separated by commas.")
     return value
 
 
@@ -233,11 +233,18 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         description="Address of the Sekoia intake, for example https://intake.sekoia.io. Leave"
         " empty for the one of your Sekoia region.",
     )
-    service: Annotated[str, BeforeValidator(_service_list)] = Field(
+    service: Annotated[str, BeforeValidator(_name_list)] = Field(
         default=ALL_SERVICES,
         title="Services",
         description="JumpCloud services to collect, separated by commas, for example"
         " directory,sso,radius. all collects present and future ones.",
+    )
+    excluded_event_types: Annotated[str, BeforeValidator(_name_list)] = Field(
+        default="",
+        title="Event types left out",
+        description="Event types that are not collected, separated by commas, for example"
+        " ldap_bind,ldap_search. JumpCloud keeps events for 90 days: what is left out for longer"
+        " cannot be had back.",
     )
     frequency: WholeNumber = Field(
         default=60,
@@ -284,11 +291,20 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     @property
     def services(self) -> list[str]:
         """Return the names to ask for: each once, or only `all`."""
-        names = [name.strip() for name in self.service.split(",")]
-        chosen = list(dict.fromkeys(filter(None, names)))
+        chosen = _names(self.service)
         if not chosen or ALL_SERVICES in (name.lower() for name in chosen):
             return [ALL_SERVICES]
         return chosen
+
+    @property
+    def excluded_types(self) -> list[str]:
+        """Return the event types to leave out, each once."""
+        return _names(self.excluded_event_types.lower())
+
+
+def _names(text: str) -> list[str]:
+    """Return the names of a list that is separated by commas, each once."""
+    return list(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
 
 
 # The faults

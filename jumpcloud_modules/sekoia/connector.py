@@ -232,6 +232,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             api_key=self.module.api_key,
             organization_id=self._organization_id,
             services=configuration.services,
+            excluded_event_types=configuration.excluded_types,
             intake_url=configuration.intake_server or self.intake_url,
             intake_key=configuration.intake_key,
             user_agent=self.http_default_headers["User-Agent"],
@@ -247,6 +248,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._organization_id or "",
             ",".join(sorted(configuration.services)),
         ]
+        if configuration.excluded_types:
+            scope.append("without " + ",".join(sorted(configuration.excluded_types)))
         return Plan(
             history_ms=configuration.history_hours * HOUR_MS,
             audit_ms=configuration.audit_hours * HOUR_MS,
