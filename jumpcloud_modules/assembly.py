@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jumpcloud_modules.collecting.collector import Collector, Plan
 from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.failure_log import Level, Tellers, Troubles
 from jumpcloud_modules.http.redaction import Secrets
@@ -103,20 +104,16 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         check_owner=owner.check,
     )
     collector = Collector(
-        plan=settings.plan,
-        source=_source(settings, voice, clock),
-        intake=intake,
-        ledgers=lambda scope: Ledger(settings.data_path / "ledger", voice.warn, scope),
-        state=State(settings.data_path),
-        tail_pace=tail_pace,
-        backlog_pace=backlog_pace,
-        state_pace=state_pace,
-        lanes=lanes,
-        stop=stop,
-        clock=clock,
-        tell=voice.tell,
-        warn=voice.warn,
-        check_owner=owner.check,
+        settings.plan,
+        JumpCloud(_source(settings, voice, clock), clock, tail_pace, backlog_pace, lanes),
+        Durable(
+            State(settings.data_path),
+            lambda scope: Ledger(settings.data_path / "ledger", voice.warn, scope),
+            state_pace,
+            owner.check,
+        ),
+        intake,
+        Process(stop, voice.tell, voice.warn),
     )
     paces = (tail_pace, backlog_pace, intake_pace)
     return Parts(owner, intake, collector, clock, state_pace, paces)

@@ -18,6 +18,7 @@ from jumpcloud_modules import events
 from jumpcloud_modules.collecting import protocols
 from jumpcloud_modules.collecting.collector import Collector, Plan
 from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
@@ -311,19 +312,21 @@ class World:
         self.stop = PatientEvent(self.clock)
         pace = Pace(self.stop, clock=self.clock.seconds)
         collector = Collector(
-            plan=plan,
-            source=self.directory,
-            intake=intake or self.intake,
-            ledgers=self.ledger,
-            state=State(self.folder, clock=self.clock.seconds),
-            tail_pace=pace,
-            backlog_pace=pace,
-            state_pace=Pace(self.stop, clock=self.clock.seconds),
-            lanes=Lanes(self.stop, clock=self.clock.seconds),
-            stop=self.stop,
-            clock=self.time,
-            tell=self.told.append,
-            warn=self.warned.append,
+            plan,
+            JumpCloud(
+                self.directory,
+                self.time,
+                tail_pace=pace,
+                backlog_pace=pace,
+                lanes=Lanes(self.stop, clock=self.clock.seconds),
+            ),
+            Durable(
+                State(self.folder, clock=self.clock.seconds),
+                self.ledger,
+                Pace(self.stop, clock=self.clock.seconds),
+            ),
+            intake or self.intake,
+            Process(self.stop, self.told.append, self.warned.append),
         )
         collector.start()
         return collector

@@ -13,17 +13,12 @@ from dataclasses import dataclass, replace
 
 from jumpcloud_modules.collecting.audit import buckets_of
 from jumpcloud_modules.collecting.backfill import even_slices, slices
-from jumpcloud_modules.collecting.concurrency import MOST_READERS, Lanes
+from jumpcloud_modules.collecting.concurrency import MOST_READERS
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
-from jumpcloud_modules.collecting.protocols import (
-    Checkpoints,
-    Clock,
-    CountingSource,
-    Delivered,
-    Deliverer,
-)
+from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.collecting.readers import Beside, Readers
 from jumpcloud_modules.collecting.resume import (
     Reach,
@@ -92,57 +87,34 @@ class Collector:
     def __init__(
         self,
         plan: Plan,
-        source: CountingSource,
+        jumpcloud: JumpCloud,
+        durable: Durable,
         intake: Deliverer,
-        ledgers: Callable[[str], Delivered],
-        state: Checkpoints,
-        tail_pace: Pace,
-        backlog_pace: Pace,
-        state_pace: Pace,
-        lanes: Lanes,
-        stop: threading.Event,
-        clock: Clock,
-        tell: Callable[[str], None],
-        warn: Callable[[str], None],
-        check_owner: Callable[[], None] = lambda: None,
+        process: Process,
     ) -> None:
-        self._check_owner = check_owner
         self._plan = plan
-        self._source = source
+        self._jumpcloud = jumpcloud
+        self._source, self._clock = jumpcloud.source, jumpcloud.clock
+        self._durable = durable
         self._intake = intake
-        self._ledgers = ledgers
-        self._ledger = ledgers(plan.scope)
-        self._state = state
-        self._tail_pace = tail_pace
-        self._backlog_pace = backlog_pace
-        self._state_pace = state_pace
-        self._lanes = lanes
-        self._clock = clock
-        self._tell = tell
-        self._warn = warn
+        self._process = process
+        self._ledger = durable.ledgers(plan.scope)
         size = PageSize(plan.most_rows)
         # Apart, so that a backlog that fails or fills its memory does not keep new events waiting.
-        self._tail_pages = Pages(source, size, tail_pace, stop, clock.now_ms, 1)
-        self._look_pages = Pages(
-            source,
-            PageSize(min(plan.most_rows, EVENTS_OF_A_LOOK)),
-            tail_pace,
-            stop,
-            clock.now_ms,
-            1,
+        self._tail_pages = self._pages(size, jumpcloud.tail_pace, 1)
+        self._look_pages = self._pages(
+            PageSize(min(plan.most_rows, EVENTS_OF_A_LOOK)), jumpcloud.tail_pace, 1
         )
-        self._backlog_pages = Pages(
-            source, size, backlog_pace, stop, clock.now_ms, PAGES_IN_MEMORY - 1
-        )
+        self._backlog_pages = self._pages(size, jumpcloud.backlog_pace, PAGES_IN_MEMORY - 1)
         self._late_events = LateEvents(
-            source,
+            self._source,
             self._count_delivered,
             audit_ms=plan.audit_ms,
             every_ms=plan.audit_every_ms,
-            on_limited=lanes.narrow,
-            clock=clock,
-            tell=tell,
-            warn=warn,
+            on_limited=jumpcloud.lanes.narrow,
+            clock=self._clock,
+            tell=process.tell,
+            warn=process.warn,
         )
         self._readers = Readers(self._read_beside, plan.readers)
         self._audit = Beside(has_thread=bool(plan.readers))
@@ -155,6 +127,10 @@ class Collector:
         self._forgot_at_ms: int | None = None
         self._progress = Progress(0, 0)
         self.tally = Tally()
+
+    def _pages(self, size: PageSize, pace: Pace, pages_in_memory: int) -> Pages:
+        stop, now_ms = self._process.stop, self._clock.now_ms
+        return Pages(self._source, size, pace, stop, now_ms, pages_in_memory)
 
     @property
     def progress(self) -> Progress:
@@ -177,10 +153,10 @@ class Collector:
         A first start is committed before anything is asked for: however the process ends before
         JumpCloud answers, the next one begins where this one would have.
         """
-        found = self._state_pace.call(self._state.load)
+        found = self._durable.pace.call(self._durable.state.load)
         progress = found.progress or first_start(self._clock.now_ms(), self._plan.reach)
         if progress.is_provisional:
-            self._state_pace.call(lambda: self._state.save(progress))
+            self._durable.pace.call(lambda: self._durable.state.save(progress))
         self._learn_the_time(progress.watermark_ms)
         settled = self._settled(found, progress)
         self._progress = self._with_ledger(found, settled)
@@ -201,7 +177,7 @@ class Collector:
 
         now_ms = self._clock.now_ms()
         asked_ms = min(max(start_ms, now_ms - RETENTION_MS), now_ms)
-        self._tail_pace.call(ask)
+        self._jumpcloud.tail_pace.call(ask)
 
     def _settled(self, found: Found, progress: Progress) -> Progress:
         """Measure what was found by JumpCloud's time, and tell what follows from that."""
@@ -216,35 +192,35 @@ class Collector:
         progress, beyond_retention = within_retention(progress, now_ms)
         since = f"collecting events since {to_rfc3339(progress.watermark_ms)}"
         if is_first and not found.warning:
-            self._tell(f"First start: {since}.")
+            self._process.tell(f"First start: {since}.")
         if found.progress is None and found.warning:
-            self._warn(f"{found.warning} {since}; {BEFORE_THAT}")
+            self._process.warn(f"{found.warning} {since}; {BEFORE_THAT}")
         elif found.warning:
-            self._warn(found.warning)
+            self._process.warn(found.warning)
         for message in filter(None, (found.message,)):
-            self._tell(message)
+            self._process.tell(message)
         for warning in filter(None, (of_the_future, beyond_retention)):
-            self._warn(warning)
+            self._process.warn(warning)
         return progress
 
     def _with_ledger(self, found: Found, progress: Progress) -> Progress:
         """Begin the search for late events where the ledger of this scope can answer for it."""
         scope = self._plan.scope
         is_other_scope = progress.scope not in ("", scope)
-        is_missing = self._state_pace.call(self._ledger.is_missing)
+        is_missing = self._durable.pace.call(self._ledger.is_missing)
         if found.is_takeover:
             progress = self._taken_over(progress)
         elif is_other_scope:
             progress = self._with_other_scope(progress)
         elif is_missing and found.progress and not found.progress.is_provisional:
-            self._warn(
+            self._process.warn(
                 "The ledger of delivered events is missing: late events from before"
                 f" {to_rfc3339(progress.watermark_ms)} are no longer looked for."
             )
             progress = _looked_for_from(progress, progress.watermark_ms)
             # Before a new ledger is begun: it would answer for what only the lost one knew.
-            self._state_pace.call(lambda: self._state.save(progress))
-        forgotten_ms = self._state_pace.call(lambda: self._ledger.forgotten_ms)
+            self._durable.pace.call(lambda: self._durable.state.save(progress))
+        forgotten_ms = self._durable.pace.call(lambda: self._ledger.forgotten_ms)
         return replace(
             progress,
             beginning_ms=max(progress.beginning_ms, forgotten_ms),
@@ -256,19 +232,19 @@ class Collector:
     def _taken_over(self, progress: Progress) -> Progress:
         """Go on from an instant that was named, and have the ledger answer for all that follows."""
         start_ms = self._countable_ms(progress.watermark_ms)
-        self._state_pace.call(lambda: self._ledger.remember_from(start_ms))
+        self._durable.pace.call(lambda: self._ledger.remember_from(start_ms))
         return replace(progress, beginning_ms=start_ms, watermark_ms=start_ms)
 
     def _with_other_scope(self, progress: Progress) -> Progress:
         """Go on with this scope's ledger: the former one knows nothing of what is late here."""
-        self._tell(
+        self._process.tell(
             "The configuration asks for other events than before: late events are looked for"
             " from here on."
         )
         instant_ms = progress.watermark_ms
-        former = self._ledgers(progress.scope)
+        former = self._durable.ledgers(progress.scope)
         beginning_ms = self._countable_ms(instant_ms)
-        self._state_pace.call(lambda: self._ledger.know_of(former, instant_ms))
+        self._durable.pace.call(lambda: self._ledger.know_of(former, instant_ms))
         return _looked_for_from(progress, beginning_ms)
 
     def _countable_ms(self, instant_ms: int) -> int:
@@ -306,7 +282,7 @@ class Collector:
             self._progress, message = not_ahead(self._progress, now_ms, self._plan.reach)
         if message:
             self._caught_up_ms = None
-            self._warn(message)
+            self._process.warn(message)
 
     # Reading
 
@@ -354,7 +330,7 @@ class Collector:
 
     def _read_beside(self, window: Window) -> None:
         """Read a window of the backlog or of late events to its end, and close it."""
-        self._state_pace.call(self._check_owner)  # when it is lost, nothing more is read
+        self._durable.pace.call(self._durable.check_owner)  # when it is lost, nothing more is read
         if window in self._uncut:
             window = self._cut(window)
         rest = first = self._progress.rest_of(window)
@@ -367,7 +343,7 @@ class Collector:
         more = True
         while more and not rest.is_over:
             with (
-                self._lanes.one() as lane,
+                self._jumpcloud.lanes.one() as lane,
                 closing(self._backlog_pages.read(rest, lane.keep)) as pages,
             ):
                 for page in pages:
@@ -383,8 +359,8 @@ class Collector:
 
     def _take(self, page: Page, window: Window, advance: Callable[[Page], None]) -> None:
         """Deliver what is new of a page, then commit it and the way it moves the window."""
-        fresh = self._state_pace.call(lambda: self._ledger.claim(page.events))
-        odd = self._state_pace.call(lambda: self._ledger.claim(page.oddities))
+        fresh = self._durable.pace.call(lambda: self._ledger.claim(page.events))
+        odd = self._durable.pace.call(lambda: self._ledger.claim(page.oddities))
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         try:
             self._intake.set_aside(odd, "because it is no JSON object", delivery)
@@ -403,8 +379,8 @@ class Collector:
     def _settle(self, delivery: Delivery, not_before_ms: int) -> None:
         """Have what has its receipt survive a kill, before anything else is waited for."""
         self._ledger.record(delivery.settled, not_before_ms)
-        self._state_pace.call(self._check_owner)
-        self._state_pace.call(self._ledger.write)
+        self._durable.pace.call(self._durable.check_owner)
+        self._durable.pace.call(self._ledger.write)
 
     def _advance_tail(self, page: Page) -> None:
         self._progress = self._progress.with_tail_at(page.position_ms, is_read=not page.more)
@@ -416,7 +392,7 @@ class Collector:
 
     def _commit_now_and_then(self) -> None:
         """Commit while pages follow each other, unless somebody does so just now."""
-        if self._state.is_save_due and self._commit_lock.acquire(blocking=False):
+        if self._durable.state.is_save_due and self._commit_lock.acquire(blocking=False):
             try:
                 self._write_down()
             finally:
@@ -424,9 +400,9 @@ class Collector:
 
     def _write_down(self) -> None:
         progress = self._progress  # of all that it passed, the ledger was written before
-        self._state_pace.call(self._check_owner)
-        self._state_pace.call(self._ledger.commit)
-        self._state_pace.call(lambda: self._state.save(progress))
+        self._durable.pace.call(self._durable.check_owner)
+        self._durable.pace.call(self._ledger.commit)
+        self._durable.pace.call(lambda: self._durable.state.save(progress))
 
     def _offer(self, windows: Sequence[Window]) -> None:
         if self._plan.readers:
@@ -501,10 +477,12 @@ class Collector:
         return slices[-1]
 
     def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
-        if self._backlog_pace.is_failing:
+        if self._jumpcloud.backlog_pace.is_failing:
             return even_slices(start_ms, end_ms)
         try:
-            counts = self._backlog_pace.call(lambda: self._source.buckets(start_ms, end_ms, "h"), 1)
+            counts = self._jumpcloud.backlog_pace.call(
+                lambda: self._source.buckets(start_ms, end_ms, "h"), 1
+            )
         except (TryAgain, Refused):
             return even_slices(start_ms, end_ms)
         return slices(buckets_of(counts, HOUR_MS, start_ms, end_ms), start_ms, end_ms)
@@ -533,7 +511,7 @@ class Collector:
         return [*self._progress.windows, *self._late]
 
     def _count_delivered(self, start_ms: int, end_ms: int) -> int:
-        return self._state_pace.call(lambda: self._ledger.count(start_ms, end_ms))
+        return self._durable.pace.call(lambda: self._ledger.count(start_ms, end_ms))
 
     # What the ledger forgets
 
@@ -561,7 +539,7 @@ class Collector:
             self._move_beginning(before_ms)
         self._commit()
         in_use = [self._progress.watermark_ms, *self._open_hours()]
-        self._state_pace.call(lambda: self._ledger.forget_before(before_ms, in_use))
+        self._durable.pace.call(lambda: self._ledger.forget_before(before_ms, in_use))
         self._late_events.forget_before(before_ms)
 
     def _move_beginning(self, forgotten_ms: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 from jumpcloud_modules.collecting import backfill
 from jumpcloud_modules.collecting.collector import Collector, Plan
 from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
@@ -558,25 +559,27 @@ class _Real:
         addresses = self.sandbox.addresses
         state_pace = Pace(self.stop)
         return Collector(
-            plan=Plan(24 * HOUR_MS, self.audit_ms, 5_000, "all", self.rows, self.readers),
-            source=JumpCloudApi(addresses.jumpcloud_url, addresses.api_key, ["all"]),
-            intake=Intake(
+            Plan(24 * HOUR_MS, self.audit_ms, 5_000, "all", self.rows, self.readers),
+            JumpCloud(
+                JumpCloudApi(addresses.jumpcloud_url, addresses.api_key, ["all"]),
+                JumpCloudClock(),
+                tail_pace=Pace(self.stop),
+                backlog_pace=Pace(self.stop),
+                lanes=self.lanes,
+            ),
+            Durable(
+                State(self.folder),
+                lambda scope: Ledger(self.folder / "ledger", self.said.append, scope),
+                state_pace,
+            ),
+            Intake(
                 addresses.intake_url,
                 addresses.intake_key,
                 Quarantine(self.folder / "quarantine"),
                 Pace(self.stop),
                 state_pace,
             ),
-            ledgers=lambda scope: Ledger(self.folder / "ledger", self.said.append, scope),
-            state=State(self.folder),
-            tail_pace=Pace(self.stop),
-            backlog_pace=Pace(self.stop),
-            state_pace=state_pace,
-            lanes=self.lanes,
-            stop=self.stop,
-            clock=JumpCloudClock(),
-            tell=self.said.append,
-            warn=self.said.append,
+            Process(self.stop, self.said.append, self.said.append),
         )
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from jumpcloud_modules.collecting import backfill
 from jumpcloud_modules.collecting.collector import Collector, Plan
 from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS
@@ -259,19 +260,21 @@ class CollectorMachine(RuleBasedStateMachine):
             span=lambda: self.clock.now_ms,
         )
         self.collector = Collector(
-            plan=Plan(self.history_ms, AUDIT_MS, 600_000, self.scope, self.rows, readers=0),
-            source=self.directory,
-            intake=self.intake,
-            ledgers=lambda scope: Ledger(self.folder / "ledger", scope=scope),
-            state=State(self.folder, clock=self.clock.seconds),
-            tail_pace=pace,
-            backlog_pace=pace,
-            state_pace=Pace(stop, clock=self.clock.seconds),
-            lanes=Lanes(stop, clock=self.clock.seconds),
-            stop=stop,
-            clock=self.directory.hears,
-            tell=lambda _: None,
-            warn=lambda _: None,
+            Plan(self.history_ms, AUDIT_MS, 600_000, self.scope, self.rows, readers=0),
+            JumpCloud(
+                self.directory,
+                self.directory.hears,
+                tail_pace=pace,
+                backlog_pace=pace,
+                lanes=Lanes(stop, clock=self.clock.seconds),
+            ),
+            Durable(
+                State(self.folder, clock=self.clock.seconds),
+                lambda scope: Ledger(self.folder / "ledger", scope=scope),
+                Pace(stop, clock=self.clock.seconds),
+            ),
+            self.intake,
+            Process(stop, tell=lambda _: None, warn=lambda _: None),
         )
         self.collector.start()
 

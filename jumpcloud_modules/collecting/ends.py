@@ -1,0 +1,53 @@
+"""What a collector is given: JumpCloud, what is durable, and the process it runs in.
+
+Values that group what belongs together; who brings the parts is the assembly's concern.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.protocols import Checkpoints, Clock, CountingSource, Delivered
+from jumpcloud_modules.http.retry import Pace
+
+
+@dataclass(frozen=True, slots=True)
+class JumpCloud:
+    """Be asked for events and counts, in JumpCloud's own time and no faster than it can bear.
+
+    The tail has a pace apart from the backlog's, so that a backlog that fails keeps no new event
+    waiting; `lanes` are the backlog's and those of late events.
+    """
+
+    source: CountingSource
+    clock: Clock
+    tail_pace: Pace
+    backlog_pace: Pace
+    lanes: Lanes
+
+
+def _nobody_else_may() -> None:
+    """Own what nothing else can reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """Outlast the process: how far it got, and the ledger of each scope, at the storage's pace.
+
+    `check_owner` raises OwnershipLost where all of it may be another process's by now.
+    """
+
+    state: Checkpoints
+    ledgers: Callable[[str], Delivered]
+    pace: Pace
+    check_owner: Callable[[], None] = _nobody_else_may
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Say when to stop, and pass on what a person should know, or may have to look at."""
+
+    stop: threading.Event
+    tell: Callable[[str], None]
+    warn: Callable[[str], None]
