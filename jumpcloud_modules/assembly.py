@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import Lanes
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.failure_log import Level, Tellers, Troubles
 from jumpcloud_modules.http.redaction import Secrets

@@ -16,9 +16,10 @@ from typing import IO, Any
 
 from jumpcloud_modules import events
 from jumpcloud_modules.collecting import protocols
-from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import Lanes
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
-from jumpcloud_modules.collecting.protocols import Clock, Counting
+from jumpcloud_modules.collecting.ends import JumpCloud, Process
+from jumpcloud_modules.collecting.protocols import Counting
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.retry import LONGEST_RETRY_AFTER_SECONDS
 from jumpcloud_modules.instants import (
@@ -126,24 +127,21 @@ class LateEvents:
 
     def __init__(
         self,
-        source: Counting,
+        jumpcloud: JumpCloud,
+        process: Process,
         known: Callable[[int, int], int],
-        *,
         audit_ms: int,
         every_ms: int,
-        on_limited: Callable[[], None],
-        clock: Clock,
-        tell: Callable[[str], None],
-        warn: Callable[[str], None],
     ) -> None:
-        self._source = source
+        clock, on_limited = jumpcloud.clock, jumpcloud.lanes.narrow
+        self._source: Counting = jumpcloud.source
         self._known = known
         self._audit = Audit(known)
         self._audit_ms = audit_ms
         self._every_ms = every_ms
         self._clock = clock
-        self._tell = tell
-        self._warn = warn
+        self._tell = process.tell
+        self._warn = process.warn
         self._by_minute = Questions(clock.span_ms, on_limited)
         self._by_hour = Questions(clock.span_ms, on_limited)
         self._ahead = Questions(clock.span_ms, on_limited)
@@ -152,8 +150,7 @@ class LateEvents:
         self._counted_ahead_at_ms: int | None = None
         self._looked_ahead_at_ms: int | None = None
         self._is_silent = False
-        self.audited_ms: int | None = None
-        """JumpCloud's time at the last whole audit: what it found may still be being read."""
+        self._audited_ms: int | None = None
 
     @property
     def is_without_witness(self) -> bool:
@@ -172,6 +169,14 @@ class LateEvents:
             recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
             start_ms = max(self._reach_ms(progress), recent_ms)
             yield from self._recent_audit(start_ms, end_ms, being_read)
+
+    def take_audited_ms(self) -> int | None:
+        """Return JumpCloud's time at a whole audit that ended, once, or None.
+
+        What it found may still be being read.
+        """
+        audited_ms, self._audited_ms = self._audited_ms, None
+        return audited_ms
 
     def is_more_ahead(self, from_ms: int) -> bool:
         """Tell whether to read once more what is still to come, from an instant on.
@@ -265,7 +270,7 @@ class LateEvents:
         self._say_recovery(self._by_hour, "Late events can be counted by the hour again.")
         self._audited_at_ms = self._clock.span_ms()
         if is_whole:
-            self.audited_ms = now_ms
+            self._audited_ms = now_ms
 
     def _short_of_piece(
         self, start_ms: int, end_ms: int, being_read: BeingRead

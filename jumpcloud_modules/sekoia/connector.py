@@ -16,7 +16,8 @@ from sekoia_automation.module import LogLevelStr
 from sekoia_automation.trigger import LivenessHandler
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector
+from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import OwnershipLost, Stopped

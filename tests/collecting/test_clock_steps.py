@@ -13,7 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from jumpcloud_modules.collecting.collector import EVENTS_OF_A_LOOK, Collector, Plan
+from jumpcloud_modules.collecting.collector import EVENTS_OF_A_LOOK, Collector
+from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.events import Events
@@ -163,7 +164,7 @@ def test_a_watermark_of_the_future_is_taken_back_once_and_nothing_is_lost(
     collector = world.boot(plan)
     texts = _live(world, collector, 5)
     lost_way = replace(collector.progress, watermark_ms=world.clock.now_ms + DAY_MS)
-    collector._progress = lost_way
+    collector._tracker.change(lambda _: lost_way)
     texts += world.publish()
 
     texts += _live(world, collector, 3)
@@ -243,7 +244,7 @@ def test_the_reach_does_not_shrink_before_what_it_found_was_read(
     late = world.publish(ago_seconds=90)
     world.clock.pass_seconds(8 * 86_400)
     cut_short = world.boot(plan)
-    monkeypatch.setattr(cut_short, "_read_beside", _stopped)
+    monkeypatch.setattr(cut_short._windows, "read", _stopped)
     with pytest.raises(Stopped):
         cut_short.poll()
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from jumpcloud_modules.collecting import backfill
-from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import Lanes
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
@@ -507,7 +508,7 @@ def test_the_ledger_forgets_what_no_audit_will_ask_for(world: World) -> None:
     collector = world.boot(Plan(0, 3 * HOUR_MS, 600_000, "all", 100, readers=0))
     old = world.publish(count=5)
     world.poll(collector)
-    known = collector._ledger
+    known = collector._record
     start_ms = world.clock.now_ms - HOUR_MS
 
     for _ in range(30):

@@ -16,9 +16,10 @@ from hypothesis.stateful import (
 )
 
 from jumpcloud_modules.collecting import backfill
-from jumpcloud_modules.collecting.collector import Collector, Plan
+from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import Lanes
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.instants import HOUR_MS

@@ -143,7 +143,7 @@ def test_lag_is_nothing_when_caught_up_and_grows_while_failing(running: _Running
     collector = connector._parts.collector
     running.start(connector.run)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
-    assert wait_until(lambda: collector._caught_up_ms and not collector.progress.windows, 10)
+    assert wait_until(lambda: collector._tail.caught_up_ms and not collector.progress.windows, 10)
     caught_up = connector._lag_seconds(connector._parts)
 
     running.sandbox.jumpcloud.api_key = "another"

@@ -1,0 +1,132 @@
+"""The backlog: a long stretch that was not read yet, cut into windows to be read beside the tail.
+
+Asks for counts only; readers read the windows. `backfill` is the arithmetic of the cut.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+
+from jumpcloud_modules.collecting.audit import buckets_of
+from jumpcloud_modules.collecting.backfill import even_slices, slices
+from jumpcloud_modules.collecting.ends import JumpCloud
+from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.errors import Refused, TryAgain
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, floor
+from jumpcloud_modules.progress import Window
+from jumpcloud_modules.queries import Query
+
+BACKLOG_AFTER_MS = 5 * MINUTE_MS
+"""A stretch that is longer than this is read beside the polls."""
+BACKLOG_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
+"""What is newer than this is left to the tail."""
+SECONDS_TO_WAIT_FOR_COUNTS = 2.0
+
+Slicing = Callable[[int, int], list[Window]]
+
+
+class Backlog:
+    """Open windows for what is far behind, and have them read: `offer` takes them."""
+
+    def __init__(
+        self,
+        jumpcloud: JumpCloud,
+        tracker: ProgressTracker,
+        record: DeliveryRecord,
+        offer: Callable[[Sequence[Window]], None],
+        *,
+        has_readers: bool,
+    ) -> None:
+        self._source, self._clock = jumpcloud.source, jumpcloud.clock
+        self._pace = jumpcloud.backlog_pace
+        self._tracker = tracker
+        self._record = record
+        self._offer = offer
+        # Without threads beside the poll nobody could go on meanwhile: counts are waited for.
+        self._slices_at_once: Slicing = self._slices_soon if has_readers else self._slices
+        self._uncut: set[Window] = set()
+
+    def resume(self, windows: Sequence[Window]) -> None:
+        """Have the windows that were open before a restart read."""
+        if len(windows) == 1:  # it may not have been cut before the process ended
+            self._uncut.update(windows)
+        self._offer(windows)
+
+    def plan(self, caught_up_ms: int | None) -> None:
+        """Have a long stretch that was not read yet read beside the tail, which then goes first."""
+        now_ms, start_ms = self._clock.now_ms(), self._tracker.progress.watermark_ms
+        if now_ms - max(start_ms, caught_up_ms or 0) <= BACKLOG_AFTER_MS:
+            return
+        end_ms = self._end_ms(start_ms, now_ms)
+        if end_ms <= start_ms:
+            return
+        windows = self._slices_at_once(start_ms, end_ms)
+        if len(windows) != 1:  # otherwise so little that the tail reads it as it is
+            self._open(windows or [self._to_be_cut(Window(start_ms, end_ms))], end_ms)
+
+    def cut(self, window: Window) -> Window:
+        """Cut a window that is still whole, have the others read as well, and return the latest.
+
+        Any other window is returned as it is.
+        """
+        if window not in self._uncut:
+            return window
+        slices = self._slices(window.start_ms, window.end_ms or window.start_ms)
+        self._uncut.discard(window)
+        self._tracker.change(lambda progress: progress.cut(window, slices))
+        self._record.commit()
+        self._offer(slices[:-1])
+        return slices[-1]
+
+    def _open(self, windows: Sequence[Window], end_ms: int) -> None:
+        """Commit the windows before they are read: a restart finds what the watermark passed."""
+        self._tracker.change(lambda progress: progress.with_backlog(windows, end_ms))
+        self._record.commit()
+        self._offer(windows)
+
+    def _to_be_cut(self, window: Window) -> Window:
+        self._uncut.add(window)
+        return window
+
+    def _slices_soon(self, start_ms: int, end_ms: int) -> list[Window]:
+        """Return the slices of a backlog, or none where counting takes longer than the tail waits.
+
+        It is cut by the reader that takes it, then.
+        """
+        counting: Future[list[Window]] = Future()
+
+        def count() -> None:
+            try:
+                counting.set_result(self._slices(start_ms, end_ms))
+            except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
+                counting.set_exception(error)
+
+        threading.Thread(target=count, name="counts", daemon=True).start()
+        try:
+            return counting.result(SECONDS_TO_WAIT_FOR_COUNTS)
+        except NotYet:
+            return []
+
+    def _end_ms(self, start_ms: int, now_ms: int) -> int:
+        """Return how far a backlog reaches, which must not be into JumpCloud's future.
+
+        Without a date it is tried: JumpCloud refuses what begins in its future.
+        """
+        end_ms = floor(now_ms - BACKLOG_ENDS_BEFORE_NOW_MS, MINUTE_MS)
+        if not self._clock.is_known and end_ms > start_ms:
+            try:
+                self._source.open(Query(end_ms, None, 1)).close()
+            except (TryAgain, Refused):
+                return start_ms
+        return end_ms
+
+    def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
+        if self._pace.is_failing:
+            return even_slices(start_ms, end_ms)
+        try:
+            counts = self._pace.call(lambda: self._source.buckets(start_ms, end_ms, "h"), 1)
+        except (TryAgain, Refused):
+            return even_slices(start_ms, end_ms)
+        return slices(buckets_of(counts, HOUR_MS, start_ms, end_ms), start_ms, end_ms)

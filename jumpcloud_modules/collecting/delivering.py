@@ -1,0 +1,48 @@
+"""A page on its way to the intake: what is new of it is delivered, then filed as delivered.
+
+Knows nothing of how pages are read, or of what else is still to be read.
+"""
+
+from collections.abc import Callable
+
+from jumpcloud_modules.collecting.protocols import Deliverer
+from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.stats import Tally
+from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.instants import SECOND_MS
+from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.queries import Page
+
+EARLIER_THAN_ASKED_MS = SECOND_MS
+"""By how much an event may claim to be older than what was asked for: the index may round."""
+
+
+class Deliveries:
+    """Deliver pages for whoever reads them."""
+
+    def __init__(
+        self, intake: Deliverer, record: DeliveryRecord, tracker: ProgressTracker, tally: Tally
+    ) -> None:
+        self._intake = intake
+        self._record = record
+        self._tracker = tracker
+        self._tally = tally
+
+    def take(self, page: Page, window: Window, advance: Callable[[Progress], Progress]) -> None:
+        """Deliver what is new of a window's page, then have `advance` move the progress."""
+        fresh = self._record.claim(page.events)
+        odd = self._record.claim(page.oddities)
+        delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
+        try:
+            self._intake.set_aside(odd, "because it is no JSON object", delivery)
+            self._intake.deliver(fresh, delivery)
+        except Exception:
+            self._record.settle(delivery, not_before_ms)
+            self._record.release(fresh)
+            self._record.release(odd)
+            raise
+        self._record.settle(delivery, not_before_ms)
+        self._tracker.change(advance)
+        self._record.commit_now_and_then()
+        self._tally.count_page(page, delivery)

@@ -1,0 +1,79 @@
+"""What the ledger may forget: what no audit will ask for any more.
+
+Measured by the watermark and the last audit, never by the machine's clock.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from jumpcloud_modules.collecting.late_events import LateEvents
+from jumpcloud_modules.collecting.plan import Plan
+from jumpcloud_modules.collecting.protocols import Clock
+from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, floor
+from jumpcloud_modules.progress import Progress
+
+LEAST_MEMORY_MS = 2 * HOUR_MS
+FORGET_EVERY_MS = HOUR_MS
+
+
+class Forgetting:
+    """Keep the ledger as long as the audit's reach, not as long as the connector lives."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Clock,
+        tracker: ProgressTracker,
+        record: DeliveryRecord,
+        late_events: LateEvents,
+    ) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._tracker = tracker
+        self._record = record
+        self._late_events = late_events
+        self._done_at_ms: int | None = None
+
+    def do_where_due(self) -> None:
+        """Forget what no audit will ask for, once an hour."""
+        span_ms = self._clock.span_ms()
+        if self._done_at_ms is not None and span_ms - self._done_at_ms < FORGET_EVERY_MS:
+            return
+        self._forget_before(floor(self._unneeded_before_ms() - HOUR_MS, HOUR_MS))
+        self._done_at_ms = span_ms
+
+    def _unneeded_before_ms(self) -> int:
+        """Return the instant that the next audit does not reach behind: measured by the last one.
+
+        Beyond retention nothing can come again, however long no audit has ended.
+        """
+        progress = self._tracker.progress
+        measured_ms = progress.watermark_ms
+        if self._plan.audit_ms:
+            measured_ms = min(measured_ms, progress.audit_from_ms)
+        return max(
+            measured_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS),
+            progress.watermark_ms - RETENTION_MS,
+        )
+
+    def _forget_before(self, before_ms: int) -> None:
+        # The progress is written first: a crash must not lead back to what is forgotten.
+        self._tracker.change(lambda progress: _with_beginning_at(progress, before_ms))
+        self._record.commit()
+        in_use = [self._tracker.progress.watermark_ms, *self._open_hours()]
+        self._record.forget_before(before_ms, in_use)
+        self._late_events.forget_before(before_ms)
+
+    def _open_hours(self) -> Iterator[int]:
+        for window in self._tracker.being_read():
+            yield from range(floor(window.start_ms, HOUR_MS), (window.end_ms or 0) + 1, HOUR_MS)
+
+
+def _with_beginning_at(progress: Progress, forgotten_ms: int) -> Progress:
+    """Have no audit look where the ledger forgets: all it found there would come again."""
+    beginning_ms = min(progress.watermark_ms - 1, forgotten_ms)
+    if beginning_ms <= progress.beginning_ms:
+        return progress
+    return replace(progress, beginning_ms=beginning_ms)

@@ -1,0 +1,30 @@
+"""What a collector is to collect: how far back, how often it looks, and whose events.
+
+Values only.
+"""
+
+from dataclasses import dataclass
+
+from jumpcloud_modules.collecting.concurrency import MOST_READERS
+from jumpcloud_modules.collecting.resume import Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Say what to collect: spans in milliseconds; `audit_ms` 0 looks for no late events.
+
+    `scope` names what is asked for (services, organisation, region). `readers` 0 reads the
+    backlog in the polling thread.
+    """
+
+    history_ms: int
+    audit_ms: int
+    audit_every_ms: int
+    scope: str
+    most_rows: int
+    readers: int = MOST_READERS
+
+    @property
+    def reach(self) -> Reach:
+        """Return how far back anything is looked for."""
+        return Reach(self.history_ms, self.audit_ms)

@@ -1,0 +1,73 @@
+"""What was delivered and how far that got, kept so that a crash neither loses nor repeats.
+
+Each step is tried until the storage bears it. Knows nothing of windows being read.
+"""
+
+import threading
+from collections.abc import Iterable
+
+from jumpcloud_modules.collecting.ends import Durable
+from jumpcloud_modules.collecting.protocols import Delivered
+from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.events import Events
+
+
+class DeliveryRecord:
+    """Keep one scope's ledger and the progress in step: the ledger is always the one ahead."""
+
+    def __init__(self, durable: Durable, ledger: Delivered, tracker: ProgressTracker) -> None:
+        self._durable = durable
+        self._pace = durable.pace
+        self._ledger = ledger
+        self._tracker = tracker
+        self._commit_lock = threading.Lock()
+
+    def now_is(self, now_ms: int) -> None:
+        """Take note of JumpCloud's time."""
+        self._ledger.now_is(now_ms)
+
+    def count(self, start_ms: int, end_ms: int) -> int:
+        """Return how many delivered events happened in a span."""
+        return self._pace.call(lambda: self._ledger.count(start_ms, end_ms))
+
+    def claim(self, events: Events) -> Events:
+        """Return the events that are new, for this caller alone until they are settled."""
+        return self._pace.call(lambda: self._ledger.claim(events))
+
+    def release(self, events: Events) -> None:
+        """Give up a claim."""
+        self._ledger.release(events)
+
+    def settle(self, delivery: Delivery, not_before_ms: int) -> None:
+        """Have what has its receipt survive a kill, before anything else is waited for."""
+        self._ledger.record(delivery.settled, not_before_ms)
+        self.check_owner()
+        self._pace.call(self._ledger.write)
+
+    def commit(self) -> None:
+        """Have a power cut survived, too: what was delivered first, then how far that got."""
+        with self._commit_lock:
+            self._write_down()
+
+    def commit_now_and_then(self) -> None:
+        """Commit while pages follow each other, unless somebody does so just now."""
+        if self._durable.state.is_save_due and self._commit_lock.acquire(blocking=False):
+            try:
+                self._write_down()
+            finally:
+                self._commit_lock.release()
+
+    def forget_before(self, before_ms: int, keep_ms: Iterable[int]) -> None:
+        """Forget the hours that end before an instant, but for those of the instants kept."""
+        self._pace.call(lambda: self._ledger.forget_before(before_ms, keep_ms))
+
+    def check_owner(self) -> None:
+        """Raise OwnershipLost where what is durable may be another process's by now."""
+        self._pace.call(self._durable.check_owner)
+
+    def _write_down(self) -> None:
+        progress = self._tracker.progress  # of all that it passed, the ledger was written before
+        self.check_owner()
+        self._pace.call(self._ledger.commit)
+        self._pace.call(lambda: self._durable.state.save(progress))

@@ -1,0 +1,163 @@
+"""A start: the state is found, measured by JumpCloud's time, and settled with the ledger.
+
+What follows from it is told. `resume` is the arithmetic of it. Nothing is read here.
+"""
+
+from dataclasses import replace
+
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.plan import Plan
+from jumpcloud_modules.collecting.protocols import Delivered
+from jumpcloud_modules.collecting.resume import (
+    by_jumpclouds_clock,
+    first_start,
+    not_ahead,
+    within_retention,
+)
+from jumpcloud_modules.errors import Refused
+from jumpcloud_modules.instants import MINUTE_MS, RETENTION_MS, floor, to_rfc3339
+from jumpcloud_modules.progress import Found, Progress
+from jumpcloud_modules.queries import Query
+
+BEFORE_THAT = (
+    "what happened before that and was not delivered yet is not collected. To reach further back,"
+    " raise history_hours and remove context.json and context.previous.json."
+)
+
+
+class Startup:
+    """Find where to go on from."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        jumpcloud: JumpCloud,
+        durable: Durable,
+        process: Process,
+        ledger: Delivered,
+    ) -> None:
+        self._plan = plan
+        self._jumpcloud = jumpcloud
+        self._clock = jumpcloud.clock
+        self._durable = durable
+        self._pace = durable.pace
+        self._process = process
+        self._ledger = ledger
+
+    def progress(self) -> Progress:
+        """Return where to go on from, for the caller to commit before anything is read.
+
+        A first start is saved before anything is asked for: however the process ends before
+        JumpCloud answers, the next one begins where this one would have.
+        """
+        found = self._pace.call(self._durable.state.load)
+        progress = found.progress or first_start(self._clock.now_ms(), self._plan.reach)
+        if progress.is_provisional:
+            self._save(progress)
+        self._learn_the_time(progress.watermark_ms)
+        return self._with_ledger(found, self._settled(found, progress))
+
+    def _save(self, progress: Progress) -> None:
+        self._pace.call(lambda: self._durable.state.save(progress))
+
+    def _learn_the_time(self, start_ms: int) -> None:
+        """Ask for one event from where collecting begins: any answer carries a date."""
+
+        def ask() -> None:
+            try:
+                self._jumpcloud.source.open(Query(asked_ms, None, 1)).close()
+            except Refused as error:
+                if error.status != 400:  # it begins in JumpCloud's future: that is an answer
+                    raise
+
+        now_ms = self._clock.now_ms()
+        asked_ms = min(max(start_ms, now_ms - RETENTION_MS), now_ms)
+        self._jumpcloud.tail_pace.call(ask)
+
+    # By JumpCloud's time
+
+    def _settled(self, found: Found, progress: Progress) -> Progress:
+        """Measure what was found by JumpCloud's time, and tell what follows from that."""
+        now_ms, reach = self._clock.now_ms(), self._plan.reach
+        self._ledger.now_is(now_ms)
+        if found.is_beginning_lost:
+            beginning_ms = min(progress.beginning_ms, now_ms - reach.history_ms)
+            progress = replace(progress, beginning_ms=beginning_ms)
+        is_first = progress.is_provisional
+        progress = by_jumpclouds_clock(progress, self._clock.ahead_of_machine_ms)
+        progress, of_the_future = not_ahead(progress, now_ms, reach)
+        progress, beyond_retention = within_retention(progress, now_ms)
+        self._tell(found, progress, is_first=is_first)
+        for warning in filter(None, (of_the_future, beyond_retention)):
+            self._process.warn(warning)
+        return progress
+
+    def _tell(self, found: Found, progress: Progress, *, is_first: bool) -> None:
+        since = f"collecting events since {to_rfc3339(progress.watermark_ms)}"
+        if is_first and not found.warning:
+            self._process.tell(f"First start: {since}.")
+        if found.progress is None and found.warning:
+            self._process.warn(f"{found.warning} {since}; {BEFORE_THAT}")
+        elif found.warning:
+            self._process.warn(found.warning)
+        if found.message:
+            self._process.tell(found.message)
+
+    # With the ledger
+
+    def _with_ledger(self, found: Found, progress: Progress) -> Progress:
+        """Begin the search for late events where the ledger of this scope can answer for it."""
+        is_other_scope = progress.scope not in ("", self._plan.scope)
+        is_missing = self._pace.call(self._ledger.is_missing)
+        if found.is_takeover:
+            progress = self._taken_over(progress)
+        elif is_other_scope:
+            progress = self._with_other_scope(progress)
+        elif is_missing and found.progress and not found.progress.is_provisional:
+            progress = self._without_its_ledger(progress)
+        forgotten_ms = self._pace.call(lambda: self._ledger.forgotten_ms)
+        return replace(
+            progress,
+            beginning_ms=max(progress.beginning_ms, forgotten_ms),
+            watermark_ms=max(progress.watermark_ms, forgotten_ms),
+            scope=self._plan.scope,
+            audited_ms=progress.audit_from_ms,
+        )
+
+    def _taken_over(self, progress: Progress) -> Progress:
+        """Go on from an instant that was named, and have the ledger answer for all that follows."""
+        start_ms = self._countable_ms(progress.watermark_ms)
+        self._pace.call(lambda: self._ledger.remember_from(start_ms))
+        return replace(progress, beginning_ms=start_ms, watermark_ms=start_ms)
+
+    def _with_other_scope(self, progress: Progress) -> Progress:
+        """Go on with this scope's ledger: the former one knows nothing of what is late here."""
+        self._process.tell(
+            "The configuration asks for other events than before: late events are looked for"
+            " from here on."
+        )
+        instant_ms = progress.watermark_ms
+        former = self._durable.ledgers(progress.scope)
+        beginning_ms = self._countable_ms(instant_ms)
+        self._pace.call(lambda: self._ledger.know_of(former, instant_ms))
+        return _looked_for_from(progress, beginning_ms)
+
+    def _without_its_ledger(self, progress: Progress) -> Progress:
+        """Go on where the ledger was lost: of what it knew, no count can be compared any more."""
+        self._process.warn(
+            "The ledger of delivered events is missing: late events from before"
+            f" {to_rfc3339(progress.watermark_ms)} are no longer looked for."
+        )
+        progress = _looked_for_from(progress, progress.watermark_ms)
+        # Before a new ledger is begun: it would answer for what only the lost one knew.
+        self._save(progress)
+        return progress
+
+    def _countable_ms(self, instant_ms: int) -> int:
+        """Return an instant from which the ledger's counts, which are by the minute, are exact."""
+        known = self._pace.call(lambda: self._ledger.count(instant_ms, instant_ms + 1))
+        return floor(instant_ms, MINUTE_MS) if known else instant_ms
+
+
+def _looked_for_from(progress: Progress, beginning_ms: int) -> Progress:
+    return replace(progress, beginning_ms=beginning_ms, audited_ms=progress.watermark_ms)

@@ -1,0 +1,74 @@
+"""How far a running collector got, and which late windows are being read beside that.
+
+Knows neither how windows are read nor how they are committed.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from jumpcloud_modules.collecting.resume import Reach, not_ahead
+from jumpcloud_modules.progress import Progress, Window
+
+
+class ProgressTracker:
+    """Hold the progress, which several threads move.
+
+    Windows of late events are held beside it: no state keeps them, since after a restart the counts
+    find them again.
+    """
+
+    def __init__(self) -> None:
+        # Held for a moment only: whoever waits for the disk or the network has let go of it.
+        self._lock = threading.Lock()
+        self._progress = Progress(0, 0)
+        self._late: list[Window] = []
+        self._audited_ms: int | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """Return the progress as it is now: a value that nobody changes."""
+        return self._progress
+
+    def being_read(self) -> list[Window]:
+        """Return all windows that are open: it is no wonder where they lack events."""
+        return [*self._progress.windows, *self._late]
+
+    def change(self, change: Callable[[Progress], Progress]) -> None:
+        """Put what `change` makes of the progress in its place."""
+        with self._lock:
+            self._progress = change(self._progress)
+
+    def take_back(self, now_ms: int, reach: Reach) -> str:
+        """Take back a watermark of the future, and return what to tell of it, or nothing."""
+        with self._lock:
+            self._progress, message = not_ahead(self._progress, now_ms, reach)
+        return message
+
+    def add_late(self, windows: Iterable[Window]) -> None:
+        """Take note that windows are read for late events."""
+        with self._lock:
+            self._late += windows
+
+    def close(self, window: Window, rest: Window) -> None:
+        """Take note that a window was read to its end, which left `rest` of it."""
+        with self._lock:
+            self._progress = self._progress.without(rest)
+            if window in self._late:
+                self._late.remove(window)
+            self._note_audited()
+
+    def audited(self, audited_ms: int | None) -> None:
+        """Take note of the instant of a whole audit, where there was one."""
+        with self._lock:
+            self._audited_ms = audited_ms or self._audited_ms
+            self._note_audited()
+
+    def _note_audited(self) -> None:
+        """Let the next audit reach back from the last one, once all that it found has been read.
+
+        Before that, a crash would forget the windows, and no later audit would look there.
+        """
+        if self._audited_ms is not None and not self._late:
+            self._progress = replace(self._progress, audited_ms=self._audited_ms)
+            self._audited_ms = None

@@ -1,0 +1,63 @@
+"""Windows read beside the tail: slices of a backlog, and those of late events.
+
+Knows nothing of why a window is read; `readers` are the threads that do it.
+"""
+
+from contextlib import closing
+
+from jumpcloud_modules.collecting.backlog import Backlog
+from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.delivering import Deliveries
+from jumpcloud_modules.collecting.pager import Pages
+from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.queries import Page
+
+
+class WindowReading:
+    """Read windows to their ends, in whatever thread, as long as there is a lane for it."""
+
+    def __init__(
+        self,
+        pages: Pages,
+        lanes: Lanes,
+        backlog: Backlog,
+        tracker: ProgressTracker,
+        record: DeliveryRecord,
+        deliveries: Deliveries,
+    ) -> None:
+        self._pages = pages
+        self._lanes = lanes
+        self._backlog = backlog
+        self._tracker = tracker
+        self._record = record
+        self._deliveries = deliveries
+
+    def read(self, window: Window) -> None:
+        """Read a window of the backlog or of late events to its end, and close it."""
+        self._record.check_owner()  # when it is lost, nothing more is read
+        window = self._backlog.cut(window)
+        rest = self._read_to_its_end(self._tracker.progress.rest_of(window))
+        self._tracker.close(window, rest)
+        self._record.commit()
+
+    def _read_to_its_end(self, first: Window) -> Window:
+        rest, more = first, True
+        while more and not rest.is_over:
+            with (
+                self._lanes.one() as lane,
+                closing(self._pages.read(rest, lane.keep)) as pages,
+            ):
+                for page in pages:
+                    rest = self._take(page, first, rest)
+                    more = page.more
+                    del page
+        return rest
+
+    def _take(self, page: Page, first: Window, rest: Window) -> Window:
+        def advance(progress: Progress) -> Progress:
+            return progress.with_window_at(rest, page.position_ms)
+
+        self._deliveries.take(page, first, advance)
+        return rest.rest_from(page.position_ms)
