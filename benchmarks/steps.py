@@ -11,7 +11,7 @@ import gzip
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -119,14 +119,16 @@ def _one_round(
         with watch.timing(FETCH):
             page, cursor = _fetch(jumpcloud, addresses.jumpcloud_url, start_ms, cursor)
         found = _cut(page, watch)
-        with watch.timing(CLAIM):
-            fresh = ledger.claim(found)
-        body = _encode(fresh, addresses.intake_key, watch)
-        with watch.timing(PUSH):
-            _push(intake, addresses.intake_url, body)
-        with watch.timing(RECORD):
-            ledger.record(fresh, start_ms)
-            ledger.write()
+        with ExitStack() as claims:
+            with watch.timing(CLAIM):
+                fresh = claims.enter_context(ledger.claim(found))
+            body = _encode(fresh, addresses.intake_key, watch)
+            with watch.timing(PUSH):
+                _push(intake, addresses.intake_url, body)
+            with watch.timing(RECORD):
+                ledger.record(fresh, start_ms)
+                ledger.write()
+                claims.close()
         with watch.timing(COMMIT):
             if state.is_save_due:
                 ledger.commit()

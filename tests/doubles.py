@@ -15,6 +15,7 @@ from jumpcloud_modules.events import UNDATED, Event, Events, cut
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.ledger import Ledger
 from sandbox import Reply, Request
 
 NOON_MS = 1_760_011_200_000
@@ -67,6 +68,19 @@ def undated_event(key: int) -> Event:
 def events_of(*events: Event) -> Events:
     """Put events together as the product passes them on."""
     return Events([e.raw for e in events], [e.key for e in events], [e.time for e in events])
+
+
+def new_of(ledger: Ledger, events: Events) -> Events:
+    """Return those of the events that a ledger does not know, without keeping the claim."""
+    with ledger.claim(events) as fresh:
+        return fresh
+
+
+def recorded(ledger: Ledger, events: Events, not_before_ms: int = 0) -> Events:
+    """Have a ledger file what is new of the events, and return that."""
+    with ledger.claim(events) as fresh:
+        ledger.record(fresh, not_before_ms)
+    return fresh
 
 
 def texts_of(events: Sequence[Event]) -> list[bytes]:

@@ -31,18 +31,17 @@ class Deliveries:
 
     def take(self, page: Page, window: Window, advance: Callable[[Progress], Progress]) -> None:
         """Deliver what is new of a window's page, then have `advance` move the progress."""
-        fresh = self._record.claim(page.events)
-        odd = self._record.claim(page.oddities)
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
-        try:
-            self._intake.set_aside(odd, "because it is no JSON object", delivery)
-            self._intake.deliver(fresh, delivery)
-        except Exception:
+        with self._record.claim(page.events) as fresh, self._record.claim(page.oddities) as odd:
+            try:
+                self._intake.set_aside(odd, "because it is no JSON object", delivery)
+                self._intake.deliver(fresh, delivery)
+            except Exception:
+                # What has its receipt is filed while it is still claimed: no other reader that
+                # meets it meanwhile, nor a restart, may take it for new.
+                self._record.settle(delivery, not_before_ms)
+                raise
             self._record.settle(delivery, not_before_ms)
-            self._record.release(fresh)
-            self._record.release(odd)
-            raise
-        self._record.settle(delivery, not_before_ms)
         self._tracker.change(advance)
         self._record.commit_now_and_then()
         self._tally.count_page(page, delivery)

@@ -4,6 +4,7 @@ As protocols, so that it is free of HTTP, of the disk and of the SDK, whoever br
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
 from jumpcloud_modules.delivery import Delivery
@@ -86,11 +87,8 @@ class Delivered(Protocol):
     def is_missing(self) -> bool:
         """Tell whether nothing of it was ever written, or all of it is lost."""
 
-    def claim(self, events: Events) -> Events:
-        """Return the events that are new, for this caller alone until `record` or `release`."""
-
-    def release(self, events: Events) -> None:
-        """Give up a claim."""
+    def claim(self, events: Events) -> AbstractContextManager[Events]:
+        """Give the events that are new, to this caller alone until the block ends."""
 
     def record(self, events: Events, not_before_ms: int) -> None:
         """Take claimed events as delivered."""

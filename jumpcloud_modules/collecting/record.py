@@ -4,7 +4,8 @@ Each step is tried until the storage bears it. Knows nothing of windows being re
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from jumpcloud_modules.collecting.ends import Durable
 from jumpcloud_modules.collecting.protocols import Delivered
@@ -31,13 +32,12 @@ class DeliveryRecord:
         """Return how many delivered events happened in a span."""
         return self._pace.call(lambda: self._ledger.count(start_ms, end_ms))
 
-    def claim(self, events: Events) -> Events:
-        """Return the events that are new, for this caller alone until they are settled."""
-        return self._pace.call(lambda: self._ledger.claim(events))
-
-    def release(self, events: Events) -> None:
-        """Give up a claim."""
-        self._ledger.release(events)
+    @contextmanager
+    def claim(self, events: Events) -> Iterator[Events]:
+        """Give the events that are new, to this caller alone until the block ends."""
+        with ExitStack() as claims:
+            # Only the claiming is tried again: with its block, it would deliver again.
+            yield self._pace.call(lambda: claims.enter_context(self._ledger.claim(events)))
 
     def settle(self, delivery: Delivery, not_before_ms: int) -> None:
         """Have what has its receipt survive a kill, before anything else is waited for."""

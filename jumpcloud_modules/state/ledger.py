@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,11 +56,21 @@ class Ledger:
         self._last_hour = AHEAD
         self._is_loaded = False
 
-    def claim(self, events: Events) -> Events:
-        """Return the events that were neither delivered nor claimed, and claim them.
+    @contextmanager
+    def claim(self, events: Events) -> Iterator[Events]:
+        """Give the events that were neither delivered nor claimed, to one caller for one block.
 
-        Whoever claims must `record` or `release`. Raises StateUnavailable, with nothing claimed.
+        However the block ends, what it recorded is known by then, and the rest is new again.
+        Raises StateUnavailable, with nothing claimed.
         """
+        fresh = self._claimed_of(events)
+        try:
+            yield fresh
+        finally:
+            with self._lock:
+                self._claimed.difference_update(fresh.keys)
+
+    def _claimed_of(self, events: Events) -> Events:
         with self._lock:
             self._load_once()
             hours = {UNDATED_HOUR, *(number for number, _ in _by_hour(events))}
@@ -67,11 +78,6 @@ class Ledger:
             fresh = _unknown(events, [self._claimed, *known])
             self._claimed.update(fresh.keys)
         return fresh
-
-    def release(self, events: Events) -> None:
-        """Give up a claim."""
-        with self._lock:
-            self._claimed.difference_update(events.keys)
 
     def record(self, events: Events, not_before_ms: int) -> None:
         """File claimed events as delivered; `write` makes that outlast the process.
@@ -95,7 +101,6 @@ class Ledger:
             for minute, count in Counter(minutes).items():
                 hour.minutes[minute] += count
             self._put_away()  # many readers fill many hours at once
-        self._claimed.difference_update(events.keys)
 
     def count(self, start_ms: int, end_ms: int) -> int:
         """Return how many delivered events happened in a span, rounded out to whole minutes.

@@ -4,6 +4,7 @@ import gc
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -486,6 +487,27 @@ def test_what_was_accepted_before_a_delivery_broke_off_is_not_sent_again(
     with pytest.raises(kind):
         world.poll(world.boot(intake=BreakingOff(world.intake.accepted)))
     world.poll(world.boot())
+
+    assert world.accepted == dict.fromkeys(texts, 1)
+
+
+def test_a_page_that_breaks_off_between_its_claims_leaves_its_events_new(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that nobody gives up would keep them from being delivered until a restart."""
+    collector, claim = world.boot(), Ledger.claim
+    texts, claims = world.publish(count=3), [0]
+
+    def breaking(ledger: Ledger, found: Events) -> AbstractContextManager[Events]:
+        claims[0] += 1
+        if claims[0] == 2:
+            raise ValueError("unexpected")
+        return claim(ledger, found)
+
+    monkeypatch.setattr(Ledger, "claim", breaking)
+    with pytest.raises(ValueError, match="unexpected"):
+        world.poll(collector)
+    world.poll(collector)
 
     assert world.accepted == dict.fromkeys(texts, 1)
 

@@ -13,26 +13,32 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.errors import StateUnavailable, Stopped
 from jumpcloud_modules.events import UNDATED, Event, Events
 from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS, MINUTE_MS
 from jumpcloud_modules.state import ledger as ledger_module
 from jumpcloud_modules.state import ledger_files, storage
 from jumpcloud_modules.state.ledger import Ledger
-from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of, undated_event
+from tests.doubles import (
+    NOON_MS,
+    BreakingDisk,
+    Crash,
+    event_at,
+    events_of,
+    new_of,
+    recorded,
+    undated_event,
+)
 
 
 def _deliver(ledger: Ledger, *events: Event, not_before_ms: int = 0) -> Events:
-    fresh = ledger.claim(events_of(*events))
-    ledger.record(fresh, not_before_ms)
+    fresh = recorded(ledger, events_of(*events), not_before_ms)
     ledger.commit()
     return fresh
 
 
 def _unknown(ledger: Ledger, *events: Event) -> Events:
-    fresh = ledger.claim(events_of(*events))
-    ledger.release(fresh)
-    return fresh
+    return new_of(ledger, events_of(*events))
 
 
 @contextmanager
@@ -56,46 +62,82 @@ def test_an_event_is_new_once(tmp_path: Path) -> None:
     first = _deliver(ledger, event)
 
     assert first == events_of(event)
-    assert ledger.claim(events_of(event)) == events_of()
-    assert Ledger(tmp_path).claim(events_of(event)) == events_of()
+    assert new_of(ledger, events_of(event)) == events_of()
+    assert new_of(Ledger(tmp_path), events_of(event)) == events_of()
 
 
 def test_an_event_that_comes_twice_in_a_page_is_claimed_once(tmp_path: Path) -> None:
     """Two equal events are one."""
     event, again = event_at(NOON_MS), event_at(NOON_MS)
 
-    assert Ledger(tmp_path).claim(events_of(event, again)) == events_of(event)
+    assert new_of(Ledger(tmp_path), events_of(event, again)) == events_of(event)
 
 
 def test_a_claim_keeps_others_from_delivering_the_same(tmp_path: Path) -> None:
-    """Until it is given up."""
+    """Until its block ends."""
     event = event_at(NOON_MS)
     ledger = Ledger(tmp_path)
-    ledger.claim(events_of(event))
 
-    meanwhile = ledger.claim(events_of(event))
-    ledger.release(events_of(event))
+    with ledger.claim(events_of(event)):
+        meanwhile = new_of(ledger, events_of(event))
 
     assert meanwhile == events_of()
-    assert ledger.claim(events_of(event)) == events_of(event)
+    assert new_of(ledger, events_of(event)) == events_of(event)
+
+
+@pytest.mark.parametrize("end", [ValueError, Stopped, Crash, GeneratorExit])
+def test_a_claim_ends_with_its_block_however_that_ends(
+    tmp_path: Path, end: type[BaseException]
+) -> None:
+    """What was recorded by then stays known; the rest is new again."""
+    one, two = event_at(NOON_MS, "1"), event_at(NOON_MS, "2")
+    ledger = Ledger(tmp_path)
+
+    def broken_off() -> None:
+        with ledger.claim(events_of(one, two)):
+            ledger.record(events_of(one), 0)
+            raise end
+
+    with pytest.raises(end):
+        broken_off()
+
+    assert new_of(ledger, events_of(one, two)) == events_of(two)
+
+
+def test_a_claim_of_a_generator_that_is_closed_ends_with_it(tmp_path: Path) -> None:
+    """Nobody has to come back for it."""
+    event = event_at(NOON_MS)
+    ledger = Ledger(tmp_path)
+
+    def claiming() -> Iterator[Events]:
+        with ledger.claim(events_of(event)) as fresh:
+            yield fresh
+
+    reading = claiming()
+    next(reading)
+    del reading
+
+    assert new_of(ledger, events_of(event)) == events_of(event)
 
 
 def test_a_claim_does_not_survive_a_restart(tmp_path: Path) -> None:
     """What was only claimed was not delivered."""
     event = event_at(NOON_MS)
-    Ledger(tmp_path).claim(events_of(event))
 
-    assert Ledger(tmp_path).claim(events_of(event)) == events_of(event)
+    with Ledger(tmp_path).claim(events_of(event)):
+        meanwhile = new_of(Ledger(tmp_path), events_of(event))
+
+    assert meanwhile == events_of(event)
 
 
 def test_what_was_recorded_and_not_written_does_not_survive_a_restart(tmp_path: Path) -> None:
     """It may be delivered once more, but it is never lost."""
     event = event_at(NOON_MS)
     ledger = Ledger(tmp_path)
-    ledger.record(ledger.claim(events_of(event)), 0)
+    recorded(ledger, events_of(event))
 
-    assert ledger.claim(events_of(event)) == events_of()
-    assert Ledger(tmp_path).claim(events_of(event)) == events_of(event)
+    assert new_of(ledger, events_of(event)) == events_of()
+    assert new_of(Ledger(tmp_path), events_of(event)) == events_of(event)
 
 
 def test_what_was_written_and_not_committed_survives_a_kill(tmp_path: Path) -> None:
@@ -103,10 +145,10 @@ def test_what_was_written_and_not_committed_survives_a_kill(tmp_path: Path) -> N
     events = [event_at(NOON_MS + n * HOUR_MS, str(n)) for n in range(3)]
     ledger = Ledger(tmp_path)
     for event in events:
-        ledger.record(ledger.claim(events_of(event)), 0)
+        recorded(ledger, events_of(event))
         ledger.write()
 
-    assert Ledger(tmp_path).claim(events_of(*events)) == events_of()
+    assert new_of(Ledger(tmp_path), events_of(*events)) == events_of()
 
 
 def test_a_commit_syncs_what_several_writes_wrote_and_only_that(
@@ -117,7 +159,7 @@ def test_a_commit_syncs_what_several_writes_wrote_and_only_that(
     monkeypatch.setattr(storage, "sync", lambda path: synced.append(path.name))
     ledger = Ledger(tmp_path)
     for number in range(3):
-        ledger.record(ledger.claim(events_of(event_at(NOON_MS, str(number)))), 0)
+        recorded(ledger, events_of(event_at(NOON_MS, str(number))), 0)
         ledger.write()
     before = list(synced)
 
@@ -133,7 +175,7 @@ def test_a_sync_that_fails_is_made_up_for_by_the_next_commit(
 ) -> None:
     """Or a power cut would take what a commit had promised."""
     ledger = Ledger(tmp_path)
-    ledger.record(ledger.claim(events_of(event_at(NOON_MS))), 0)
+    recorded(ledger, events_of(event_at(NOON_MS)))
     ledger.write()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "sync", _unreadable)
@@ -152,7 +194,7 @@ def test_a_write_that_fails_is_made_up_for_by_the_next(tmp_path: Path) -> None:
     one, two = event_at(NOON_MS, "1"), event_at(NOON_MS, "2")
     ledger = Ledger(tmp_path)
     ledger.commit()
-    ledger.record(ledger.claim(events_of(one)), 0)
+    recorded(ledger, events_of(one))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "write_once", _writing_and_failing)
         with pytest.raises(StateUnavailable):
@@ -164,7 +206,7 @@ def test_a_write_that_fails_is_made_up_for_by_the_next(tmp_path: Path) -> None:
     assert after_the_failure == 1
     assert ledger.count(NOON_MS, NOON_MS + HOUR_MS) == 2
     assert Ledger(tmp_path).count(NOON_MS, NOON_MS + HOUR_MS) == 2
-    assert Ledger(tmp_path).claim(events_of(one, two)) == events_of()
+    assert new_of(Ledger(tmp_path), events_of(one, two)) == events_of()
 
 
 def test_a_commit_without_news_writes_nothing(tmp_path: Path) -> None:
@@ -212,7 +254,7 @@ def test_an_event_without_a_time_is_known_and_in_no_count(tmp_path: Path, more: 
     _deliver(ledger, event)
 
     assert ledger.count(NOON_MS - HOUR_MS, NOON_MS + HOUR_MS) == 0
-    assert Ledger(tmp_path).claim(events_of(event)) == events_of()
+    assert new_of(Ledger(tmp_path), events_of(event)) == events_of()
 
 
 def test_events_out_of_order_around_an_hour_are_filed_in_their_own_hours(tmp_path: Path) -> None:
@@ -236,7 +278,7 @@ def test_an_event_that_claims_to_be_older_than_its_query_counts_nowhere(tmp_path
 
     assert ledger.count(NOON_MS - HOUR_MS, NOON_MS) == 0
     assert ledger.count(NOON_MS, NOON_MS + HOUR_MS) == 1
-    assert Ledger(tmp_path).claim(events_of(strange, sound)) == events_of()
+    assert new_of(Ledger(tmp_path), events_of(strange, sound)) == events_of()
 
 
 @pytest.mark.parametrize("year_ms", [-62_135_596_800_000, -1, 0, 253_402_300_799_999])
@@ -249,7 +291,7 @@ def test_events_at_the_ends_of_time_are_known_like_others(tmp_path: Path, year_m
         for number in range(9):
             _deliver(ledger, event_at(NOON_MS, str(number)))
 
-        assert Ledger(tmp_path).claim(events_of(event)) == events_of()
+        assert new_of(Ledger(tmp_path), events_of(event)) == events_of()
 
 
 def test_many_hours_that_fill_at_once_stay_within_the_keys_in_use(
@@ -264,7 +306,7 @@ def test_many_hours_that_fill_at_once_stay_within_the_keys_in_use(
             found = events_of(
                 *(event_at(NOON_MS + hour * HOUR_MS, f"{page}-{n}") for n in range(20))
             )
-            ledger.record(ledger.claim(found), NOON_MS)
+            recorded(ledger, found, NOON_MS)
 
     in_use = [len(hour.keys) for hour in ledger._in_use.values()]
     assert sum(in_use) <= 100 + max(in_use)
@@ -308,9 +350,9 @@ def test_a_failing_disk_leaves_nothing_claimed_by_nobody(tmp_path: Path) -> None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "read", _unreadable)
             with pytest.raises(StateUnavailable):
-                ledger.claim(events_of(*events))
+                new_of(ledger, events_of(*events))
 
-        assert ledger.claim(events_of(*events)) == events_of(*events)
+        assert new_of(ledger, events_of(*events)) == events_of(*events)
 
 
 def test_delivered_events_are_filed_even_while_the_disk_cannot_be_read(tmp_path: Path) -> None:
@@ -319,14 +361,13 @@ def test_delivered_events_are_filed_even_while_the_disk_cannot_be_read(tmp_path:
     with _small_bounds(entries=0, hours=1):
         _deliver(Ledger(tmp_path), *(event_at(NOON_MS + i * HOUR_MS, f"old{i}") for i in range(4)))
         ledger = Ledger(tmp_path)
-        ledger.claim(events_of(*events))
-        with pytest.MonkeyPatch.context() as patch:
+        with ledger.claim(events_of(*events)), pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "read", _unreadable)
             ledger.record(events_of(*events), 0)
         ledger.commit()
 
-        assert ledger.claim(events_of(*events)) == events_of()
-        assert Ledger(tmp_path).claim(events_of(*events)) == events_of()
+        assert new_of(ledger, events_of(*events)) == events_of()
+        assert new_of(Ledger(tmp_path), events_of(*events)) == events_of()
         assert Ledger(tmp_path).count(NOON_MS, NOON_MS + 4 * HOUR_MS) == 8
 
 
@@ -347,7 +388,7 @@ def test_a_folder_that_cannot_be_read_at_first_is_read_later(tmp_path: Path) -> 
         with pytest.raises(StateUnavailable):
             ledger.commit()
 
-    assert ledger.claim(events_of(event)) == events_of()
+    assert new_of(ledger, events_of(event)) == events_of()
     assert ledger.count(NOON_MS, NOON_MS + HOUR_MS) == 2
 
 
@@ -361,11 +402,11 @@ def test_many_threads_claim_each_event_once(tmp_path: Path) -> None:
 
         def read() -> None:
             for start in range(0, 500, 25):
-                fresh = ledger.claim(events_of(*events[start : start + 50]))
-                claimed.extend(fresh)
-                with commit:
-                    ledger.record(fresh, 0)
-                    ledger.commit()
+                with ledger.claim(events_of(*events[start : start + 50])) as fresh:
+                    claimed.extend(fresh)
+                    with commit:
+                        ledger.record(fresh, 0)
+                        ledger.commit()
 
         threads = [threading.Thread(target=read) for _ in range(4)]
         for thread in threads:
@@ -374,7 +415,7 @@ def test_many_threads_claim_each_event_once(tmp_path: Path) -> None:
             thread.join(30)
 
         assert Counter(e.key for e in claimed) == Counter(e.key for e in events)
-        assert Ledger(tmp_path).claim(events_of(*events)) == events_of()
+        assert new_of(Ledger(tmp_path), events_of(*events)) == events_of()
 
 
 def test_what_was_recorded_before_a_write_returns_is_on_the_disk(tmp_path: Path) -> None:
@@ -387,7 +428,7 @@ def test_what_was_recorded_before_a_write_returns_is_on_the_disk(tmp_path: Path)
     def deliver(thread: int) -> None:
         for number in range(60):
             event = event_at(NOON_MS + number, f"{thread}-{number}")
-            ledger.record(ledger.claim(events_of(event)), 0)
+            recorded(ledger, events_of(event))
             _until_it_works(ledger.write)
             if event.key not in disk.keys:
                 missing.append(event.key)
@@ -427,7 +468,7 @@ def test_going_back_to_a_scope_finds_what_it_knew(tmp_path: Path) -> None:
     for name, event in events.items():
         again = Ledger(tmp_path, scope=name)
 
-        assert again.claim(events_of(*events.values())) == events_of(
+        assert new_of(again, events_of(*events.values())) == events_of(
             *(other for other in events.values() if other is not event)
         )
         assert again.forgotten_ms == NOON_MS - len(name) * HOUR_MS
@@ -445,8 +486,8 @@ def test_a_folder_that_does_not_say_whose_it_is_is_adopted(tmp_path: Path) -> No
     assert adopted.forgotten_ms == 0
     assert _unknown(adopted, event) == events_of()
     _deliver(adopted, event_at(NOON_MS, "2"))
-    assert Ledger(tmp_path, scope="other").claim(events_of(event)) == events_of(event)
-    assert Ledger(tmp_path, scope="all").claim(events_of(event)) == events_of()
+    assert new_of(Ledger(tmp_path, scope="other"), events_of(event)) == events_of(event)
+    assert new_of(Ledger(tmp_path, scope="all"), events_of(event)) == events_of()
 
 
 _DAMAGED_ABOUTS = [
@@ -478,7 +519,7 @@ def test_a_damaged_description_costs_no_events_and_is_told(tmp_path: Path, damag
     assert len(told) == 1
     assert "about.json is damaged" in told[0]
     _deliver(one, event_at(NOON_MS, "3"))
-    assert Ledger(tmp_path, told.append, scope="two").claim(events_of(first)) == events_of(first)
+    assert new_of(Ledger(tmp_path, told.append, scope="two"), events_of(first)) == events_of(first)
     assert len(told) == 1
 
 
@@ -491,7 +532,7 @@ def test_the_description_of_a_scope_below_may_be_damaged_as_well(tmp_path: Path)
     (below / ledger_files.ABOUT_FILE_NAME).write_bytes(b"{")
     told: list[str] = []
 
-    assert Ledger(tmp_path, told.append, scope="two").claim(events_of(event)) == events_of()
+    assert new_of(Ledger(tmp_path, told.append, scope="two"), events_of(event)) == events_of()
     assert len(told) == 1
 
 
@@ -556,7 +597,7 @@ def test_what_is_forgotten_is_written_down_although_the_disk_failed_at_first(
 
         with BreakingDisk(at=1), pytest.raises(StateUnavailable):
             ledger.forget_before(NOON_MS + HOUR_MS, [])
-        known_after_the_failure = Ledger(tmp_path).claim(events_of(event)) == events_of()
+        known_after_the_failure = new_of(Ledger(tmp_path), events_of(event)) == events_of()
         ledger.forget_before(NOON_MS + HOUR_MS, [])
 
     assert known_after_the_failure
@@ -763,8 +804,7 @@ class LedgerLikeASet(RuleBasedStateMachine):
         asked = self.relevant(set(numbers))
         new = asked - self.model.written - self.model.recorded
 
-        fresh = self.ledger.claim(events_of(*(_EVENTS[n] for n in numbers if n in asked)))
-        self.ledger.record(fresh, 0)
+        fresh = recorded(self.ledger, events_of(*(_EVENTS[n] for n in numbers if n in asked)))
 
         assert {event.key for event in fresh} == {_EVENTS[n].key for n in new}
         self.model.recorded |= new
@@ -976,7 +1016,7 @@ def test_damage_to_any_one_file_never_makes_an_unknown_event_known(
             for number in range(12):
                 _deliver(ledger, event_at(NOON_MS, f"later{number}"))
             known = Ledger(folder, told.append)
-            assert known.claim(events_of(*events)) == events_of()
+            assert new_of(known, events_of(*events)) == events_of()
             assert known.count(NOON_MS, NOON_MS + 3 * HOUR_MS) == 24 + 1 + 12
 
         assert len(never) == 1
@@ -999,7 +1039,7 @@ def test_damage_to_what_a_fold_just_wrote_costs_nothing(tmp_path: Path, how: str
 
         known = Ledger(tmp_path, told.append)
 
-        assert known.claim(events_of(*events)) == events_of(*events[10:])
+        assert new_of(known, events_of(*events)) == events_of(*events[10:])
         assert known.count(NOON_MS, NOON_MS + HOUR_MS) == 10
     assert len(told) == 1
     assert "copy is used" in told[0]
@@ -1019,7 +1059,7 @@ def test_a_break_between_any_two_file_operations_of_a_fold_loses_and_invents_not
         told: list[str] = []
         with _small_bounds(entries=1, files=0):
             ledger = Ledger(folder, told.append)
-            ledger.record(ledger.claim(events_of(*extra)), 0)
+            recorded(ledger, events_of(*extra))
             with BreakingDisk(at, crash=mode != "fail", halfway=mode != "crash") as disk:
                 try:
                     ledger.commit()
@@ -1050,7 +1090,7 @@ def test_files_that_are_not_the_ledgers_are_left_alone(tmp_path: Path) -> None:
 
     known = Ledger(tmp_path)
 
-    assert known.claim(events_of(event)) == events_of()
+    assert new_of(known, events_of(event)) == events_of()
     assert (tmp_path / "README").exists()
 
 
@@ -1068,7 +1108,7 @@ def test_a_stray_file_named_like_a_journal_does_not_stop_the_ledger(
 
     known = Ledger(tmp_path)
 
-    assert known.claim(events_of(event)) == events_of()
+    assert new_of(known, events_of(event)) == events_of()
     assert known.count(NOON_MS, FOREVER_MS) == 1
 
 

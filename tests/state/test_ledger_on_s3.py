@@ -20,7 +20,7 @@ from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import ledger_files, storage
 from jumpcloud_modules.state.checkpoint import FILE_NAME, State
 from jumpcloud_modules.state.ledger import Ledger
-from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of
+from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of, new_of, recorded
 
 _BUCKET = "connector-data"
 _CACHES = (get_data_path, get_s3_data_path, get_configuration)
@@ -111,11 +111,11 @@ def test_what_was_delivered_is_known_through_commits_folds_and_forgetting(
     events = [event_at(NOON_MS + n % 2 * HOUR_MS + n, str(n)) for n in range(20)]
     ledger = Ledger(folder / "ledger")
     for event in events:
-        ledger.record(ledger.claim(events_of(event)), 0)
+        recorded(ledger, events_of(event))
         ledger.commit()
 
     known, new = Ledger(folder / "ledger"), event_at(NOON_MS, "new")
-    assert known.claim(events_of(*events, new)) == events_of(new)
+    assert new_of(known, events_of(*events, new)) == events_of(new)
     assert known.count(NOON_MS, NOON_MS + 2 * HOUR_MS) == 20
     assert len(list(storage.files(folder / "ledger"))) <= 14
     known.forget_before(NOON_MS + HOUR_MS, [])
@@ -129,13 +129,13 @@ def test_scopes_live_beside_each_other_on_s3(folder: Path) -> None:
     event = event_at(NOON_MS)
     for scope in ("one", "two"):
         ledger = Ledger(folder / "ledger", scope=scope)
-        assert ledger.claim(events_of(event)) == events_of(event)
+        assert new_of(ledger, events_of(event)) == events_of(event)
         ledger.record(events_of(event), 0)
         ledger.commit()
 
     for scope in ("one", "two"):
         again = Ledger(folder / "ledger", scope=scope)
-        assert again.claim(events_of(event)) == events_of()
+        assert new_of(again, events_of(event)) == events_of()
         assert again.count(NOON_MS, NOON_MS + 1) == 1
 
 
@@ -151,12 +151,12 @@ def test_a_write_whose_answer_was_lost_counts_once(
         write_once(path, content)
         raise StateUnavailable("no answer")
 
-    ledger.record(ledger.claim(events_of(one)), 0)
+    recorded(ledger, events_of(one))
     with monkeypatch.context() as patch:
         patch.setattr(storage, "write_once", losing_the_answer)
         with pytest.raises(StateUnavailable):
             ledger.write()
-    ledger.record(ledger.claim(events_of(two)), 0)
+    recorded(ledger, events_of(two))
     ledger.commit()
 
     assert Ledger(folder / "ledger").count(NOON_MS, NOON_MS + 1) == 2
@@ -174,9 +174,9 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
         place = folder / f"ledger-{halfway}-{at}"
         committed, fresh = event_at(NOON_MS, "committed"), event_at(NOON_MS, "fresh")
         ledger = Ledger(place)
-        ledger.record(ledger.claim(events_of(committed)), 0)
+        recorded(ledger, events_of(committed))
         ledger.commit()
-        ledger.record(ledger.claim(events_of(fresh)), 0)
+        recorded(ledger, events_of(fresh))
         with BreakingDisk(at, crash=True, halfway=halfway) as disk:
             try:
                 ledger.commit()
@@ -185,7 +185,7 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
         happened = disk.happened
 
         again = Ledger(place)
-        unknown = again.claim(events_of(committed, fresh))
+        unknown = new_of(again, events_of(committed, fresh))
         assert unknown in (events_of(), events_of(fresh))
         assert again.count(NOON_MS, NOON_MS + HOUR_MS) == 2 - len(unknown)
 
@@ -221,7 +221,7 @@ def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
         lambda: storage.read(away / "x"),
         lambda: list(storage.files(away / "x")),
         lambda: storage.remove(away / "x"),
-        lambda: Ledger(away / "x").claim(events_of(event)),
+        lambda: new_of(Ledger(away / "x"), events_of(event)),
         lambda: Quarantine(away / "q").keep(event, "x"),
         lambda: State(away / "s").load(),
         lambda: State(away / "s").save(Progress(0, 0)),
@@ -235,6 +235,6 @@ def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
     event = event_at(NOON_MS)
 
     assert storage.read(folder / "absent") is None
-    assert Ledger(folder / "l").claim(events_of(event)) == events_of(event)
+    assert new_of(Ledger(folder / "l"), events_of(event)) == events_of(event)
     assert State(folder).load() == Found(None)
     assert Quarantine(folder / "q").keep(event, "x").path is not None
