@@ -87,9 +87,9 @@ class Progress:
         watermark_ms = max(self.watermark_ms, position_ms or 0)
         return replace(self, watermark_ms=watermark_ms, is_tail_read=is_read)
 
-    def with_window_at(self, window: Window, position_ms: int | None) -> "Progress":
-        """Shrink an open window to what is left of it after a position."""
-        return self._replacing(window, (window.rest_from(position_ms),))
+    def with_rest(self, window: Window, rest: Window) -> "Progress":
+        """Shrink an open window to what is left of it."""
+        return self._replacing(window, (rest,))
 
     def without(self, window: Window) -> "Progress":
         """Close a window that has been read to its end."""

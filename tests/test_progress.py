@@ -73,7 +73,7 @@ def test_a_window_that_is_read_shrinks_and_closes_in_its_place() -> None:
     one, two, three = Window(0, 10), Window(10, 20), Window(20, 30)
     progress = Progress(0, 0).with_backlog([one, two, three], 30)
 
-    half = progress.with_window_at(two, 15)
+    half = progress.with_rest(two, two.rest_from(15))
     closed = half.without(Window(15, 20))
 
     assert (progress.watermark_ms, progress.oldest_open_ms) == (30, 0)
@@ -102,7 +102,7 @@ def test_a_window_that_is_not_open_changes_nothing() -> None:
     """Windows of late events are not part of the progress."""
     progress = Progress(0, 30, (Window(0, 10),))
 
-    assert progress.with_window_at(Window(5, 6), 6) == progress
+    assert progress.with_rest(Window(5, 6), Window(6, 6)) == progress
     assert progress.without(Window(5, 6)) == progress
 
 

@@ -48,7 +48,7 @@ class Collector:
         self._startup = Startup(plan, jumpcloud, durable, process, ledger)
         self._tracker = tracker = ProgressTracker()
         self._record = record = DeliveryRecord(durable, ledger, tracker)
-        deliveries = Deliveries(intake, record, tracker, self.tally)
+        deliveries = Deliveries(intake, record, self.tally)
         self._late_events = LateEvents(
             jumpcloud, process, record.count, plan.audit_ms, plan.audit_every_ms
         )

@@ -3,15 +3,12 @@
 Knows nothing of how pages are read, or of what else is still to be read.
 """
 
-from collections.abc import Callable
-
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.stats import Tally
-from jumpcloud_modules.collecting.tracker import ProgressTracker
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.instants import SECOND_MS
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Page
 
 EARLIER_THAN_ASKED_MS = SECOND_MS
@@ -21,16 +18,13 @@ EARLIER_THAN_ASKED_MS = SECOND_MS
 class Deliveries:
     """Deliver pages for whoever reads them."""
 
-    def __init__(
-        self, intake: Deliverer, record: DeliveryRecord, tracker: ProgressTracker, tally: Tally
-    ) -> None:
+    def __init__(self, intake: Deliverer, record: DeliveryRecord, tally: Tally) -> None:
         self._intake = intake
         self._record = record
-        self._tracker = tracker
         self._tally = tally
 
-    def take(self, page: Page, window: Window, advance: Callable[[Progress], Progress]) -> None:
-        """Deliver what is new of a window's page, then have `advance` move the progress."""
+    def deliver(self, page: Page, window: Window) -> None:
+        """Return when what is new of a window's page has its receipts, and is filed."""
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         with self._record.claim(page.events) as fresh, self._record.claim(page.oddities) as odd:
             try:
@@ -42,6 +36,4 @@ class Deliveries:
                 self._record.settle(delivery, not_before_ms)
                 raise
             self._record.settle(delivery, not_before_ms)
-        self._tracker.change(advance)
-        self._record.commit_now_and_then()
         self._tally.count_page(page, delivery)

@@ -1,21 +1,23 @@
-"""A window of time read as pages, the next one fetched while this one is worked on.
+"""Windows of time read as pages, the next one fetched while this one is worked on.
 
 A chain of pages repeats one query with a moving cursor. Where a chain breaks, the next begins at
-the position of the last page: what comes twice that way, the ledger knows.
+the position of the last page: what comes twice that way, the ledger knows. Knows nothing of what
+becomes of a page.
 """
 
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
+from jumpcloud_modules.collecting.page_room import PageLease, PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.protocols import Opened, Source
+from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.http.retry import Pace
-from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
@@ -26,8 +28,7 @@ _STOP_CHECK_SECONDS = 0.2
 class Pages:
     """Read windows as pages from one source.
 
-    At most `pages_in_memory` are held at once, however many windows are read side by side: other
-    bodies wait on the wire.
+    At most `pages_in_memory` are held at once, however many windows are read side by side.
     """
 
     def __init__(
@@ -44,50 +45,43 @@ class Pages:
         self._pace = pace
         self._stop = stop
         self._now_ms = now_ms
-        self._room = threading.BoundedSemaphore(pages_in_memory)
+        self._room = PageRoom(pages_in_memory, stop)
 
     def read(
-        self, window: Window, go_on: Callable[[], bool] = lambda: True
-    ) -> Generator[Page, None, None]:
-        """Yield the window's pages in order, until nothing more is there or not to go on.
+        self, reading: Reading, go_on: Callable[[], bool] = lambda: True
+    ) -> Generator[PageLease, None, None]:
+        """Yield the pages of what is left of a window in order, until none follows or not to go on.
 
-        `go_on` is asked before each request, and keeps to its no. Waits failures out. Raises
-        Stopped when asked to stop.
+        Each is worked on in a `with` block before the next is asked of the generator. `go_on` is
+        asked before each request, and keeps to its no. Waits failures out. Raises Stopped when
+        asked to stop.
         """
-        more = True
-        while more and not window.is_over and go_on():
+        while not reading.is_over and go_on():
             rows = self._size.rows()
             try:
-                for page in self._chain(window, rows, go_on):
-                    yield page
-                    more = page.more
-                    window = window.rest_from(page.position_ms)
-                    del page  # while the next one is read, its events would stay in memory
+                yield from self._chain(reading, rows, go_on)
             except PageTooLarge:
                 self._size.shrink_to_fit(rows)
             except (TryAgain, Refused) as error:
                 if isinstance(error, TryAgain) and error.burdened:
                     self._size.relieve(rows)
 
-    def _chain(self, window: Window, rows: int, go_on: Callable[[], bool]) -> Iterator[Page]:
-        query = Query(window.start_ms, window.end_ms, rows)
+    def _chain(self, reading: Reading, rows: int, go_on: Callable[[], bool]) -> Iterator[PageLease]:
+        query = Query(reading.rest.start_ms, reading.rest.end_ms, rows)
         asked: _Asked | None = self._ask(query)
         try:
             while asked:
                 opened, query = self._wait(asked.opened), asked.query
                 going_on = go_on()
                 asked = self._ask_ahead(query, opened.cursor) if going_on else None
-                with self._page_in_memory():
-                    page = self._read(opened, query)
-                    self._size.learn(len(page.events), page.size_bytes)
-                    more, cursor = page.more, page.cursor
-                    moved = (page.position_ms or 0) > window.start_ms
-                    yield page
-                    del page
-                if not more or (moved and not (going_on and self._size.suits(rows))):
+                lease = self._room.lease(partial(self._read, opened, query), reading.passed)
+                yield lease
+                # A chain whose page did not move is kept: a new one would begin at the same place.
+                moved = (lease.position_ms or 0) > query.start_ms
+                if not lease.more or (moved and not (going_on and self._size.suits(rows))):
                     return
-                if cursor != (asked and asked.query.cursor):
-                    asked = self._ask_instead(asked, query, cursor)
+                if lease.cursor != (asked and asked.query.cursor):
+                    asked = self._ask_instead(asked, query, lease.cursor)
         finally:
             if asked:
                 asked.drop()
@@ -129,29 +123,19 @@ class Pages:
                     raise
                 raise TryAgain(str(error)) from None
 
-        return self._pace.call(attempt, TRIES_BEFORE_A_NEW_CHAIN)
+        page = self._pace.call(attempt, TRIES_BEFORE_A_NEW_CHAIN)
+        self._size.learn(len(page.events), page.size_bytes)
+        return page
 
     def _wait(self, future: "Future[Opened]") -> Opened:
         while True:
-            self._check_stop()
+            if self._stop.is_set():
+                raise Stopped("stopped while a page was on its way")
             try:
                 return future.result(_STOP_CHECK_SECONDS)
             except NotYet:
                 if future.done():  # meanwhile, or it is the error of the page itself
                     return future.result()
-
-    @contextmanager
-    def _page_in_memory(self) -> Iterator[None]:
-        while not self._room.acquire(timeout=_STOP_CHECK_SECONDS):
-            self._check_stop()
-        try:
-            yield
-        finally:
-            self._room.release()
-
-    def _check_stop(self) -> None:
-        if self._stop.is_set():
-            raise Stopped("stopped while a page was on its way")
 
 
 class _Asked:
@@ -163,6 +147,8 @@ class _Asked:
         self._dropped = threading.Event()
 
     def tell(self, opened: Opened) -> None:
+        # Set before it is looked whether it was dropped, and dropped before it is looked whether it
+        # is set: in whatever order the two come, one of them closes the connection.
         self.opened.set_result(opened)
         if self._dropped.is_set():
             opened.close()

@@ -22,7 +22,7 @@ class Beside:
     def __init__(self, *, has_thread: bool) -> None:
         self._has_thread = has_thread
         self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
+        self._failure: deque[BaseException] = deque(maxlen=1)
 
     def do(self, what: Callable[[], None]) -> None:
         """Begin, unless what was begun before is still being done."""
@@ -36,13 +36,8 @@ class Beside:
 
     def check(self) -> None:
         """Raise what it failed with, once."""
-        failure, self._failure = self._failure, None
-        if failure is None:
-            return
-        try:
-            raise failure
-        finally:
-            del failure
+        if self._failure:
+            raise self._failure.pop()
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for what was begun to end."""
@@ -55,7 +50,7 @@ class Beside:
         except Stopped:
             return
         except Exception as error:  # noqa: BLE001 -- kept for `check`
-            self._failure = error
+            self._failure.append(error)
 
 
 class Readers:
@@ -70,7 +65,7 @@ class Readers:
         self._lock = threading.Lock()
         self._waiting: deque[Window] = deque()
         self._threads: list[threading.Thread] = []
-        self._failure: BaseException | None = None
+        self._failure: deque[BaseException] = deque(maxlen=1)
 
     def offer(self, windows: Iterable[Window]) -> None:
         """Have windows read soon."""
@@ -81,14 +76,11 @@ class Readers:
 
     def check(self) -> None:
         """Raise what a reader failed with, once; what waits, or failed, is read (again)."""
-        failure, self._failure = self._failure, None
         self._start_threads()
-        if failure is None:
-            return
-        try:
-            raise failure
-        finally:
-            del failure  # its traceback leads to this frame: nothing the reader held would go
+        if self._failure:
+            # Without a name for it: its traceback leads to this frame, and a name here would lead
+            # back, so that nothing the reader held would go.
+            raise self._failure.pop()
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for the readers to end after the stop event was set."""
@@ -117,7 +109,7 @@ class Readers:
                 return
             except Exception as error:  # noqa: BLE001 -- kept for `check`
                 with self._lock:
-                    self._failure = error
+                    self._failure.append(error)
                     self._waiting.appendleft(window)
                     self._threads.remove(threading.current_thread())
                 return

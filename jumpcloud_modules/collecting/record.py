@@ -4,7 +4,7 @@ Each step is tried until the storage bears it. Knows nothing of windows being re
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from jumpcloud_modules.collecting.ends import Durable
@@ -12,6 +12,7 @@ from jumpcloud_modules.collecting.protocols import Delivered
 from jumpcloud_modules.collecting.tracker import ProgressTracker
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events
+from jumpcloud_modules.progress import Progress
 
 
 class DeliveryRecord:
@@ -45,12 +46,17 @@ class DeliveryRecord:
         self.check_owner()
         self._pace.call(self._ledger.write)
 
+    def advance(self, change: Callable[[Progress], Progress]) -> None:
+        """Move the progress past what was settled, and commit that if it is due."""
+        self._tracker.change(change)
+        self._commit_now_and_then()
+
     def commit(self) -> None:
         """Have a power cut survived, too: what was delivered first, then how far that got."""
         with self._commit_lock:
             self._write_down()
 
-    def commit_now_and_then(self) -> None:
+    def _commit_now_and_then(self) -> None:
         """Commit while pages follow each other, unless somebody does so just now."""
         if self._durable.state.is_save_due and self._commit_lock.acquire(blocking=False):
             try:

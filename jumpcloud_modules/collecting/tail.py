@@ -9,10 +9,11 @@ from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.protocols import Clock
+from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.tracker import ProgressTracker
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, ceil
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Page
 
 
@@ -56,25 +57,28 @@ class Tail:
 
     def _look(self, tail: Window, ahead_from_ms: int) -> bool:
         """Read the first few events, and tell whether all others are still to come."""
-        with closing(self._looks.read(tail)) as pages:
-            page = next(pages, None)
-            if page is None:
+        reading = Reading(tail)
+        with closing(self._looks.read(reading)) as leases:
+            lease = next(leases, None)
+            if lease is None:
                 return False
-            self._take(page, tail)
-        last_ms = page.events[-1].time_ms if page.events else None
-        return not page.more or (last_ms or 0) >= ahead_from_ms
+            with lease:
+                last_ms = _last_ms(lease.page) or 0
+                self._deliveries.deliver(lease.page, tail)
+            self._advance(reading)
+        return not reading.has_more or last_ms >= ahead_from_ms
 
     def _read_new(self, tail: Window) -> None:
-        with closing(self._pages.read(tail)) as pages:
-            for page in pages:
-                self._take(page, tail)
-                del page
+        reading = Reading(tail)
+        with closing(self._pages.read(reading)) as leases:
+            for lease in leases:
+                with lease:
+                    self._deliveries.deliver(lease.page, tail)
+                self._advance(reading)
 
-    def _take(self, page: Page, tail: Window) -> None:
-        def advance(progress: Progress) -> Progress:
-            return progress.with_tail_at(page.position_ms, is_read=not page.more)
-
-        self._deliveries.take(page, tail, advance)
+    def _advance(self, reading: Reading) -> None:
+        position_ms, is_read = reading.rest.start_ms, not reading.has_more
+        self._record.advance(lambda progress: progress.with_tail_at(position_ms, is_read=is_read))
 
     def _start_ms(self) -> int:
         """Return where new events begin: earlier where counts say nothing of the last minutes."""
@@ -91,3 +95,7 @@ class Tail:
 
     def _is_anything_ahead(self, from_ms: int) -> bool:
         return self._record.count(from_ms, FOREVER_MS) > 0
+
+
+def _last_ms(page: Page) -> int | None:
+    return page.events[-1].time_ms if page.events else None

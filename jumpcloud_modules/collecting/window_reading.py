@@ -8,11 +8,12 @@ from contextlib import closing
 from jumpcloud_modules.collecting.backlog import Backlog
 from jumpcloud_modules.collecting.concurrency import Lanes
 from jumpcloud_modules.collecting.delivering import Deliveries
+from jumpcloud_modules.collecting.page_room import PageLease
 from jumpcloud_modules.collecting.pager import Pages
+from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.tracker import ProgressTracker
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.queries import Page
+from jumpcloud_modules.progress import Window
 
 
 class WindowReading:
@@ -42,22 +43,21 @@ class WindowReading:
         self._tracker.close(window, rest)
         self._record.commit()
 
-    def _read_to_its_end(self, first: Window) -> Window:
-        rest, more = first, True
-        while more and not rest.is_over:
+    def _read_to_its_end(self, window: Window) -> Window:
+        """Return what is left of the window then: an empty span, or one without more events."""
+        reading = Reading(window)
+        while not reading.is_over:
             with (
                 self._lanes.one() as lane,
-                closing(self._pages.read(rest, lane.keep)) as pages,
+                closing(self._pages.read(reading, lane.keep)) as leases,
             ):
-                for page in pages:
-                    rest = self._take(page, first, rest)
-                    more = page.more
-                    del page
-        return rest
+                for lease in leases:
+                    self._take(lease, reading)
+        return reading.rest
 
-    def _take(self, page: Page, first: Window, rest: Window) -> Window:
-        def advance(progress: Progress) -> Progress:
-            return progress.with_window_at(rest, page.position_ms)
-
-        self._deliveries.take(page, first, advance)
-        return rest.rest_from(page.position_ms)
+    def _take(self, lease: PageLease, reading: Reading) -> None:
+        before = reading.rest
+        with lease:
+            self._deliveries.deliver(lease.page, reading.window)
+        rest = reading.rest
+        self._record.advance(lambda progress: progress.with_rest(before, rest))

@@ -1,6 +1,7 @@
 """A window read as pages, with the next one on its way."""
 
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
+from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.http.retry import Failure
@@ -86,6 +88,14 @@ def _pages(
     return Pages(shelf, size, pace, stop, lambda: shelf.now_ms, pages_in_memory=2)
 
 
+def _all(pages: Pages, reading: Reading, go_on: Callable[[], bool] = lambda: True) -> list[Page]:
+    found = []
+    for lease in pages.read(reading, go_on):
+        with lease:
+            found.append(lease.page)
+    return found
+
+
 def _events(count: int, spacing_ms: int = 1_000) -> list[Event]:
     return [event_at(NOON_MS + number * spacing_ms, str(number)) for number in range(count)]
 
@@ -119,7 +129,7 @@ def test_every_event_of_a_window_is_read_in_order_whatever_fails(
     shelf.cursors = cursors or rows == 1
     window = Window(NOON_MS, NOON_MS + HOUR_MS)
 
-    pages = list(_pages(shelf, PageSize(rows)).read(window))
+    pages = _all(_pages(shelf, PageSize(rows)), Reading(window))
 
     assert _distinct(pages) == [event.key for event in events]
     assert all(query.limit <= rows for query in shelf.queries)
@@ -133,12 +143,10 @@ def test_reading_that_pauses_leaves_nothing_out(
     events = _events(count, spacing_ms)
     shelf = _Shelf(events)
     pages = _pages(shelf, PageSize(rows))
-    rest, more, found = Window(NOON_MS, NOON_MS + HOUR_MS), True, list[Page]()
+    reading, found = Reading(Window(NOON_MS, NOON_MS + HOUR_MS)), list[Page]()
 
-    while more and not rest.is_over:
-        for page in pages.read(rest, lambda: goes_on.pop() if goes_on else True):
-            found.append(page)
-            more, rest = page.more, rest.rest_from(page.position_ms)
+    while not reading.is_over:
+        found += _all(pages, reading, lambda: goes_on.pop() if goes_on else True)
 
     assert _distinct(found) == [event.key for event in events]
 
@@ -149,7 +157,7 @@ def test_reading_that_pauses_asks_for_no_page_in_vain() -> None:
     pages = _pages(shelf, PageSize(10))
     window = Window(NOON_MS, NOON_MS + HOUR_MS)
 
-    found = list(pages.read(window, lambda: len(shelf.queries) < 3))
+    found = _all(pages, Reading(window), lambda: len(shelf.queries) < 3)
 
     assert len(found) == len(shelf.queries) == 3
 
@@ -159,7 +167,7 @@ def test_without_failures_no_event_is_read_twice() -> None:
     events = _events(95)
     shelf = _Shelf(events)
 
-    pages = list(_pages(shelf, PageSize(10)).read(Window(NOON_MS, NOON_MS + HOUR_MS)))
+    pages = _all(_pages(shelf, PageSize(10)), Reading(Window(NOON_MS, NOON_MS + HOUR_MS)))
 
     assert [event.key for page in pages for event in page.events] == [e.key for e in events]
     assert {(query.start_ms, query.end_ms) for query in shelf.queries} == {
@@ -172,7 +180,7 @@ def test_an_exact_multiple_of_the_page_ends_with_an_empty_one() -> None:
     """Cleanly."""
     shelf = _Shelf(_events(20))
 
-    pages = list(_pages(shelf, PageSize(10)).read(Window(NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(10)), Reading(Window(NOON_MS)))
 
     assert [len(page.events) for page in pages] == [10, 10, 0]
 
@@ -181,7 +189,7 @@ def test_a_window_with_nothing_left_is_not_asked_for() -> None:
     """JumpCloud may refuse a span that ends where it starts."""
     shelf = _Shelf(_events(3))
 
-    pages = list(_pages(shelf, PageSize(10)).read(Window(NOON_MS, NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(10)), Reading(Window(NOON_MS, NOON_MS)))
 
     assert pages == []
     assert shelf.queries == []
@@ -193,7 +201,7 @@ def test_a_page_too_large_is_asked_for_in_halves() -> None:
     shelf = _Shelf(events)
     shelf.most_bytes = 1_200
 
-    pages = list(_pages(shelf, PageSize(16, page_bytes=1 << 20)).read(Window(NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(16, page_bytes=1 << 20)), Reading(Window(NOON_MS)))
 
     assert _distinct(pages) == [event.key for event in events]
     assert [query.limit for query in shelf.queries[:4]] == [16, 8, 4, 2]
@@ -206,7 +214,7 @@ def test_a_single_event_too_large_to_read_is_a_failure_that_is_told() -> None:
     stop = Waits(stop_after=5)
 
     with pytest.raises(Stopped):
-        list(_pages(shelf, PageSize(1), failures, stop).read(Window(NOON_MS)))
+        _all(_pages(shelf, PageSize(1), failures, stop), Reading(Window(NOON_MS)))
 
     assert len(failures) >= 4
     assert all(str(failure.error) == "too large" for failure in failures)
@@ -220,7 +228,7 @@ def test_a_burden_shrinks_the_page_and_an_outage_does_not() -> None:
     )
 
     for shelf in (burdened, refused):
-        list(_pages(shelf, PageSize(1_000, page_bytes=1 << 30)).read(window))
+        _all(_pages(shelf, PageSize(1_000, page_bytes=1 << 30)), Reading(window))
 
     assert burdened.queries[-1].limit < 1_000
     assert refused.queries[-1].limit == 1_000
@@ -230,7 +238,7 @@ def test_every_failure_is_paced() -> None:
     """A new chain is no way around the waiting."""
     shelf, stop = _Shelf(_events(5), *[TryAgain("busy")] * 7), Waits()
 
-    list(_pages(shelf, PageSize(10), stop=stop).read(Window(NOON_MS)))
+    _all(_pages(shelf, PageSize(10), stop=stop), Reading(Window(NOON_MS)))
 
     assert len(stop.seconds) == 7
 
@@ -243,7 +251,7 @@ def test_after_large_events_a_new_chain_asks_for_fewer() -> None:
     )
     shelf = _Shelf([*small, *large])
 
-    pages = list(_pages(shelf, PageSize(50, page_bytes=50_000)).read(Window(NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(50, page_bytes=50_000)), Reading(Window(NOON_MS)))
 
     assert _distinct(pages) == [event.key for event in shelf.events]
     assert max(page.size_bytes for page in pages[4:]) <= 100_000
@@ -254,12 +262,14 @@ def test_the_next_page_is_asked_for_while_this_one_is_worked_on() -> None:
     shelf = _Shelf(_events(50))
     size = PageSize(10)
     size.learn(10, 10 * 60)
-    reading = _pages(shelf, size).read(Window(NOON_MS))
+    pages, asked_ahead = _pages(shelf, size), list[bool]()
 
-    next(reading)
+    for lease in pages.read(Reading(Window(NOON_MS))):
+        with lease:
+            number = len(asked_ahead) + 2
+            asked_ahead.append(wait_until(lambda n=number: len(shelf.queries) >= min(n, 6)))  # type: ignore[misc]
 
-    assert wait_until(lambda: len(shelf.queries) >= 2)
-    assert len(list(reading)) == 5
+    assert asked_ahead == [True] * 6
     assert len(shelf.queries) == 6
 
 
@@ -277,7 +287,7 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
     threading.Timer(0.1, stop.set).start()
 
     with pytest.raises(Stopped):
-        list(pages.read(Window(NOON_MS)))
+        _all(pages, Reading(Window(NOON_MS)))
 
     let_go.set()
     assert wait_until(lambda: shelf.opened and shelf.opened[0].closed)
@@ -286,13 +296,12 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
 def test_after_a_stop_no_page_is_handed_out() -> None:
     """Also where pages arrive faster than anybody looks."""
     stop = Waits()
-    reading = _pages(_Shelf(_events(50)), PageSize(10), stop=stop).read(Window(NOON_MS))
-    next(reading)
-
-    stop.set()
+    leases = _pages(_Shelf(_events(50)), PageSize(10), stop=stop).read(Reading(Window(NOON_MS)))
+    with next(leases):
+        stop.set()
 
     with pytest.raises(Stopped):
-        list(reading)
+        next(leases)
 
 
 # Against the emulator
@@ -302,7 +311,7 @@ def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
     api = JumpCloudApi(sandbox.jumpcloud.url, sandbox.addresses.api_key, ["all"])
     stop = Waits()
     pages = Pages(api, PageSize(rows), impatient_pace(stop), stop, now_ms, pages_in_memory=2)
-    return list(pages.read(window))
+    return _all(pages, Reading(window))
 
 
 def _yesterday() -> Window:
