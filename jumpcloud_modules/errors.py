@@ -21,7 +21,8 @@ class CollectorError(Exception):
     """Name the common ancestor of everything the collector raises on purpose.
 
     `end` is who answered, `status` with what, and `request` to what, as far as it is known: by
-    these errors are told apart, never by the words of their messages.
+    these errors are told apart, never by the words of their messages. `request_id` is the answer's
+    own name, by which that end finds it again.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class CollectorError(Exception):
         end: str | None = None,
         status: int | None = None,
         request: str | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.end = end
         self.status = status
         self.request = request
+        self.request_id = request_id
 
 
 class TryAgain(CollectorError):
@@ -56,8 +59,9 @@ class TryAgain(CollectorError):
         end: str | None = None,
         status: int | None = None,
         request: str | None = None,
+        request_id: str | None = None,
     ) -> None:
-        super().__init__(message, end=end, status=status, request=request)
+        super().__init__(message, end=end, status=status, request=request, request_id=request_id)
         self.retry_after_seconds = retry_after_seconds
         self.burdened = burdened
         self.limited = limited

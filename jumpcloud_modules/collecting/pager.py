@@ -121,7 +121,7 @@ class Pages:
             except PageTooLarge as error:
                 if query.limit > 1:
                     raise
-                raise TryAgain(str(error)) from None
+                raise _no_smaller(error) from None
 
         page = self._pace.call(attempt, TRIES_BEFORE_A_NEW_CHAIN)
         self._size.learn(len(page.events), page.size_bytes)
@@ -136,6 +136,17 @@ class Pages:
             except NotYet:
                 if future.done():  # meanwhile, or it is the error of the page itself
                     return future.result()
+
+
+def _no_smaller(error: PageTooLarge) -> TryAgain:
+    """Name the error of a page of one event: it cannot be asked for in halves."""
+    return TryAgain(
+        str(error),
+        end=error.end,
+        status=error.status,
+        request=error.request,
+        request_id=error.request_id,
+    )
 
 
 class _Asked:

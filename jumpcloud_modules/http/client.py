@@ -81,13 +81,13 @@ class Transport:
                 end = filled + len(piece)
                 if end > most_bytes:
                     answer.close()
-                    raise self._too_large(most_bytes)
+                    raise self._too_large(answer, most_bytes)
                 if end > len(body):
                     body = self._larger(body[:filled], end)
                 body[filled:end] = piece
                 filled = end
         except (HTTPError, OSError) as error:
-            raise self._truncated(type(error).__name__) from None
+            raise self._truncated(answer, type(error).__name__) from None
         return self._decompressed(answer, body[:filled], most_bytes)
 
     def _larger(self, content: memoryview, least_bytes: int) -> memoryview:
@@ -102,12 +102,12 @@ class Transport:
             yield piece
             if monotonic() > deadline:
                 answer.close()
-                raise self._truncated("it took too long")
+                raise self._truncated(answer, "it took too long")
 
     def refusal(self, answer: requests.Response, request: str, remedy: str) -> CollectorError:
         """Name the error for an answer that is no success; `remedy` tells what to do about it."""
-        status = answer.status_code
-        said = f"{self.end} answered {status} to {request}{self._quoted(answer)}"
+        status, request_id = answer.status_code, self.request_id(answer)
+        said = self.said(answer, request)
         if status in {408, 429} or status >= 500:
             return TryAgain(
                 f"{said}.",
@@ -117,10 +117,26 @@ class Transport:
                 end=self.end,
                 status=status,
                 request=request,
+                request_id=request_id,
             )
         if 300 <= status < 400:
             remedy = "Redirects are not followed, because the key would travel along: " + remedy
-        return Refused(f"{said}. {remedy}", end=self.end, status=status, request=request)
+        return Refused(
+            f"{said}. {remedy}",
+            end=self.end,
+            status=status,
+            request=request,
+            request_id=request_id,
+        )
+
+    def said(self, answer: requests.Response, request: str) -> str:
+        """Tell in a clause what came back to a request: the status, and the beginning of a body."""
+        return f"{self.end} answered {answer.status_code} to {request}{self._quoted(answer)}"
+
+    def request_id(self, answer: requests.Response) -> str | None:
+        """Return the name that the other end gave its answer, None where it gave none."""
+        header = answer.headers.get("X-Request-Id")
+        return self._secrets.redact(header)[:_QUOTED_CHARACTERS] if header else None
 
     def _request(self, url: str, body: bytes, headers: dict[str, str]) -> requests.PreparedRequest:
         """Prepare what all requests to a URL share once: that costs as much as sending one."""
@@ -154,12 +170,13 @@ class Transport:
         reason = self._secrets.redact(_innermost(error))[:_QUOTED_CHARACTERS]
         return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out, end=self.end)
 
-    def _too_large(self, most_bytes: int) -> PageTooLarge:
-        return PageTooLarge(f"{self.end} sent more than {most_bytes} bytes at once", end=self.end)
+    def _too_large(self, answer: requests.Response, most_bytes: int) -> PageTooLarge:
+        said = f"{self.end} sent more than {most_bytes} bytes at once"
+        return PageTooLarge(said, end=self.end, request_id=self.request_id(answer))
 
-    def _truncated(self, reason: str) -> TryAgain:
+    def _truncated(self, answer: requests.Response, reason: str) -> TryAgain:
         said = f"{self.end} broke off its answer ({reason})."
-        return TryAgain(said, burdened=True, end=self.end)
+        return TryAgain(said, burdened=True, end=self.end, request_id=self.request_id(answer))
 
     def _decompressed(self, answer: requests.Response, body: memoryview, most_bytes: int) -> Body:
         if answer.headers.get("Content-Encoding", "").lower() != "gzip":
@@ -168,11 +185,11 @@ class Transport:
             inflating = isal_zlib.decompressobj(wbits=31)
             text: bytes = inflating.decompress(body, most_bytes + 1)
         except (isal_zlib.error, gzip.BadGzipFile, EOFError) as error:  # type: ignore[misc]
-            raise self._truncated(f"broken gzip: {error}") from None
+            raise self._truncated(answer, f"broken gzip: {error}") from None
         if len(text) > most_bytes:
-            raise self._too_large(most_bytes)
+            raise self._too_large(answer, most_bytes)
         if not inflating.eof:
-            raise self._truncated("broken gzip: it ends early")
+            raise self._truncated(answer, "broken gzip: it ends early")
         return text
 
 

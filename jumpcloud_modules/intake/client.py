@@ -164,29 +164,30 @@ class Intake:
                 end=error.end,
                 status=error.status,
                 request=error.request,
+                request_id=error.request_id,
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
         self._state_pace.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:
-            status = answer.status_code
-            if status == 413:
-                said = "because the intake answered 413 (too large)"
-                raise BatchTooLarge(said, end=_END, status=status, request=_REQUEST)
-            if status in (400, 422):
-                said = self._rejection(answer)
-                raise BatchRejected(said, end=_END, status=status, request=_REQUEST)
-            if not 200 <= status < 300:
+            if not 200 <= answer.status_code < 300:
                 raise self._refusal(answer)
             return self._receipts(answer)
 
-    def _rejection(self, answer: requests.Response) -> str:
-        said = str(self._transport.refusal(answer, "it", "")).strip()
-        return f"because the intake refused it: {said.rstrip('.')}"
-
     def _refusal(self, answer: requests.Response) -> CollectorError:
-        remedy = REMEDIES.get(answer.status_code, "Check intake_server.")
+        status, request_id = answer.status_code, self._transport.request_id(answer)
+        if status == 413:
+            said = "because the intake answered 413 (too large)"
+            return BatchTooLarge(
+                said, end=_END, status=status, request=_REQUEST, request_id=request_id
+            )
+        if status in (400, 422):
+            said = f"because the intake refused it: {self._transport.said(answer, 'it')}"
+            return BatchRejected(
+                said, end=_END, status=status, request=_REQUEST, request_id=request_id
+            )
+        remedy = REMEDIES.get(status, "Check intake_server.")
         return self._transport.refusal(answer, _REQUEST, remedy)
 
     def _receipts(self, answer: requests.Response) -> list[str]:
@@ -197,7 +198,8 @@ class Intake:
             receipts = None
         if not isinstance(receipts, list):
             said = "The Sekoia intake answered without receipts (event_ids)."
-            raise TryAgain(said, end=_END, request=_REQUEST)
+            request_id = self._transport.request_id(answer)
+            raise TryAgain(said, end=_END, request=_REQUEST, request_id=request_id)
         return receipts
 
 

@@ -61,6 +61,10 @@ class Client:
         """
         return self._transport.read(answer, most_bytes)
 
+    def request_id(self, answer: requests.Response) -> str | None:
+        """Return JumpCloud's own name for an answer, which its support asks for."""
+        return self._transport.request_id(answer)
+
     def _refusal(self, answer: requests.Response, path: str) -> CollectorError:
         remedy = REMEDIES.get(answer.status_code, "Check base_url.")
         return self._transport.refusal(answer, f"POST {path}", remedy)

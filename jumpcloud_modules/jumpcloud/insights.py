@@ -40,12 +40,12 @@ class OpenPage:
         self, answer: requests.Response, query: Query, client: Client, exclusion: Exclusion
     ) -> None:
         headers = answer.headers
-        if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
-            raise _broken_promise("the page is sorted DESC although ASC was asked for")
         self._answer = answer
         self._query = query
         self._client = client
         self._exclusion = exclusion
+        if headers.get("X-Sort", "ASC").strip().upper() == "DESC":
+            raise self._broken_promise("the page is sorted DESC although ASC was asked for")
         self._count = _integer(headers.get("X-Result-Count"))
         cursor = _read_cursor(headers.get("X-Search_after"))
         self._limit = _effective_limit(headers.get("X-Limit"), query.limit, cursor)
@@ -63,7 +63,7 @@ class OpenPage:
         try:
             found = events.cut(text)
         except (ValueError, RecursionError):
-            raise _broken_promise("the body is no JSON array") from None
+            raise self._broken_promise("the body is no JSON array") from None
         self._exclusion.check(text, found.events)
         return self._checked(found, len(text), now_ms)
 
@@ -74,18 +74,30 @@ class OpenPage:
     def _checked(self, found: events.Cut, size_bytes: int, now_ms: int) -> Page:
         count = len(found.events) + len(found.oddities)
         if self._count not in (None, count):
-            raise _broken_promise(
+            raise self._broken_promise(
                 f"X-Result-Count says {self._count}, the page holds {count} events"
             )
-        _check_order(found.events, self._query, now_ms)
+        if _descends(found.events, self._query, now_ms):
+            raise self._broken_promise(
+                "the events are in descending order although ASC was asked for"
+            )
         more = count > 0 and count >= self._limit
         cursor = self.cursor if more else None
         if cursor is not None and cursor == self._query.cursor:
-            raise _broken_promise("the cursor X-Search_after did not move")
+            raise self._broken_promise("the cursor X-Search_after did not move")
         position_ms = _position_ms(found.events, self.cursor, self._query, now_ms)
         if more and cursor is None and (position_ms or 0) <= self._query.start_ms:
-            raise _broken_promise("a full page came without a cursor in X-Search_after")
+            raise self._broken_promise("a full page came without a cursor in X-Search_after")
         return Page(found.events, found.oddities, more, cursor, position_ms, size_bytes)
+
+    def _broken_promise(self, what: str) -> TryAgain:
+        return TryAgain(
+            f"JumpCloud broke a promise of its API: {what}. Nothing of the page was used.",
+            burdened=True,
+            end=END,
+            request=_request("/events"),
+            request_id=self._client.request_id(self._answer),
+        )
 
 
 class JumpCloudApi:
@@ -128,8 +140,7 @@ class JumpCloudApi:
             document = self._json_object(answer, "/events/count")
         count = document.get("count")
         if not _is_count(count):
-            said = "JumpCloud answered /events/count without a count."
-            raise TryAgain(said, end=END, request=_request("/events/count"))
+            raise self._unusable(answer, "/events/count", "without a count")
         return count
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
@@ -146,8 +157,7 @@ class JumpCloudApi:
             found = []
         span_ms = range(start_ms - UNIT_MS[unit], end_ms + UNIT_MS[unit])
         if not isinstance(found, list) or not all(_is_bucket(b, span_ms) for b in found):
-            said = "JumpCloud answered /events/interval with something else than buckets."
-            raise TryAgain(said, end=END, request=_request("/events/interval"))
+            raise self._unusable(answer, "/events/interval", "with something else than buckets")
         return {int(bucket["key"]): bucket["doc_count"] for bucket in found}
 
     def _post(
@@ -179,17 +189,28 @@ class JumpCloudApi:
         try:
             text = self._client.read(answer, MOST_COUNTS_BYTES)
         except PageTooLarge as error:
-            said = f"{error} in answer to {path}."
-            raise TryAgain(said, burdened=True, end=END, request=_request(path)) from None
+            raise TryAgain(
+                f"{error} in answer to {path}.",
+                burdened=True,
+                end=END,
+                request=_request(path),
+                request_id=error.request_id,
+            ) from None
         try:
             document = orjson.loads(text)
         except ValueError:
-            said = f"JumpCloud answered {path} with something else than JSON."
-            raise TryAgain(said, end=END, request=_request(path)) from None
+            raise self._unusable(answer, path, "with something else than JSON") from None
         if not isinstance(document, dict):
-            said = f"JumpCloud answered {path} with something else than an object."
-            raise TryAgain(said, end=END, request=_request(path))
+            raise self._unusable(answer, path, "with something else than an object")
         return document
+
+    def _unusable(self, answer: requests.Response, path: str, how: str) -> TryAgain:
+        return TryAgain(
+            f"JumpCloud answered {path} {how}.",
+            end=END,
+            request=_request(path),
+            request_id=self._client.request_id(answer),
+        )
 
 
 def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> int:
@@ -204,15 +225,14 @@ def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> i
     return 1 if cursor else asked
 
 
-def _check_order(found: Events, query: Query, now_ms: int) -> None:
-    """Refuse a page that descends as a whole: a single strange time is no proof."""
+def _descends(found: Events, query: Query, now_ms: int) -> bool:
+    """Tell whether a page descends as a whole: a single strange time is no proof."""
     first_ms = next(_times_within(found.times, query, now_ms), 0)
     last_ms = next(_times_within(reversed(found.times), query, now_ms), 0)
     if first_ms <= last_ms + _DISORDER_TOLERANCE_MS:
-        return
+        return False
     times = _times_within(found.times, query, now_ms)
-    if all(earlier >= later for earlier, later in pairwise(times)):
-        raise _broken_promise("the events are in descending order although ASC was asked for")
+    return all(earlier >= later for earlier, later in pairwise(times))
 
 
 def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int) -> int | None:
@@ -261,12 +281,3 @@ def _is_bucket(bucket: object, span_ms: range) -> bool:
 
 def _request(path: str) -> str:
     return f"POST {BASE_PATH}{path}"
-
-
-def _broken_promise(what: str) -> TryAgain:
-    return TryAgain(
-        f"JumpCloud broke a promise of its API: {what}. Nothing of the page was used.",
-        burdened=True,
-        end=END,
-        request=_request("/events"),
-    )

@@ -305,6 +305,36 @@ def test_a_passing_failure_is_worth_another_try(status: int, form: str) -> None:
             assert raised.value.limited == (status == 429)
 
 
+@pytest.mark.parametrize("status", [200, 307, 400, 401, 429, 500])
+@pytest.mark.parametrize("request_id", ["5f1c", None])
+def test_an_error_carries_the_name_of_the_answer_where_there_was_one(
+    status: int, request_id: str | None
+) -> None:
+    """JumpCloud finds it again by that: of a refusal, of a failure, of a broken promise."""
+    headers = {"X-Request-Id": request_id} if request_id else {}
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(Says(Reply(status, b'"no answer"', headers)))
+        api = _api(sandbox)
+        asked = [lambda: api.open(_query()).read(now_ms()), *list(_requests(api))[1:]]
+
+        for ask in asked:
+            with pytest.raises(CollectorError) as raised:
+                ask()
+            assert raised.value.request_id == request_id
+
+
+def test_the_name_of_an_answer_holds_no_key() -> None:
+    """It is the other end's to choose."""
+    reply = Reply(500, b"", {"X-Request-Id": f"for {API_KEY}"})
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(Says(reply))
+
+        with pytest.raises(TryAgain) as raised:
+            _api(sandbox).count(0, None)
+
+    assert raised.value.request_id == "for [redacted]"
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
 def test_the_key_is_in_no_message_even_where_the_server_repeats_it(status: int) -> None:
     """Logs travel further than configurations."""
