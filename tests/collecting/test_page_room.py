@@ -18,6 +18,10 @@ def _page(position_ms: int | None = NOON_MS) -> Page:
     return Page(Events(), Events(), True, [1], position_ms, 1)
 
 
+def _pages_alive() -> int:
+    return sum(type(some) is Page for some in gc.get_objects())
+
+
 def _ignore(_: Page) -> None:
     """Nobody keeps a position."""
 
@@ -62,10 +66,10 @@ def test_a_page_is_gone_before_its_room_is_free() -> None:
     """Another reader's would come on top of it."""
     alive: list[int] = []
     room = PageRoom(1, threading.Event())
-    release = room._free.release
+    release, others = room._free.release, _pages_alive()
 
     def counting(n: int = 1) -> None:
-        alive.append(sum(type(some) is Page for some in gc.get_objects()))
+        alive.append(_pages_alive() - others)
         release(n)
 
     room._free.release = counting  # type: ignore[method-assign]
