@@ -57,7 +57,7 @@ AT_THE_TOP = {
     "replay": "commands",
 }
 """The wing of each file that is in no folder."""
-OF_HTTP_IN_COLLECTING = {"http", "http.retry"}
+OF_HTTP_IN_COLLECTING = {"http", "http.backoff", "http.retry"}
 """Waiting and trying again is for any end, the disk too."""
 
 

@@ -12,12 +12,11 @@ from jumpcloud_modules.failure_log import (
     Tellers,
     Troubles,
 )
-from jumpcloud_modules.http.retry import (
+from jumpcloud_modules.http.backoff import (
     LONGEST_TRANSIENT_DELAY_SECONDS,
     REFUSED_DELAYS_SECONDS,
-    Failure,
-    Pace,
 )
+from jumpcloud_modules.http.retry import Failure, Pace
 from tests.doubles import Waits
 
 HOUR_SECONDS = 3600

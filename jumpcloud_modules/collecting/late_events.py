@@ -13,7 +13,7 @@ from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
 from jumpcloud_modules.collecting.ends import JumpCloud, Process
 from jumpcloud_modules.collecting.protocols import Counting
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.http.retry import LONGEST_RETRY_AFTER_SECONDS
+from jumpcloud_modules.http.backoff import LONGEST_RETRY_AFTER_SECONDS
 from jumpcloud_modules.instants import (
     DAY_MS,
     FOREVER_MS,

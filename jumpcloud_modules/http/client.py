@@ -3,11 +3,9 @@
 Knows neither JumpCloud nor the intake; both speak through it.
 """
 
-import email.utils
 import gzip
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from time import monotonic
 
 import requests
@@ -16,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.http.backoff import retry_after_seconds
 from jumpcloud_modules.http.buffers import Buffers
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
@@ -191,22 +190,6 @@ class Transport:
         if not inflating.eof:
             raise self._truncated(answer, "broken gzip: it ends early")
         return text
-
-
-def retry_after_seconds(header: str | None) -> float | None:
-    """Read a Retry-After header, in seconds or as a date; None where it says neither."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(int(header)))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        instant = email.utils.parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
 def _innermost(error: BaseException) -> str:

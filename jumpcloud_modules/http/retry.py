@@ -1,10 +1,10 @@
-"""How soon to try again: one pace for each remote end, shared by all who talk to it.
+"""Trying again until it works: one pace for each remote end, shared by all who talk to it.
 
 While the end fails, one caller at a time tries, ever more slowly; the others wait. So a refused
 key costs a handful of requests however many readers there are. Waiting hears the stop event.
+How long to wait is `backoff`'s to say.
 """
 
-import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,11 @@ from time import monotonic
 from typing import TypeVar
 
 from jumpcloud_modules.errors import Refused, Stopped, TryAgain
+from jumpcloud_modules.http.backoff import delay_seconds
 
 Result = TypeVar("Result")
 
-LONGEST_TRANSIENT_DELAY_SECONDS = 60.0
-"""The wait before a retry, at most, where a failure may pass by itself."""
-SHORTEST_RETRY_AFTER_SECONDS = 1.0
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
-"""The longest Retry-After that is respected."""
-REFUSED_DELAYS_SECONDS = (5.0, 10.0, 20.0, 30.0)
+_STOP_CHECK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +26,52 @@ class Failure:
     error: TryAgain | Refused
     in_a_row: int
     next_try_seconds: float
+
+
+class _Streak:
+    """Count the failures in a row of one end, and say when it may be asked again.
+
+    A try begins with what `began` returns, and ends with it.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._not_before = 0.0
+        self.in_a_row = 0
+
+    def began(self) -> int:
+        """Return which failures a try that begins now knows of."""
+        return self._failures
+
+    def seconds_to_wait(self) -> float:
+        """Return how long the end is still to be left alone."""
+        return self._not_before - self._clock()
+
+    def failed(self, error: TryAgain | Refused, began: int) -> Failure:
+        """Take note of a failed try, and return what is to be told of it."""
+        with self._lock:
+            if began == self._failures:  # requests that fail together count once
+                self._failures += 1
+                self.in_a_row += 1
+            # At least one: a request that began before may have ended the streak meanwhile.
+            delay = delay_seconds(error, max(self.in_a_row, 1))
+            # The longest wait holds: one request's hiccup does not shorten another's Retry-After.
+            self._not_before = max(self._not_before, self._clock() + delay)
+            return Failure(error, self.in_a_row, delay)
+
+    def succeeded(self, began: int) -> int | None:
+        """End the streak and return its length, or None where the success proves nothing.
+
+        A try that began before the last failure says nothing of how the end is since.
+        """
+        with self._lock:
+            if began != self._failures:
+                return None
+            failed, self.in_a_row = self.in_a_row, 0
+            self._not_before = 0.0
+            return failed
 
 
 class Pace:
@@ -49,17 +91,13 @@ class Pace:
         self._stop = stop
         self._on_failure = on_failure
         self._on_success = on_success
-        self._clock = clock
+        self._streak = _Streak(clock)
         self._turn = threading.Lock()
-        self._lock = threading.Lock()
-        self._failed_in_a_row = 0
-        self._failures = 0
-        self._not_before = 0.0
 
     @property
     def is_failing(self) -> bool:
         """Tell whether the last try failed."""
-        return self._failed_in_a_row > 0
+        return self._streak.in_a_row > 0
 
     def call(self, attempt: Callable[[], Result], tries: int | None = None) -> Result:
         """Return what `attempt` returns, as soon as it does.
@@ -78,9 +116,10 @@ class Pace:
                     raise
 
     def _in_turn(self, attempt: Callable[[], Result]) -> Result:
-        if not self._failed_in_a_row:
+        if not self.is_failing:
             return self._try(attempt)
-        while not self._turn.acquire(timeout=0.25):
+        # Whoever has the turn waits and tries with it held: the others would only knock as well.
+        while not self._turn.acquire(timeout=_STOP_CHECK_SECONDS):
             self._check_stop()
         try:
             self._wait_until_due()
@@ -89,51 +128,25 @@ class Pace:
             self._turn.release()
 
     def _try(self, attempt: Callable[[], Result]) -> Result:
-        failures_before = self._failures
+        began = self._streak.began()
         try:
             result = attempt()
         except (TryAgain, Refused) as error:
-            self._note_failure(error, failures_before)
+            # Told outside the streak's lock: a log may be slow, and others fail meanwhile.
+            self._on_failure(self._streak.failed(error, began))
             raise
-        self._note_success(failures_before)
+        failed = self._streak.succeeded(began)
+        if failed is not None:
+            self._on_success(failed)
         return result
 
     def _wait_until_due(self) -> None:
         self._check_stop()
-        while (remaining := self._not_before - self._clock()) > 0:
+        # Again and again: what fails elsewhere meanwhile may have put it off.
+        while (remaining := self._streak.seconds_to_wait()) > 0:
             if self._stop.wait(remaining):
                 raise Stopped("stopped while waiting to try again")
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Stopped("stopped")
-
-    def _note_failure(self, error: TryAgain | Refused, failures_before: int) -> None:
-        with self._lock:
-            if failures_before == self._failures:  # requests that fail together count once
-                self._failures += 1
-                self._failed_in_a_row += 1
-            delay = delay_seconds(error, max(self._failed_in_a_row, 1))
-            self._not_before = max(self._not_before, self._clock() + delay)
-            failure = Failure(error, self._failed_in_a_row, delay)
-        self._on_failure(failure)
-
-    def _note_success(self, failures_before: int) -> None:
-        with self._lock:
-            if failures_before != self._failures:  # it was sent before the last failure
-                return
-            failed, self._failed_in_a_row = self._failed_in_a_row, 0
-            self._not_before = 0.0
-        self._on_success(failed)
-
-
-def delay_seconds(error: TryAgain | Refused, in_a_row: int) -> float:
-    """Return how long to wait after the `in_a_row`-th failure in a row."""
-    if isinstance(error, Refused):
-        step = min(in_a_row, len(REFUSED_DELAYS_SECONDS)) - 1
-        return REFUSED_DELAYS_SECONDS[step]
-    if error.retry_after_seconds is not None:
-        asked = max(error.retry_after_seconds, SHORTEST_RETRY_AFTER_SECONDS)
-        return min(asked, LONGEST_RETRY_AFTER_SECONDS)
-    longest = min(LONGEST_TRANSIENT_DELAY_SECONDS, 2.0 ** min(in_a_row - 1, 10))
-    return longest * random.uniform(0.5, 1.0)

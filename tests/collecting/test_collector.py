@@ -699,10 +699,10 @@ def test_chaos_over_http_loses_and_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of all requests fail, and collectors come and go."""
-    monkeypatch.setattr("jumpcloud_modules.http.retry.LONGEST_TRANSIENT_DELAY_SECONDS", 0.02)
-    monkeypatch.setattr("jumpcloud_modules.http.retry.REFUSED_DELAYS_SECONDS", (0.02,))
-    monkeypatch.setattr("jumpcloud_modules.http.retry.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr("jumpcloud_modules.http.retry.LONGEST_RETRY_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.LONGEST_TRANSIENT_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.REFUSED_DELAYS_SECONDS", (0.02,))
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.LONGEST_RETRY_AFTER_SECONDS", 0.02)
     monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 200)
     now = now_ms()
     events = generate(3_000, now - 20 * HOUR_MS, now - 1_000, seed=5)

@@ -1,18 +1,14 @@
 """HTTP as this project makes it."""
 
-import email.utils
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
-from jumpcloud_modules.http.client import Transport, retry_after_seconds
+from jumpcloud_modules.http.client import Transport
 from jumpcloud_modules.http.redaction import Secrets
 from sandbox import Reply, Request, Sandbox, faults
 from tests.doubles import Says
@@ -44,46 +40,6 @@ def _refusal(reply: Reply) -> CollectorError:
         transport = _transport()
         with transport.post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
             return transport.refusal(answer, "POST /events", "Do this.")
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("0", 0.0),
-        ("17", 17.0),
-        (" 17 ", 17.0),
-        ("-5", 0.0),
-        ("1.5", None),
-        ("soon", None),
-        ("9" * 400, None),
-        ("9" * 5000, None),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after_is_read_in_every_form(header: str | None, seconds: float | None) -> None:
-    """Seconds, a date, or nothing that helps: never an error."""
-    assert retry_after_seconds(header) == seconds
-
-
-def test_retry_after_as_a_date_is_the_time_until_then() -> None:
-    """As HTTP allows it."""
-    date = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-
-    seconds = retry_after_seconds(date)
-
-    assert seconds is not None
-    assert 40 < seconds <= 100
-
-
-@given(st.text(st.characters(max_codepoint=255), max_size=40))
-def test_reading_retry_after_never_fails(header: str) -> None:
-    """Whatever a proxy writes there."""
-    seconds = retry_after_seconds(header)
-
-    assert seconds is None or seconds >= 0
 
 
 def test_a_body_is_read_whole() -> None:

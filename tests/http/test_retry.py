@@ -3,11 +3,9 @@
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
-from jumpcloud_modules.http.retry import Failure, Pace, delay_seconds
+from jumpcloud_modules.http.retry import Failure, Pace
 from sandbox import wait_until
 from tests.doubles import Waits
 
@@ -158,31 +156,6 @@ def test_requests_that_fail_together_count_as_one_failure() -> None:
         thread.join(10)
 
     assert [failure.in_a_row for failure in failures] == [1, 1, 1]
-
-
-@given(st.integers(1, 10_000))
-def test_a_hiccup_is_tried_again_within_a_minute_and_never_at_once(in_a_row: int) -> None:
-    """The delay doubles from a second, with jitter, up to a minute."""
-    delay = delay_seconds(TryAgain("busy"), in_a_row)
-
-    longest = min(60.0, 2.0 ** min(in_a_row - 1, 10))
-    assert longest / 2 <= delay <= longest
-
-
-@given(st.integers(1, 100), st.floats(0, 1e9))
-def test_what_the_other_end_asks_for_is_heard_within_reason(in_a_row: int, asked: float) -> None:
-    """Retry-After comes first, but zero is no reason to hammer, and a year none to give up."""
-    delay = delay_seconds(TryAgain("limited", retry_after_seconds=asked), in_a_row)
-
-    assert delay == min(max(asked, 1.0), 3600.0)
-
-
-def test_a_refusal_costs_at_most_six_requests_in_eight_seconds_and_recovers_in_a_minute() -> None:
-    """The operator's new key is noticed soon, and the old one is not hammered."""
-    delays = [delay_seconds(Refused("key"), in_a_row) for in_a_row in range(1, 50)]
-
-    assert delays[0] + delays[1] > 8
-    assert max(delays) <= 60
 
 
 def test_a_stop_does_not_keep_a_healthy_end_from_a_first_try() -> None:
