@@ -23,6 +23,7 @@ from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
 
@@ -95,7 +96,7 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     intake = Intake(
         url=settings.intake_url,
         intake_key=settings.intake_key,
-        quarantine=Quarantine(settings.data_path / "quarantine"),
+        quarantine=Quarantine(Folder(settings.data_path / "quarantine")),
         pace=intake_pace,
         state_pace=state_pace,
         user_agent=settings.user_agent,

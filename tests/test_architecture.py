@@ -28,7 +28,7 @@ class Wing:
 
 
 HTTP = {"requests", "urllib3"}
-DISK = {"boto3", "botocore", "s3path", *HTTP}  # s3path brings smart_open, and that requests
+DISK = {"boto3", "botocore", "s3path", "smart_open"}
 SDK = {"sekoia_automation", "pydantic", "sentry_sdk", "prometheus_client"}
 INNER = {"values", "http", "state", "jumpcloud", "intake", "collecting"}
 
@@ -36,14 +36,16 @@ INNER = {"values", "http", "state", "jumpcloud", "intake", "collecting"}
 WINGS = {
     "values": Wing(),
     "http": Wing({"values"}, HTTP),
-    "state": Wing({"values"}, DISK),
+    "state": Wing({"values"}, DISK | HTTP),  # s3path brings smart_open, and that requests
     "jumpcloud": Wing({"values", "http"}, HTTP),
-    "intake": Wing({"values", "http", "state"}, HTTP | DISK),  # the quarantine is files
+    "intake": Wing({"values", "http"}, HTTP),
     "collecting": Wing({"values", "http"}),
     "assembly": Wing(INNER, HTTP | DISK),
     "sekoia": Wing(INNER | {"assembly"}, HTTP | DISK | SDK),
     "commands": Wing(INNER | {"assembly", "sekoia"}, HTTP | DISK | SDK),
 }
+OF_PATHS = {"read_bytes", "read_text", "write_bytes", "write_text", "iterdir", "unlink", "mkdir"}
+
 AT_THE_TOP = {
     "__init__": "values",
     "errors": "values",
@@ -81,6 +83,22 @@ def texts(path: Path) -> str:
         if isinstance(node, ast.Constant)
     )
     return "\n".join(map(str, constants))
+
+
+def calls_to_a_disk(path: Path) -> set[str]:
+    """Return what a file calls of `open`, of `os`, and of paths by names that only they have."""
+    called = {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    }
+    return {
+        name
+        for name in called
+        if name in {"open", "Path"}
+        or name.startswith(("os.", "storage."))
+        or name.rpartition(".")[2] in OF_PATHS
+    }
 
 
 def wing_of(name: str) -> str:
@@ -161,6 +179,14 @@ def test_collecting_knows_of_http_only_how_to_try_again() -> None:
     of_http = {room for room in rooms_loaded_by("collecting") if wing_of(room) == "http"}
 
     assert of_http <= OF_HTTP_IN_COLLECTING
+
+
+@pytest.mark.parametrize("wing", ["values", "http", "jumpcloud", "intake", "collecting"])
+def test_only_the_state_touches_a_disk(wing: str) -> None:
+    """No other wing makes a path, or asks one for anything; to name its type is no knowledge."""
+    names = [name for name in MODULES if wing_of(name) == wing]
+
+    assert {name: calls for name in names if (calls := calls_to_a_disk(MODULES[name]))} == {}
 
 
 @pytest.mark.parametrize(

@@ -19,23 +19,24 @@ from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
-from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.folder import Folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Replay or list the quarantine, and return 0 when all of it went or was listed."""
     options = _options(arguments)
-    quarantine = Quarantine(Path(options.data) / "quarantine")
+    folder = Folder(Path(options.data) / "quarantine")
+    quarantine = Quarantine(folder)
     if options.list:
-        for path in quarantine.paths():
-            print(f"{path} ({storage.size(path)} bytes)")
+        for name, size_bytes in quarantine.kept().items():
+            print(f"{folder.place(name)} ({size_bytes} bytes)")
         return 0
     try:
         intake = _intake(quarantine)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return WRONG_CONFIGURATION
-    went = [_replay(path, intake) for path in list(quarantine.paths())]
+    went = [_replay(name, folder, intake) for name in quarantine.kept()]
     print(f"{sum(went)} of {len(went)} events were accepted.")
     return 0 if all(went) else 1
 
@@ -67,8 +68,8 @@ def _tell(failure: Failure) -> None:
     print(f"{failure.error} Next try in {failure.next_try_seconds:.0f} s.", file=sys.stderr)
 
 
-def _replay(path: Path, intake: Intake) -> bool:
-    content = storage.read(path) or b""
+def _replay(name: str, folder: Folder, intake: Intake) -> bool:
+    content = folder.read(name) or b""
     try:
         found = cut(b"[" + content + b"]").events
     except ValueError:
@@ -76,9 +77,9 @@ def _replay(path: Path, intake: Intake) -> bool:
     delivery = Delivery()
     intake.deliver(found, delivery)
     if len(found) == 1 and delivery.accepted == 1:
-        storage.remove(path)
-        print(f"{path.name}: accepted")
+        folder.remove(name)
+        print(f"{name}: accepted")
         return True
     reason = delivery.quarantined[0].reason if delivery.quarantined else "because it is no event"
-    print(f"{path.name}: kept, {reason}")
+    print(f"{name}: kept, {reason}")
     return False

@@ -28,6 +28,7 @@ from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.state import ledger_files
 from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
@@ -598,7 +599,7 @@ class _Real:
             Intake(
                 addresses.intake_url,
                 addresses.intake_key,
-                Quarantine(self.folder / "quarantine"),
+                Quarantine(Folder(self.folder / "quarantine")),
                 Pace(self.stop),
                 state_pace,
             ),

@@ -9,6 +9,7 @@ import pytest
 from jumpcloud_modules.commands import replay
 from jumpcloud_modules.events import cut
 from jumpcloud_modules.intake.quarantine import Quarantine
+from jumpcloud_modules.state.folder import Folder
 from sandbox import Sandbox, faults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +19,7 @@ TEXT = b'{"id":"6490f0f5a2d539837a30aaad","timestamp":"2026-06-20T00:21:09.162Z"
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Make a data folder with one event set aside."""
-    Quarantine(tmp_path / "quarantine").keep(cut(b"[" + TEXT + b"]").events[0], "because")
+    Quarantine(Folder(tmp_path / "quarantine")).keep(cut(b"[" + TEXT + b"]").events[0], "because")
     return tmp_path
 
 

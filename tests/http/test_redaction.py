@@ -16,6 +16,7 @@ from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
+from jumpcloud_modules.state.folder import Folder
 
 _KEY = "jca_a_key_that_nobody_may_read"
 _LETTERS = string.ascii_letters + string.digits
@@ -143,7 +144,7 @@ def test_both_ends_blank_what_one_set_holds() -> None:
     secrets = Secrets()
     JumpCloudApi("http://127.0.0.1:9", "a-key-of-jumpcloud", ["all"], secrets=secrets)
     pace = Pace(threading.Event())
-    quarantine = Quarantine(Path("quarantine"))
+    quarantine = Quarantine(Folder(Path("quarantine")))
     Intake("http://127.0.0.1:9", "a-key-of-the-intake", quarantine, pace, pace, secrets=secrets)
 
     shown = secrets.redact("a-key-of-jumpcloud and a-key-of-the-intake")

@@ -16,6 +16,7 @@ from jumpcloud_modules.intake import client as intake_module
 from jumpcloud_modules.intake.batches import MOST_EVENT_BYTES
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
+from jumpcloud_modules.state.folder import Folder
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Says, Waits, event_at, events_of, impatient_pace, texts_of
@@ -26,7 +27,7 @@ class _End:
     """An intake, its client, and what was told of both."""
 
     sandbox: Sandbox
-    quarantine: Quarantine
+    folder: Path
     stop: Waits
     failures: list[Failure] = field(default_factory=list)
     set_aside: list[Quarantined] = field(default_factory=list)
@@ -36,7 +37,7 @@ class _End:
         return Intake(
             self.sandbox.addresses.intake_url + "/",
             key,
-            self.quarantine,
+            Quarantine(Folder(self.folder)),
             pace or impatient_pace(self.stop, self.failures.append),
             impatient_pace(),
             on_accepted=lambda count, _: self.accepted.append(count),
@@ -49,14 +50,14 @@ class _End:
         return delivery
 
     def kept(self) -> list[bytes]:
-        return sorted(path.read_bytes() for path in self.quarantine.paths())
+        return sorted(path.read_bytes() for path in self.folder.glob("*.json"))
 
 
 @pytest.fixture
 def end(tmp_path: Path) -> Iterator[_End]:
     """Serve an intake."""
     with Sandbox() as sandbox:
-        yield _End(sandbox, Quarantine(tmp_path / "quarantine"), Waits())
+        yield _End(sandbox, tmp_path / "quarantine", Waits())
 
 
 def _events(count: int, more: str = "") -> list[Event]:

@@ -8,6 +8,7 @@ from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import cut
 from jumpcloud_modules.intake import quarantine as quarantine_module
 from jumpcloud_modules.intake.quarantine import Quarantine
+from jumpcloud_modules.state.folder import Folder
 from tests.doubles import NOON_MS, event_at
 
 
@@ -16,7 +17,7 @@ def test_an_event_is_kept_byte_for_byte_and_named(tmp_path: Path) -> None:
     raw = b'{"id":"5f1e","x":"\xff \\ud800"}'
     event = cut(b"[" + raw + b"]").events[0]
 
-    kept = Quarantine(tmp_path / "q").keep(event, "because the intake refused it")
+    kept = Quarantine(Folder(tmp_path / "q")).keep(event, "because the intake refused it")
 
     assert kept.path is not None
     assert kept.path.read_bytes() == raw
@@ -29,11 +30,12 @@ def test_meeting_an_event_again_changes_nothing(tmp_path: Path) -> None:
     """After a crash it may be refused once more."""
     event = event_at(NOON_MS)
 
-    first = Quarantine(tmp_path).keep(event, "x")
-    second = Quarantine(tmp_path).keep(event, "x")
+    first = Quarantine(Folder(tmp_path)).keep(event, "x")
+    second = Quarantine(Folder(tmp_path)).keep(event, "x")
 
     assert first == second
-    assert list(Quarantine(tmp_path).paths()) == [first.path]
+    assert first.path
+    assert Quarantine(Folder(tmp_path)).kept() == {first.path.name: first.size_bytes}
 
 
 @pytest.mark.parametrize(("files", "size"), [(2, 1 << 30), (100, 1)])
@@ -44,13 +46,13 @@ def test_a_full_quarantine_names_what_it_does_not_keep(
     monkeypatch.setattr(quarantine_module, "MOST_FILES", files)
     monkeypatch.setattr(quarantine_module, "MOST_BYTES", size)
     events = [event_at(NOON_MS, str(number)) for number in range(3)]
-    quarantine = Quarantine(tmp_path)
+    quarantine = Quarantine(Folder(tmp_path))
     quarantine.keep(events[0], "x")
     if files == 2:
         quarantine.keep(events[1], "x")
 
-    refused = Quarantine(tmp_path).keep(events[2], "x")
-    again = Quarantine(tmp_path).keep(events[0], "x")
+    refused = Quarantine(Folder(tmp_path)).keep(events[2], "x")
+    again = Quarantine(Folder(tmp_path)).keep(events[0], "x")
 
     assert refused.path is None
     assert "not kept: the quarantine is full" in str(refused)
@@ -58,15 +60,15 @@ def test_a_full_quarantine_names_what_it_does_not_keep(
 
 
 def test_an_empty_quarantine_has_no_folder(tmp_path: Path) -> None:
-    """Nor any paths."""
-    assert list(Quarantine(tmp_path / "q").paths()) == []
+    """Nor any files."""
+    assert Quarantine(Folder(tmp_path / "q")).kept() == {}
     assert not (tmp_path / "q").exists()
 
 
 def test_a_disk_that_fails_is_waited_for(tmp_path: Path) -> None:
     """An event that cannot be kept is not yet set aside."""
     (tmp_path / "q").write_bytes(b"in the way")
-    quarantine, event = Quarantine(tmp_path / "q"), event_at(NOON_MS)
+    quarantine, event = Quarantine(Folder(tmp_path / "q")), event_at(NOON_MS)
 
     with pytest.raises(StateUnavailable):
         quarantine.keep(event, "x")

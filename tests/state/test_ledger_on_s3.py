@@ -19,6 +19,7 @@ from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import ledger_files, storage
 from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of, new_of, recorded
 
@@ -195,13 +196,15 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
 def test_the_quarantine_keeps_events_and_names_them_after_a_restart(folder: Path) -> None:
     """Byte for byte."""
     event = event_at(NOON_MS)
-    kept = Quarantine(folder / "quarantine").keep(event, "x")
+    kept = Quarantine(Folder(folder / "quarantine")).keep(event, "x")
 
-    paths = list(Quarantine(folder / "quarantine").paths())
-    again = Quarantine(folder / "quarantine").keep(event, "x")
+    names = list(Quarantine(Folder(folder / "quarantine")).kept())
+    again = Quarantine(Folder(folder / "quarantine")).keep(event, "x")
 
-    assert paths == [kept.path] == [again.path]
-    assert paths[0].read_bytes() == bytes(event.raw)
+    assert kept.path
+    assert again.path == kept.path
+    assert names == [kept.path.name]
+    assert kept.path.read_bytes() == bytes(event.raw)
 
 
 def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
@@ -222,7 +225,7 @@ def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
         lambda: list(storage.files(away / "x")),
         lambda: storage.remove(away / "x"),
         lambda: new_of(Ledger(away / "x"), events_of(event)),
-        lambda: Quarantine(away / "q").keep(event, "x"),
+        lambda: Quarantine(Folder(away / "q")).keep(event, "x"),
         lambda: State(away / "s").load(),
         lambda: State(away / "s").save(Progress(0, 0)),
     ):
@@ -237,4 +240,4 @@ def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
     assert storage.read(folder / "absent") is None
     assert new_of(Ledger(folder / "l"), events_of(event)) == events_of(event)
     assert State(folder).load() == Found(None)
-    assert Quarantine(folder / "q").keep(event, "x").path is not None
+    assert Quarantine(Folder(folder / "q")).keep(event, "x").path is not None
