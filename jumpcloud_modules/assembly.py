@@ -19,6 +19,7 @@ from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
+from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
@@ -36,9 +37,7 @@ class Settings:
 
     plan: Plan
     data_path: Path
-    base_url: str
-    api_key: str
-    organization_id: str | None
+    account: Account
     services: list[str]
     excluded_event_types: list[str]
     intake_url: str
@@ -122,16 +121,10 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
 
 
 def _source(settings: Settings, voice: Voice, clock: JumpCloudClock) -> JumpCloudApi:
-    return JumpCloudApi(
-        base_url=settings.base_url,
-        api_key=settings.api_key,
-        services=settings.services,
-        organization_id=settings.organization_id,
-        user_agent=settings.user_agent,
-        secrets=voice.secrets,
-        clock=clock,
-        exclusion=Exclusion(settings.excluded_event_types, voice.warn),
-    )
+    credentials = credentials_of(settings.account, voice.secrets, settings.user_agent)
+    client = events_client(settings.account, credentials, settings.user_agent, clock)
+    exclusion = Exclusion(settings.excluded_event_types, voice.warn)
+    return JumpCloudApi(client, settings.services, exclusion)
 
 
 def _source_paces(voice: Voice, stop: threading.Event, lanes: Lanes) -> tuple[Pace, Pace]:

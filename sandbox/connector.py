@@ -40,7 +40,10 @@ _LAST_LINES = 150
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person would fill into the two forms; `more` adds or replaces connector keys."""
+    """What a person would fill into the two forms.
+
+    `more` adds or replaces keys of the connector's form, `account` those of the account's.
+    """
 
     service: str = "all"
     frequency: int = 1
@@ -50,6 +53,7 @@ class Settings:
     audit_frequency: int = 5
     organization_id: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+    account: Mapping[str, Any] = field(default_factory=lambda: {"apikey": "placeholder"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +254,11 @@ class ConnectorProcess:
 def platform_variables(connector: ConnectorProcess) -> dict[str, str]:
     """Return the environment variables that the platform would set, and no others."""
     addresses = connector.addresses
-    form = {k: v for k, v in asdict(connector.settings).items() if k != "more" and v is not None}
-    form |= {"intake_key": addresses.intake_key, **connector.settings.more}
+    form = {name: value for name, value in asdict(connector.settings).items() if value is not None}
+    account, more = form.pop("account"), form.pop("more")
+    form |= {"intake_key": addresses.intake_key, **more}
     return {
-        "MODULE_CONFIGURATION": json.dumps(
-            {"base_url": addresses.jumpcloud_url, "apikey": "placeholder"}
-        ),
+        "MODULE_CONFIGURATION": json.dumps({"base_url": addresses.jumpcloud_url, **account}),
         "CONNECTOR_CONFIGURATION": json.dumps(form),
         "TOKEN": addresses.token,
         "URL_CALLBACK": f"{addresses.platform_url}/callback",

@@ -62,7 +62,11 @@ class EchoKey:
 
     def apply(self, request: Request, _answer: Answer) -> Reply:
         """Reply with the key of the header or of the payload in the message."""
-        key = request.headers.get("x-api-key") or _intake_key(request)
+        key = (
+            request.headers.get("x-api-key")
+            or request.headers.get("authorization")
+            or _intake_key(request)
+        )
         return message_reply(self.status, f"the key {key} is not accepted")
 
 

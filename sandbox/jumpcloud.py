@@ -1,6 +1,7 @@
-"""An emulated JumpCloud organisation: its events, and what the API says about them.
+"""An emulated JumpCloud: events and what the API says about them, organizations, tokens.
 
-Knows requests and replies; knows no sockets.
+One address plays the hosts of the events, of the console and of the tokens. Knows requests and
+replies; knows no sockets.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import orjson
 
+from sandbox.accounts import TOKEN_PATH, Tokens, listed
 from sandbox.events import Event
 from sandbox.faults import SORT_OVERRIDE, Faults
 from sandbox.http import Reply, Request, RequestLog, json_reply, message_reply
@@ -36,6 +38,8 @@ from sandbox.query import (
 )
 
 API_KEY = "jca_sandbox_key_of_no_worth"
+ORGANIZATION_ID = "5f0c1e2d3b4a59687766aa01"
+"""The one that is reached where no organizations are named."""
 _BASE_PATH = "/insights/directory/v1"
 _CURSORS_KEPT = 20_000
 _MANY = 64
@@ -93,9 +97,10 @@ class Shelf:
 
 
 class JumpCloud:
-    """The state of one organisation, and its answers.
+    """The state of JumpCloud around one key and one service account, and its answers.
 
-    `organizations`: ids that a multi-tenant key may name; with any, `x-org-id` is required.
+    `organizations`: the ids that both reach, with their names or without. With several, a key has
+    to name one (`x-org-id`); a service account has to anyway.
     """
 
     name = "jumpcloud"
@@ -105,12 +110,13 @@ class JumpCloud:
         events: Iterable[Event] = (),
         *,
         api_key: str = API_KEY,
-        organizations: Iterable[str] = (),
+        organizations: Iterable[str] | Mapping[str, str] = (),
         answers: Answers | None = None,
         now_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self.api_key = api_key
-        self.organizations = frozenset(organizations)
+        self.organizations = _named(organizations)
+        self.tokens = Tokens(now_ms)
         self.forbidden_keys: set[str] = set()
         self.insights_enabled = True
         self.answers = answers or Answers()
@@ -164,6 +170,10 @@ class JumpCloud:
         return self._finish(request, reply)
 
     def _route(self, request: Request) -> Reply:
+        if request.path == TOKEN_PATH:
+            return self.tokens.answer(request)
+        if request.path.partition("?")[0] == "/api/organizations":
+            return self._list_organizations(request)
         routes = {
             f"{_BASE_PATH}/events": self._page,
             f"{_BASE_PATH}/events/count": self._count,
@@ -179,18 +189,34 @@ class JumpCloud:
         return route(request, _body(request))
 
     def _admit(self, request: Request) -> None:
-        key = request.headers.get("x-api-key", "")
-        if key in self.forbidden_keys:
-            raise RefusedError(403, "Forbidden")
-        if key != self.api_key:
-            raise RefusedError(401, "Unauthorized")
+        self._check_credentials(request)
         if not self.insights_enabled:
             raise RefusedError(402, "Directory Insights is not enabled for this organization")
         named = {part.strip() for part in request.headers.get("x-org-id", "").split(",")} - {""}
-        if self.organizations and not named:
+        must_name = "authorization" in request.headers or len(self.organizations) > 1
+        if must_name and not named:
             raise RefusedError(401, "Unauthorized: no organization selected")
-        if self.organizations and not named <= self.organizations:
+        if self.organizations and not named <= self.organizations.keys():
             raise RefusedError(400, "Bad Request: invalid organization id")
+
+    def _check_credentials(self, request: Request) -> None:
+        key, bearer = request.headers.get("x-api-key"), request.headers.get("authorization")
+        if key in self.forbidden_keys:
+            raise RefusedError(403, "Forbidden")
+        if key is not None and bearer is not None:
+            raise RefusedError(401, "Unauthorized")
+        is_known = key == self.api_key if bearer is None else self.tokens.hold(bearer)
+        if not is_known:
+            raise RefusedError(401, "Unauthorized")
+
+    def _list_organizations(self, request: Request) -> Reply:
+        if request.method != "GET":
+            raise RefusedError(405, "Method Not Allowed")
+        self._check_credentials(request)
+        if "x-org-id" in request.headers:
+            raise RefusedError(403, "Forbidden")
+        reached = self.organizations or {ORGANIZATION_ID: "Sandbox"}
+        return json_reply(200, listed(reached, request.path.partition("?")[2]))
 
     def _page(self, request: Request, body: dict[str, Any]) -> Reply:
         span = read_span(body, self.answers, self._now_ms())
@@ -324,6 +350,12 @@ class JumpCloud:
             return replace(reply, headers=headers)
         headers["Content-Encoding"] = "gzip"
         return replace(reply, headers=headers, body=gzip.compress(reply.body, 1))
+
+
+def _named(organizations: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    if isinstance(organizations, Mapping):
+        return dict(organizations)
+    return {identifier: f"Organization {identifier}" for identifier in organizations}
 
 
 def _key(event: Event) -> Key:

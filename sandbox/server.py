@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from sandbox import faults as mixtures
+from sandbox.accounts import CLIENT_ID, CLIENT_SECRET
 from sandbox.events import Event
 from sandbox.faults import Faults
 from sandbox.http import Reply, Request, RequestLog, Server
@@ -40,6 +41,8 @@ class Addresses:
     api_key: str = field(repr=False)
     intake_key: str = field(repr=False)
     token: str = field(repr=False)
+    client_id: str = CLIENT_ID
+    client_secret: str = field(default=CLIENT_SECRET, repr=False)
 
 
 class _Emulator(Protocol):
@@ -68,7 +71,7 @@ class Sandbox:
         api_key: str = API_KEY,
         intake_key: str = INTAKE_KEY,
         token: str = TOKEN,
-        organizations: Iterable[str] = (),
+        organizations: Iterable[str] | Mapping[str, str] = (),
         keep_texts: bool = True,
         now_ms: Callable[[], int] = clock_ms,
     ) -> None:
@@ -108,6 +111,8 @@ class Sandbox:
             api_key=self.jumpcloud.api_key,
             intake_key=self.intake.intake_key,
             token=self.platform.token,
+            client_id=self.jumpcloud.tokens.client_id,
+            client_secret=self.jumpcloud.tokens.client_secret,
         )
 
     def start(self) -> None:

@@ -14,12 +14,41 @@ from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import UNDATED, Event, Events, cut
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
+from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.ledger import Ledger
-from sandbox import Reply, Request
+from sandbox import Reply, Request, Sandbox
 
 NOON_MS = 1_760_011_200_000
 """An instant to tell stories at: a whole hour, 9 October 2025 at 12:00 UTC."""
+
+
+def account_at(sandbox: Sandbox, organization_id: str | None = None) -> Account:
+    """Return the account whose key the emulated JumpCloud takes."""
+    addresses = sandbox.addresses
+    return Account(
+        addresses.jumpcloud_url + "/", addresses.api_key, organization_id=organization_id
+    )
+
+
+def service_account_at(sandbox: Sandbox, organization_id: str | None = "org") -> Account:
+    """Return the service account that the emulated JumpCloud knows."""
+    addresses = sandbox.addresses
+    return Account(
+        addresses.jumpcloud_url + "/",
+        client_id=addresses.client_id,
+        client_secret=addresses.client_secret,
+        organization_id=organization_id,
+    )
+
+
+def directory_insights(
+    sandbox: Sandbox, services: Sequence[str] = ("all",), account: Account | None = None
+) -> JumpCloudApi:
+    """Return what asks the emulated JumpCloud for events."""
+    account = account or account_at(sandbox)
+    return JumpCloudApi(events_client(account, credentials_of(account)), services)
 
 
 class Waits(threading.Event):

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
 from jumpcloud_modules.commands.run import VARIABLE
 from jumpcloud_modules.intake import client as intake
+from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import faults
@@ -303,6 +304,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "connector-form": lambda: form(ConnectorConfiguration),
     "variables": variables,
     "jumpcloud-refusals": lambda: refusals("JumpCloud", jumpcloud.REMEDIES),
+    "token-refusals": lambda: refusals("The token host", auth.REMEDIES),
     "intake-refusals": lambda: refusals("The intake", intake.REMEDIES),
     "modules": modules,
     "folders": folders,

@@ -5,7 +5,7 @@ Knows neither JumpCloud nor the intake; both speak through it.
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import monotonic
 
 import requests
@@ -28,6 +28,7 @@ ANSWER_TIMEOUT_SECONDS = 300.0
 _PIECE_BYTES = 1 << 18
 _CONNECTIONS = 16
 _QUOTED_CHARACTERS = 300
+_PREPARED_KEPT = 32
 
 Body = bytes | memoryview
 
@@ -48,16 +49,22 @@ class Transport:
         self._session.headers.update(headers)
         self._settle_environment(url)
         self._adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS)
-        self._prepared: dict[str, requests.PreparedRequest] = {}
+        self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
-    def post(self, url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
         """Send a body and return as soon as the answer's headers are in, whatever its status.
 
         Raises TryAgain where no answer came.
         """
+        return self.send("POST", url, body, headers)
+
+    def send(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> requests.Response:
+        """Send a request of any method, as `post` does."""
         try:
             return self._adapter.send(
-                self._request(url, body, headers),
+                self._request(method, url, body, headers),
                 stream=True,
                 timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS),
                 verify=self._verify,
@@ -137,14 +144,22 @@ class Transport:
         header = answer.headers.get("X-Request-Id")
         return self._secrets.redact(header)[:_QUOTED_CHARACTERS] if header else None
 
-    def _request(self, url: str, body: bytes, headers: dict[str, str]) -> requests.PreparedRequest:
+    def _request(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
         """Prepare what all requests to a URL share once: that costs as much as sending one."""
-        if url not in self._prepared:
-            self._prepared[url] = self._session.prepare_request(requests.Request("POST", url))
-        request = self._prepared[url].copy()
+        request = self._prepared_once(method, url).copy()
         request.headers.update(headers)
         request.prepare_body(body, None)
         return request
+
+    def _prepared_once(self, method: str, url: str) -> requests.PreparedRequest:
+        prepared = self._prepared.get((method, url))
+        if prepared is None:
+            prepared = self._session.prepare_request(requests.Request(method, url))
+            if len(self._prepared) < _PREPARED_KEPT:  # a page's number in an address is asked once
+                self._prepared[method, url] = prepared
+        return prepared
 
     def _settle_environment(self, url: str) -> None:
         """Take proxies and CA bundle from the environment once, and nothing from .netrc."""

@@ -7,12 +7,15 @@ import html
 import json
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
 FEWEST_CHARACTERS_TO_FIND_ANYWHERE = 8
 """A shorter secret may be a part of any word, and is blanked only where it stands alone."""
+PASSING_SECRETS_KEPT = 8
+"""Tokens are replaced every hour: a process that runs for months must not look for them all."""
 
 
 class Secrets:
@@ -20,6 +23,7 @@ class Secrets:
 
     def __init__(self, *secrets: str) -> None:
         self._known: set[str] = set()
+        self._passing: deque[str] = deque()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._lock = threading.Lock()
         self.add(*secrets)
@@ -29,14 +33,25 @@ class Secrets:
         if self._known.issuperset(secrets):
             return
         with self._lock:
-            known = self._known.union(secrets)
-            forms = {form for secret in known for form in _written_forms(secret)}
-            # The longest first: one that is a part of another must not leave the rest of it.
-            ordered = sorted(forms, key=len, reverse=True)
-            # Replaced, never changed: who redacts meanwhile has the old ones or the new ones. And
-            # known only afterwards: who finds a secret known may rely on its being blanked.
-            self._patterns = tuple(_pattern(form) for form in ordered)
-            self._known = known
+            self._blank(self._known.union(secrets))
+
+    def add_passing(self, secret: str) -> None:
+        """Blank this one, too, until several newer ones of its kind have come after it."""
+        with self._lock:
+            if secret in self._known:
+                return
+            self._passing.append(secret)
+            old = {self._passing.popleft()} if len(self._passing) > PASSING_SECRETS_KEPT else set()
+            self._blank(self._known - old | {secret})
+
+    def _blank(self, known: set[str]) -> None:
+        forms = {form for secret in known for form in _written_forms(secret)}
+        # The longest first: one that is a part of another must not leave the rest of it.
+        ordered = sorted(forms, key=len, reverse=True)
+        # Replaced, never changed: who redacts meanwhile has the old ones or the new ones. And
+        # known only afterwards: who finds a secret known may rely on its being blanked.
+        self._patterns = tuple(_pattern(form) for form in ordered)
+        self._known = known
 
     def redact(self, text: str) -> str:
         """Blank the secrets out of a text."""

@@ -1,13 +1,16 @@
-"""JumpCloud over HTTP: whose key, which organization, and what to do about a refusal.
+"""JumpCloud over HTTP: whose credentials, which organization, and what to do about a refusal.
 
-Knows none of what JumpCloud is asked for, and tries each request once: the caller paces the tries.
+Knows none of what JumpCloud is asked for, and tries each request once, but for a token that was
+replaced: the caller paces the tries.
 """
+
+from collections.abc import Mapping
 
 import requests
 
 from jumpcloud_modules.errors import CollectorError
 from jumpcloud_modules.http.client import Body, Transport
-from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.jumpcloud.auth import Credentials
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 
 END = "JumpCloud"
@@ -15,22 +18,23 @@ END = "JumpCloud"
 
 
 class Client:
-    """Speak to one organization's JumpCloud; each answer tells the clock what time it is there."""
+    """Speak to one organization's JumpCloud; each answer tells the clock what time it is there.
+
+    `url` is the events' or the console's. `provider_id` asks for the multi-tenant portal's own.
+    """
 
     def __init__(
         self,
-        base_url: str,
-        api_key: str,
+        url: str,
+        credentials: Credentials,
         organization_id: str | None = None,
+        provider_id: str | None = None,
         user_agent: str = "jumpcloud-directory-insights",
-        secrets: Secrets | None = None,
         clock: JumpCloudClock | None = None,
     ) -> None:
         self._clock = clock or JumpCloudClock()
-        secrets = secrets or Secrets()
-        secrets.add(api_key)
+        self._credentials = credentials
         headers = {
-            "x-api-key": api_key,
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -38,20 +42,27 @@ class Client:
         }
         if organization_id:
             headers["x-org-id"] = organization_id
-        self._transport = Transport(END, base_url, headers, secrets)
-        self._base_url = base_url.rstrip("/")
+        if provider_id:
+            headers["x-provider-id"] = provider_id
+        self._transport = Transport(END, url, headers, credentials.secrets)
+        self._url = url.rstrip("/")
 
     def post(self, path: str, body: bytes) -> requests.Response:
         """Ask and return as soon as the headers of a success are in.
 
         Raises TryAgain or Refused.
         """
-        asked_ms = self._clock.span_ms()
-        answer = self._transport.post(self._base_url + path, body, {})
-        self._clock.learn(answer.headers.get("Date"), asked_ms)
+        return self.ask("POST", path, body)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> requests.Response:
+        """Do as `post` does, with any method."""
+        carried = self._credentials.headers()
+        answer = self._send(method, path, body, carried)
+        if answer.status_code == 401:
+            answer = self._with_others(answer, carried, method, path, body)
         if answer.status_code != 200:
             with answer:
-                raise self._refusal(answer, path)
+                raise self._refusal(answer, f"{method} {path.partition('?')[0]}")
         return answer
 
     def read(self, answer: requests.Response, most_bytes: int) -> Body:
@@ -65,19 +76,46 @@ class Client:
         """Return JumpCloud's own name for an answer, which its support asks for."""
         return self._transport.request_id(answer)
 
-    def _refusal(self, answer: requests.Response, path: str) -> CollectorError:
+    def _send(
+        self, method: str, path: str, body: bytes | None, carried: Mapping[str, str]
+    ) -> requests.Response:
+        asked_ms = self._clock.span_ms()
+        answer = self._transport.send(method, self._url + path, body, carried)
+        self._clock.learn(answer.headers.get("Date"), asked_ms)
+        return answer
+
+    def _with_others(
+        self,
+        refused: requests.Response,
+        carried: Mapping[str, str],
+        method: str,
+        path: str,
+        body: bytes | None,
+    ) -> requests.Response:
+        """Ask once more where the credentials could be replaced, or return what was refused."""
+        try:
+            others = self._credentials.replace(carried)
+        except CollectorError:
+            refused.close()
+            raise
+        if not others:
+            return refused
+        refused.close()
+        return self._send(method, path, body, self._credentials.headers())
+
+    def _refusal(self, answer: requests.Response, request: str) -> CollectorError:
         remedy = REMEDIES.get(answer.status_code, "Check base_url.")
-        return self._transport.refusal(answer, f"POST {path}", remedy)
+        return self._transport.refusal(answer, request, remedy)
 
 
 REMEDIES = {
     400: "Check the service names and the organization id in the configuration, and this"
     " machine's clock.",
-    401: "Check that the API key is valid, belongs to this region (base_url), and, for an"
-    " administrator of several organizations, that organization_id is set.",
+    401: "Check that the API key or the service account is valid, belongs to this region"
+    " (base_url), and, where it reaches several organizations, that organization_id is set.",
     402: "Directory Insights is not enabled for this organization: enable it in JumpCloud's"
     " admin portal or ask JumpCloud to.",
-    403: "Check that the key's administrator may read Directory Insights, that base_url is the"
-    " organization's region, and that JumpCloud does not block this address.",
+    403: "Check that the key's administrator or the service account may read Directory Insights,"
+    " that base_url is the organization's region, and that JumpCloud does not block this address.",
     404: "Check base_url: it names the host only, such as https://api.jumpcloud.com/.",
 }

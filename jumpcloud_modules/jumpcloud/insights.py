@@ -15,10 +15,8 @@ import requests
 from jumpcloud_modules import events
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import UNDATED, Events
-from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_ms, to_rfc3339
 from jumpcloud_modules.jumpcloud.client import END, Client
-from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
 
@@ -104,17 +102,9 @@ class JumpCloudApi:
     """Speak to one organisation's Directory Insights."""
 
     def __init__(
-        self,
-        base_url: str,
-        api_key: str,
-        services: Sequence[str],
-        organization_id: str | None = None,
-        user_agent: str = "jumpcloud-directory-insights",
-        secrets: Secrets | None = None,
-        clock: JumpCloudClock | None = None,
-        exclusion: Exclusion | None = None,
+        self, client: Client, services: Sequence[str], exclusion: Exclusion | None = None
     ) -> None:
-        self._client = Client(base_url, api_key, organization_id, user_agent, secrets, clock)
+        self._client = client
         self._services = list(services)
         self._exclusion = exclusion or Exclusion()
 

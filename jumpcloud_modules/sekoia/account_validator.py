@@ -8,6 +8,7 @@ from sekoia_automation.exceptions import ModuleConfigurationError
 
 from jumpcloud_modules.errors import CollectorError
 from jumpcloud_modules.instants import MINUTE_MS
+from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
@@ -38,10 +39,6 @@ class JumpcloudDirectoryInsightsValidator(AccountValidator):
         return True
 
     def _ask(self) -> None:
-        configuration, now_ms = self.module.configuration, time.time_ns() // 1_000_000
-        JumpCloudApi(
-            base_url=configuration.base_url,
-            api_key=self.module.api_key,
-            organization_id=configuration.organization_id,
-            services=[ALL_SERVICES],
-        ).count(now_ms - SPAN_MS, now_ms)
+        account, now_ms = self.module.account(), time.time_ns() // 1_000_000
+        client = events_client(account, credentials_of(account))
+        JumpCloudApi(client, [ALL_SERVICES]).count(now_ms - SPAN_MS, now_ms)

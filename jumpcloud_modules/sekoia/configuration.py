@@ -4,7 +4,6 @@ The manifests are written from these models (tools/manifests.py). Nothing here k
 configuration comes from.
 """
 
-import ipaddress
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -24,6 +23,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 from sekoia_automation.connector import DefaultConnectorConfiguration
 
+from jumpcloud_modules.http.loopback import is_loopback
 from jumpcloud_modules.instants import RETENTION
 
 ALL_SERVICES: Final = "all"
@@ -62,14 +62,7 @@ def _url(value: object) -> str:
 def _is_encrypted_or_local(parts: SplitResult) -> bool:
     if parts.scheme == "https":
         return True
-    return parts.scheme == "http" and _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def _url_with_slash(value: object) -> str:

@@ -229,9 +229,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         settings = Settings(
             plan=self._plan,
             data_path=self.data_path,
-            base_url=self.module.configuration.base_url,
-            api_key=self.module.api_key,
-            organization_id=self._organization_id,
+            account=self.module.account(configuration.organization_id),
             services=configuration.services,
             excluded_event_types=configuration.excluded_types,
             intake_url=configuration.intake_server or self.intake_url,

@@ -8,6 +8,7 @@ from sekoia_automation.exceptions import ModuleConfigurationError
 from sekoia_automation.module import Module
 from sentry_sdk.types import Event, Hint
 
+from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.sekoia.configuration import ModuleConfiguration, explain
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
@@ -54,6 +55,17 @@ class JumpcloudDirectoryInsightsModule(Module):
         if fault := self.configuration.fault_of_key:
             raise ModuleConfigurationError(fault)
         return self.configuration.apikey.get_secret_value()
+
+    def account(self, organization_id: str | None = None) -> Account:
+        """Return whom to ask with what, for another organization than the account's where named.
+
+        Raises ModuleConfigurationError where the credentials cannot be used.
+        """
+        return Account(
+            base_url=self.configuration.base_url,
+            api_key=self.api_key,
+            organization_id=organization_id or self.configuration.organization_id,
+        )
 
     def _load(self) -> Any:
         try:

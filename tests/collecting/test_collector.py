@@ -23,7 +23,7 @@ from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
-from jumpcloud_modules.jumpcloud.insights import JumpCloudApi, OpenPage
+from jumpcloud_modules.jumpcloud.insights import OpenPage
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.state import ledger_files
@@ -32,7 +32,7 @@ from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
-from tests.doubles import BreakingDisk
+from tests.doubles import BreakingDisk, directory_insights
 from tests.world import PLAN, AcceptingIntake, Crash, World, event_text
 
 
@@ -585,7 +585,7 @@ class _Real:
         return Collector(
             Plan(24 * HOUR_MS, self.audit_ms, 5_000, "all", self.rows, self.readers),
             JumpCloud(
-                JumpCloudApi(addresses.jumpcloud_url, addresses.api_key, ["all"]),
+                directory_insights(self.sandbox),
                 JumpCloudClock(),
                 tail_pace=Pace(self.stop),
                 backlog_pace=Pace(self.stop),

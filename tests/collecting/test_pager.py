@@ -15,12 +15,19 @@ from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.http.retry import Failure
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
-from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
-from tests.doubles import NOON_MS, Waits, event_at, events_of, impatient_pace, texts_of
+from tests.doubles import (
+    NOON_MS,
+    Waits,
+    directory_insights,
+    event_at,
+    events_of,
+    impatient_pace,
+    texts_of,
+)
 
 
 class _Open:
@@ -308,8 +315,8 @@ def test_after_a_stop_no_page_is_handed_out() -> None:
 
 
 def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
-    api = JumpCloudApi(sandbox.jumpcloud.url, sandbox.addresses.api_key, ["all"])
     stop = Waits()
+    api = directory_insights(sandbox)
     pages = Pages(api, PageSize(rows), impatient_pace(stop), stop, now_ms, pages_in_memory=2)
     return _all(pages, Reading(window))
 

@@ -15,7 +15,7 @@ from jumpcloud_modules.http.redaction import FEWEST_CHARACTERS_TO_FIND_ANYWHERE,
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
-from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
+from jumpcloud_modules.jumpcloud.account import Account, credentials_of
 from jumpcloud_modules.state.folder import Folder
 
 _KEY = "jca_a_key_that_nobody_may_read"
@@ -142,7 +142,7 @@ def test_secrets_are_added_and_blanked_by_many_threads_at_once() -> None:
 def test_both_ends_blank_what_one_set_holds() -> None:
     """Each end adds its own key, and hears of the other's."""
     secrets = Secrets()
-    JumpCloudApi("http://127.0.0.1:9", "a-key-of-jumpcloud", ["all"], secrets=secrets)
+    credentials_of(Account("http://127.0.0.1:9", "a-key-of-jumpcloud"), secrets)
     pace = Pace(threading.Event())
     quarantine = Quarantine(Folder(Path("quarantine")))
     Intake("http://127.0.0.1:9", "a-key-of-the-intake", quarantine, pace, pace, secrets=secrets)

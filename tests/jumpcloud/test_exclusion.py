@@ -8,12 +8,13 @@ import pytest
 
 from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.instants import HOUR_MS
+from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.queries import Query
-from sandbox import API_KEY, Answers, Sandbox, generate
+from sandbox import Answers, Sandbox, generate
 from sandbox.instants import now_ms
-from tests.doubles import texts_of
+from tests.doubles import account_at, texts_of
 
 LEFT_OUT = ["User_Update", "ldap_bind"]
 EVERYTHING = generate(600, now_ms() - HOUR_MS, now_ms() - 1_000, seed=7, surrogate_share=0.05)
@@ -30,7 +31,8 @@ WANTED = [
 
 def _api(sandbox: Sandbox, told: list[str]) -> JumpCloudApi:
     exclusion = Exclusion(LEFT_OUT, told.append)
-    return JumpCloudApi(sandbox.jumpcloud.url + "/", API_KEY, ["all"], exclusion=exclusion)
+    account = account_at(sandbox)
+    return JumpCloudApi(events_client(account, credentials_of(account)), ["all"], exclusion)
 
 
 def _read(api: JumpCloudApi) -> list[bytes]:

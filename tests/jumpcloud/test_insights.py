@@ -12,13 +12,13 @@ from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.queries import Cursor, Page, Query
 from sandbox import API_KEY, Answers, Reply, Sandbox, faults, generate, make_event
 from sandbox.instants import now_ms
-from tests.doubles import Says, texts_of
+from tests.doubles import Says, account_at, directory_insights, texts_of
 
 
 def _api(
     sandbox: Sandbox, services: tuple[str, ...] = ("all",), key: str = API_KEY
 ) -> JumpCloudApi:
-    return JumpCloudApi(sandbox.jumpcloud.url + "/", key, services)
+    return directory_insights(sandbox, services, replace(account_at(sandbox), api_key=key))
 
 
 def _query(limit: int = 10, cursor: Cursor | None = None) -> Query:
@@ -83,13 +83,12 @@ def test_the_request_says_what_is_asked_for_in_jumpclouds_words() -> None:
 
 def test_the_organisation_is_named_where_one_is_configured() -> None:
     """An administrator of several is refused without it."""
-    with Sandbox() as sandbox:
-        sandbox.jumpcloud.organizations = frozenset({"org1"})
-        key, url = sandbox.addresses.api_key, sandbox.jumpcloud.url
+    with Sandbox(organizations=["org1", "org2"]) as sandbox:
+        chosen = directory_insights(sandbox, account=account_at(sandbox, "org1"))
 
-        JumpCloudApi(url, key, ["all"], "org1").open(_query()).read(now_ms())
+        chosen.open(_query()).read(now_ms())
         with pytest.raises(Refused, match="no organization selected"):
-            JumpCloudApi(url, key, ["all"]).open(_query()).read(now_ms())
+            _api(sandbox).open(_query()).read(now_ms())
 
 
 def test_the_cursor_is_known_before_the_body_is_read() -> None:

@@ -295,7 +295,7 @@ def test_replies_are_compressed_only_where_that_is_asked_for() -> None:
 
 def test_keys_and_organizations_are_checked() -> None:
     """Each refusal has the documented status."""
-    with Sandbox(EVENTS, organizations=["one"]) as sandbox:
+    with Sandbox(EVENTS, organizations=["one", "three"]) as sandbox:
         sandbox.jumpcloud.forbidden_keys.add("a command runner's")
 
         assert ask(sandbox, headers={"x-api-key": "wrong"}).status_code == 401

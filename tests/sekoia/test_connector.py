@@ -167,7 +167,7 @@ def test_a_refused_key_is_said_once_as_an_error_and_not_hammered(running: _Runni
 
     requests = running.sandbox.jumpcloud.requests.count(since=began)
     assert requests <= 6
-    assert "Check that the API key is valid" in running.messages("error")[0]
+    assert "Check that the API key or the service account is valid" in running.messages("error")[0]
     assert running.messages("critical") == []
     assert API_KEY not in running.messages("error")[0]
 

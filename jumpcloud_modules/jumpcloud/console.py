@@ -1,0 +1,79 @@
+"""JumpCloud's console API: which organizations the credentials reach.
+
+Knows nothing of events. An answer that is otherwise than expected costs a name, never an error
+that a person could do nothing about.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from jumpcloud_modules.errors import PageTooLarge, TryAgain
+from jumpcloud_modules.jumpcloud.client import END, Client
+
+PATH: Final = "/organizations"
+LIMIT: Final = 100
+MOST_PAGES: Final = 50
+MOST_PAGE_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Name an organization as the console does."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})" if self.name else self.id
+
+
+def organizations(client: Client) -> list[Organization]:
+    """List the organizations that the client's credentials reach, up to five thousand.
+
+    Raises TryAgain or Refused.
+    """
+    found: dict[str, Organization] = {}
+    skipped = 0
+    for _ in range(MOST_PAGES):
+        records, total = _page(client, skipped)
+        known = len(found)
+        found |= {reached.id: reached for reached in map(_organization, records) if reached}
+        skipped += len(records)
+        # A page may be short because the console has a lower limit, or repeat where it ignores
+        # `skip`: only the total, an empty page, or nothing new is an end.
+        if not records or len(found) == known or (total is not None and skipped >= total):
+            break
+    return list(found.values())
+
+
+def _page(client: Client, skip: int) -> tuple[list[Any], int | None]:
+    """Return a page's records, and how many there are in all where that is told."""
+    with client.ask("GET", f"{PATH}?limit={LIMIT}&skip={skip}&sort=_id") as answer:
+        try:
+            document = orjson.loads(client.read(answer, MOST_PAGE_BYTES))
+        except (ValueError, PageTooLarge):
+            document = None
+    records, total = document, None
+    if isinstance(document, dict):
+        records, total = document.get("results"), document.get("totalCount")
+    if not isinstance(records, list):
+        said = "JumpCloud answered /organizations with something else than organizations."
+        raise TryAgain(said, end=END, request=f"GET {PATH}")
+    is_number = isinstance(total, int) and not isinstance(total, bool)
+    return records, total if is_number else None
+
+
+def _organization(record: object) -> Organization | None:
+    if not isinstance(record, dict):
+        return None
+    identifier = _text(record, "id") or _text(record, "_id")
+    name = _text(record, "displayName") or _text(record, "name")
+    return Organization(identifier, name) if identifier else None
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    """Return a text as one line that fits into a message."""
+    value = record.get(key)
+    return " ".join(value.split())[:100] if isinstance(value, str) else ""
