@@ -15,17 +15,12 @@ TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Name a region by the three hosts it has."""
+    """Name a region by its three addresses; `base_url` is the one that a configuration holds."""
 
     name: str
-    events_host: str
-    console_host: str
-    token_host: str
-
-    @property
-    def base_url(self) -> str:
-        """Return what a configuration names the region by."""
-        return f"https://{self.events_host}/"
+    base_url: str
+    console_url: str
+    token_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +33,23 @@ class Places:
 
 
 REGIONS: Final = (
-    Region("US", "api.jumpcloud.com", "console.jumpcloud.com", "admin-oauth.id.jumpcloud.com"),
+    Region(
+        "US",
+        "https://api.jumpcloud.com/",
+        f"https://console.jumpcloud.com{CONSOLE_PATH}",
+        f"https://admin-oauth.id.jumpcloud.com{TOKEN_PATH}",
+    ),
     Region(
         "EU",
-        "api.eu.jumpcloud.com",
-        "console.eu.jumpcloud.com",
-        "admin-oauth.id.eu.jumpcloud.com",
+        "https://api.eu.jumpcloud.com/",
+        f"https://console.eu.jumpcloud.com{CONSOLE_PATH}",
+        f"https://admin-oauth.id.eu.jumpcloud.com{TOKEN_PATH}",
     ),
     Region(
         "India",
-        "api.in.jumpcloud.com",
-        "console.in.jumpcloud.com",
-        "admin-oauth.id.in.jumpcloud.com",
+        "https://api.in.jumpcloud.com/",
+        f"https://console.in.jumpcloud.com{CONSOLE_PATH}",
+        f"https://admin-oauth.id.in.jumpcloud.com{TOKEN_PATH}",
     ),
 )
 
@@ -59,7 +59,8 @@ def region_of(base_url: str) -> Region | None:
     parts = urlsplit(base_url.strip())
     if parts.scheme != "https" or parts.port not in {None, 443}:
         return None
-    return next((region for region in REGIONS if region.events_host == parts.hostname), None)
+    host = parts.hostname
+    return next((region for region in REGIONS if urlsplit(region.base_url).hostname == host), None)
 
 
 def places_of(base_url: str) -> Places:
@@ -70,8 +71,7 @@ def places_of(base_url: str) -> Places:
     """
     events_url = base_url.strip().rstrip("/")
     if region := region_of(base_url):
-        console_url = f"https://{region.console_host}{CONSOLE_PATH}"
-        return Places(events_url, console_url, f"https://{region.token_host}{TOKEN_PATH}")
+        return Places(events_url, region.console_url, region.token_url)
     if is_loopback(urlsplit(events_url).hostname or ""):
         return Places(events_url, events_url + CONSOLE_PATH, events_url + TOKEN_PATH)
     return Places(events_url, None, None)

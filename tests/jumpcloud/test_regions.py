@@ -2,14 +2,14 @@
 
 import pytest
 
-from jumpcloud_modules.jumpcloud.regions import REGIONS, Places, places_of, region_of
+from jumpcloud_modules.jumpcloud.regions import REGIONS, Places, Region, places_of, region_of
 
 
 @pytest.mark.parametrize("region", REGIONS, ids=lambda region: region.name)
-@pytest.mark.parametrize("form", ["https://{}/", "https://{}", " https://{}:443// "])
-def test_an_address_names_its_region(region: object, form: str) -> None:
+@pytest.mark.parametrize("form", ["{}/", "{}", " {}:443// ", "{}/a/path"])
+def test_an_address_names_its_region(region: Region, form: str) -> None:
     """With or without a slash."""
-    assert region_of(form.format(getattr(region, "events_host", ""))) is region
+    assert region_of(form.format(region.base_url.rstrip("/"))) is region
 
 
 @pytest.mark.parametrize(
