@@ -88,7 +88,7 @@ def test_the_trigger_is_the_connector_s_twin() -> None:
 def test_a_field_is_one_that_the_form_can_show(name: str, field: dict[str, Any]) -> None:
     """Plain types, with words for the person who fills it in."""
     assert field["type"] in {"string", "integer", "boolean"}
-    assert set(field) <= {"type", "title", "description", "default", "minimum", "maximum"}
+    assert set(field) <= {"type", "title", "description", "default", "minimum", "maximum", "enum"}
     assert field.get("default", 0) is not None
     assert field["title"]
     assert field["description"].endswith(".")
@@ -122,6 +122,7 @@ def test_the_forms_ask_for_every_value_of_the_models() -> None:
 
     assert set(module["properties"]) == set(ModuleConfiguration.model_fields)
     assert set(connector["properties"]) == set(ConnectorConfiguration.model_fields)
-    assert module["required"] == module["secrets"] == ["apikey"]
+    assert module["required"] == []  # an API key or a service account: no schema here says "or"
+    assert module["secrets"] == ["apikey", "client_secret"]
     assert connector["required"] == ["intake_key"]
     assert "secrets" not in connector

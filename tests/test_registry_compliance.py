@@ -92,7 +92,8 @@ def test_a_form_with_nothing_but_the_keys_is_valid() -> None:
     )
 
     assert module.is_valid({"apikey": "x"})
-    assert not module.is_valid({})
+    assert module.is_valid({"client_id": "x", "client_secret": "x", "organization_id": "x"})
+    assert not module.is_valid({"base_url": "https://api.example/"})
     assert connector.is_valid({"intake_key": "x"})
     assert not connector.is_valid({})
 

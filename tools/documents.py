@@ -120,14 +120,14 @@ def form(model: type[BaseModel]) -> str:
 
 
 def _field(name: str, field: dict[str, Any], schema: dict[str, Any]) -> Row:
-    if name in schema["required"]:
-        default = "required, secret" if name in schema.get("secrets", []) else "required"
-    else:
-        default = _quoted(field.get("default", ""))
-    return f"`{name}`", default, _allowed(field), field["description"]
+    default = "required" if name in schema["required"] else _quoted(field.get("default", ""))
+    marks = [default, "secret" if name in schema.get("secrets", []) else ""]
+    return f"`{name}`", ", ".join(filter(None, marks)), _allowed(field), field["description"]
 
 
 def _allowed(field: dict[str, Any]) -> str:
+    if "enum" in field:
+        return ", ".join(map(_quoted, field["enum"]))
     if "minimum" not in field:
         return ""
     above = f"to {field['maximum']}" if "maximum" in field else "or more"

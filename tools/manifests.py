@@ -31,7 +31,10 @@ VARIABLES = {
     "module": {
         "apikey": "JUMPCLOUD_API_KEY",
         "base_url": "JUMPCLOUD_BASE_URL",
+        "client_id": "JUMPCLOUD_CLIENT_ID",
+        "client_secret": "JUMPCLOUD_CLIENT_SECRET",
         "organization_id": "JUMPCLOUD_ORG_ID",
+        "provider_id": "JUMPCLOUD_PROVIDER_ID",
     },
     "connector": {"intake_key": "SEKOIA_INTAKE_KEY", "intake_server": "SEKOIA_INTAKE_URL"},
 }

@@ -133,7 +133,7 @@ def build(document: Mapping[str, dict[str, Any]], folder: Path) -> SelfHostedCon
         module.configuration = document["module"]
         connector = SelfHostedConnector(module, data_path=folder)
         connector.configuration = document["connector"]  # type: ignore[assignment]
-        _ = module.api_key
+        module.account(connector.configuration.organization_id)
     except (ModuleConfigurationError, TriggerConfigurationError) as error:
         raise ConfigurationError(error.args[0]) from None
     if not connector.configuration.intake_server:

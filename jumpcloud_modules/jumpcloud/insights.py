@@ -27,6 +27,34 @@ MOST_SINGLE_EVENT_BYTES = 256 << 20
 MOST_COUNTS_BYTES = 16 << 20
 _DISORDER_TOLERANCE_MS = 1000
 
+SERVICES = (
+    "access_certification",
+    "access_management",
+    "adbridge_user",
+    "ai_admin",
+    "aigw",
+    "alerts",
+    "asset_management",
+    "di_events",
+    "directory",
+    "genai",
+    "ldap",
+    "mdm",
+    "notifications",
+    "object_storage",
+    "pam",
+    "password_manager",
+    "password_vault",
+    "radius",
+    "reports",
+    "saas_app_management",
+    "software",
+    "sso",
+    "systems",
+    "workflows",
+)
+"""JumpCloud's services as far as they are known; the list grows, and may name one too many."""
+
 
 class OpenPage:
     """Hold a page whose headers are in, and whose body is still to be read.

@@ -25,6 +25,8 @@ from sekoia_automation.connector import DefaultConnectorConfiguration
 
 from jumpcloud_modules.http.loopback import is_loopback
 from jumpcloud_modules.instants import RETENTION
+from jumpcloud_modules.jumpcloud.insights import SERVICES
+from jumpcloud_modules.jumpcloud.regions import REGIONS, places_of
 
 ALL_SERVICES: Final = "all"
 MOST_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
@@ -95,6 +97,12 @@ def _secret(value: object) -> object:
     return value.strip()
 
 
+def _faults_of_secret(name: str, secret: str) -> list[str]:
+    if _is_header_value(secret):
+        return []
+    return [f"{name}: holds a space, a line break or a letter outside ASCII; paste it again."]
+
+
 def _given(value: object) -> object:
     if value == "":
         raise _fault("is empty; paste it again.")
@@ -141,10 +149,22 @@ def _form(
             if name in required or field.get("default", "") is None:
                 field.pop("default", None)
             if name in (secrets or []):
-                field.pop("format", None)
-                field.pop("writeOnly", None)
+                for key in ("default", "format", "writeOnly"):
+                    field.pop(key, None)
 
     return adapt
+
+
+SECRETS: Final = ["apikey", "client_secret"]
+NO_CREDENTIALS: Final = (
+    "apikey: is empty; give an API key of JumpCloud, or client_id and client_secret of a service"
+    " account (self-hosted: JUMPCLOUD_API_KEY, or JUMPCLOUD_CLIENT_ID and"
+    " JUMPCLOUD_CLIENT_SECRET)."
+)
+TWO_CREDENTIALS: Final = (
+    "apikey, client_id and client_secret: an API key and a service account are given; leave one"
+    " of them empty."
+)
 
 
 class _Form(BaseModel):
@@ -164,44 +184,102 @@ def _is_blank(value: object) -> bool:
 class ModuleConfiguration(_Form):
     """Hold what reaches one JumpCloud organisation.
 
-    The key may be absent at first: the platform delivers secrets after the rest.
+    Secrets may be absent at first: the platform delivers them after the rest. So whether the
+    credentials are complete is told at use.
     """
 
     model_config = ConfigDict(
         extra="ignore",
         hide_input_in_errors=True,
         validate_assignment=True,  # the platform's secrets are set as plain texts
-        json_schema_extra=_form("JumpCloud Directory Insights", ["apikey"], ["apikey"]),
+        json_schema_extra=_form("JumpCloud Directory Insights", [], SECRETS),
     )
 
+    # The form offers JumpCloud's own addresses; the model takes any, for a gateway or an emulator.
     base_url: Annotated[str, BeforeValidator(_url_with_slash)] = Field(
-        default="https://api.jumpcloud.com/",
-        title="Base URL",
-        description="Address of the JumpCloud API in the region of your organization:"
-        " https://api.jumpcloud.com/ (US), https://api.eu.jumpcloud.com/ (EU) or"
-        " https://api.in.jumpcloud.com/ (India).",
+        default=REGIONS[0].base_url,
+        title="Region",
+        json_schema_extra={"enum": [region.base_url for region in REGIONS]},
+        description="Address of JumpCloud's API in the region of your organization, which the"
+        " address of your admin portal tells: https://api.jumpcloud.com/ (US, where you sign in at"
+        " console.jumpcloud.com), https://api.eu.jumpcloud.com/ (EU, console.eu.jumpcloud.com) or"
+        " https://api.in.jumpcloud.com/ (India, console.in.jumpcloud.com).",
     )
     apikey: Annotated[SecretStr, BeforeValidator(_secret)] = Field(
         default=SecretStr(""),
         title="API key",
-        description="API key of a JumpCloud administrator who may read Directory Insights.",
+        description="API key of a JumpCloud administrator of the role Read Only or a greater one;"
+        " that of a Command Runner is refused. As that administrator, click your initials at the"
+        " top right of the admin portal, then My API Key > Generate New API Key"
+        " (https://jumpcloud.com/support/jumpcloud-apis). An Administrator With Billing has to"
+        " enable API access for it first, in Settings > Administrators. Leave empty where you give"
+        " a service account.",
+    )
+    client_id: Identifier | SkipJsonSchema[None] = Field(
+        default=None,
+        title="Client ID of a service account",
+        description="ID of a JumpCloud service account, in place of an API key. In the admin"
+        " portal: Settings > Service Accounts > New, with the role Read Only or a greater one and"
+        " the key type Client Secret (https://jumpcloud.com/support/service-account-for-apis).",
+    )
+    client_secret: Annotated[SecretStr, BeforeValidator(_secret)] = Field(
+        default=SecretStr(""),
+        title="Client secret of the service account",
+        description="Secret of that service account. JumpCloud shows it once, and lets it end"
+        " after the lifetime that was chosen for it.",
     )
     organization_id: Identifier | SkipJsonSchema[None] = Field(
         default=None,
         title="Organization ID",
-        description="ID of the JumpCloud organization. Only needed when the administrator can"
-        " reach several organizations.",
+        description="ID of the JumpCloud organization that this account collects from. Needed with"
+        " a service account, and where the API key reaches several organizations. A connector"
+        " may name another one. In the admin portal: Settings > Organization Profile"
+        " (https://jumpcloud.com/support/settings-in-admin-portal).",
+    )
+    provider_id: Identifier | SkipJsonSchema[None] = Field(
+        default=None,
+        title="Provider ID",
+        description="ID of the provider in JumpCloud's multi-tenant portal, to collect only the"
+        " events of that portal itself. Leave empty to collect those of an organization.",
     )
 
-    @property
-    def fault_of_key(self) -> str | None:
-        """Return a sentence on why the key cannot be used, or None."""
-        key = self.apikey.get_secret_value()
-        if not key:
-            return "apikey: is empty; give an API key of JumpCloud."
-        if not _is_header_value(key):
-            return "apikey: holds a space, a line break or a letter outside ASCII; paste it again."
-        return None
+    def faults_of_credentials(self, organization_id: str | None) -> list[str]:
+        """Return a sentence for each reason why nobody can be asked with these credentials.
+
+        `organization_id` is the one that is asked about, wherever it was given.
+        """
+        key, secret = self.apikey.get_secret_value(), self.client_secret.get_secret_value()
+        if not key and not secret and not self.client_id:
+            return [NO_CREDENTIALS]
+        if key and (secret or self.client_id):
+            return [TWO_CREDENTIALS]
+        if key:
+            return _faults_of_secret("apikey", key)
+        return [*self._faults_of_service_account(secret), *self._faults_of_place(organization_id)]
+
+    def _faults_of_service_account(self, secret: str) -> list[str]:
+        faults = []
+        if not self.client_id:
+            faults.append("client_id: is empty; give the ID of the service account.")
+        elif ":" in self.client_id:
+            faults.append("client_id: holds a colon; paste it again.")
+        if not secret:
+            faults.append("client_secret: is empty; give the secret of the service account.")
+        return [*faults, *_faults_of_secret("client_secret", secret)]
+
+    def _faults_of_place(self, organization_id: str | None) -> list[str]:
+        faults = []
+        if not organization_id:
+            faults.append(
+                "organization_id: is empty; a service account needs its organization's, in the"
+                " account's form or in the connector's."
+            )
+        if places_of(self.base_url).token_url is None:
+            faults.append(
+                "base_url: is none of JumpCloud's own addresses, where a service account gets its"
+                " tokens; give one of them, or an API key."
+            )
+        return faults
 
 
 class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
@@ -218,7 +296,9 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         exclude=True,
         repr=False,
         title="Intake key",
-        description="Key of the Sekoia intake that receives the events.",
+        description="Key of the Sekoia intake that receives the events; its format is JumpCloud"
+        " Directory Insights"
+        " (https://docs.sekoia.io/integration/categories/iam/jumpcloud_directory_insights/).",
     )
     intake_server: Annotated[str, BeforeValidator(_url)] | SkipJsonSchema[None] = Field(
         default=None,
@@ -230,7 +310,8 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         default=ALL_SERVICES,
         title="Services",
         description="JumpCloud services to collect, separated by commas, for example"
-        " directory,sso,radius. all collects present and future ones.",
+        " directory,sso,radius. all collects present and future ones. The names that are known:"
+        f" {', '.join(SERVICES)}.",
     )
     excluded_event_types: Annotated[str, BeforeValidator(_name_list)] = Field(
         default="",
@@ -242,21 +323,21 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     frequency: WholeNumber = Field(
         default=60,
         ge=1,
-        title="Frequency",
+        title="Frequency (seconds)",
         description="Seconds between two calls for new events.",
     )
     chunk_size: WholeNumber = Field(
         default=10_000,
         ge=1,
         le=10_000,
-        title="Chunk size",
+        title="Chunk size (events)",
         description="Most events asked for in one call.",
     )
     history_hours: WholeNumber = Field(
         default=24,
         ge=0,
         le=MOST_HISTORY_HOURS,
-        title="History",
+        title="History (hours)",
         description="Hours of past events that the first start collects. JumpCloud keeps events"
         " for 90 days (2160 hours).",
     )
@@ -264,21 +345,22 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         default=168,
         ge=0,
         le=MOST_HISTORY_HOURS,
-        title="Late events",
+        title="Late events (hours)",
         description="Hours back for which events that JumpCloud publishes late are looked for."
         " 0 turns this off.",
     )
     audit_frequency: WholeNumber = Field(
         default=600,
         ge=5,
-        title="Frequency of the search for late events",
+        title="Frequency of the search for late events (seconds)",
         description="Seconds between two searches for late events.",
     )
     organization_id: Identifier | SkipJsonSchema[None] = Field(
         default=None,
         title="Organization ID",
-        description="ID of the JumpCloud organization to collect from, if it is another one than"
-        " the account's.",
+        description="ID of another JumpCloud organization than the account's, to collect from with"
+        " the same credentials: so one account serves a connector for each organization. Leave"
+        " empty to collect from the account's.",
     )
 
     @property

@@ -247,6 +247,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._organization_id or "",
             ",".join(sorted(configuration.services)),
         ]
+        if provider_id := self.module.configuration.provider_id:
+            scope.append(f"provider {provider_id}")
         if configuration.excluded_types:
             scope.append("without " + ",".join(sorted(configuration.excluded_types)))
         return Plan(
@@ -289,7 +291,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if isinstance(self._configuration, ConnectorConfiguration):
             self._unshown.add(self._configuration.intake_key)
         if self._is_collecting:
-            self._unshown.add(self.module.configuration.apikey.get_secret_value())
+            self._unshown.add(*self.module.known_secrets)
         return self._unshown.redact(message)
 
     def _send_logs_to_api(self) -> None:  # type: ignore[override]

@@ -9,12 +9,22 @@ from sekoia_automation.module import Module
 from sentry_sdk.types import Event, Hint
 
 from jumpcloud_modules.jumpcloud.account import Account
-from jumpcloud_modules.sekoia.configuration import ModuleConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration, explain
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
 WITHHELD: Final = "[withheld]"
 SECRET_NAMES: Final = frozenset(
-    {"apikey", "api_key", "x-api-key", "x_api_key", "authorization", "intake_key", "token"}
+    {
+        "apikey",
+        "api_key",
+        "x-api-key",
+        "x_api_key",
+        "authorization",
+        "intake_key",
+        "token",
+        "access_token",
+        "client_secret",
+    }
 )
 
 
@@ -46,26 +56,28 @@ class JumpcloudDirectoryInsightsModule(Module):
         shown = self._configuration.model_dump(mode="json")
         sentry_sdk.set_context("module_configuration", shown)
 
-    @property
-    def api_key(self) -> str:
-        """Return the key to speak to JumpCloud with.
-
-        Raises ModuleConfigurationError where it cannot be one.
-        """
-        if fault := self.configuration.fault_of_key:
-            raise ModuleConfigurationError(fault)
-        return self.configuration.apikey.get_secret_value()
-
     def account(self, organization_id: str | None = None) -> Account:
         """Return whom to ask with what, for another organization than the account's where named.
 
-        Raises ModuleConfigurationError where the credentials cannot be used.
+        Raises ModuleConfigurationError with a sentence for each reason why they cannot be used.
         """
+        form = self.configuration
+        organization_id = organization_id or form.organization_id
+        if faults := form.faults_of_credentials(organization_id):
+            raise ModuleConfigurationError(" ".join(faults))
         return Account(
-            base_url=self.configuration.base_url,
-            api_key=self.api_key,
-            organization_id=organization_id or self.configuration.organization_id,
+            base_url=form.base_url,
+            api_key=form.apikey.get_secret_value(),
+            client_id=form.client_id,
+            client_secret=form.client_secret.get_secret_value(),
+            organization_id=organization_id,
+            provider_id=form.provider_id,
         )
+
+    @property
+    def known_secrets(self) -> list[str]:
+        """Return what no message may show, as far as the platform has delivered it."""
+        return [getattr(self.configuration, name).get_secret_value() for name in SECRETS]
 
     def _load(self) -> Any:
         try:
@@ -78,11 +90,18 @@ class JumpcloudDirectoryInsightsModule(Module):
     def set_secrets(self, secrets: dict[str, Any] | None) -> None:
         """Lay the platform's secrets over the configuration; unknown ones are left out.
 
+        Where any secret of an account is delivered, one that is not is none: what stands in its
+        place is a placeholder, and would count as a second set of credentials.
         Raises ModuleConfigurationError with a sentence for each bad value.
         """
-        for name, value in (secrets or {}).items():
-            if name not in ModuleConfiguration.model_fields or value is None:
-                continue
+        delivered = {
+            name: value
+            for name, value in (secrets or {}).items()
+            if name in ModuleConfiguration.model_fields and value is not None
+        }
+        if not delivered.keys().isdisjoint(SECRETS):
+            delivered = dict.fromkeys(SECRETS, "") | delivered
+        for name, value in delivered.items():
             try:
                 setattr(self.configuration, name, value)
             except ValidationError as error:

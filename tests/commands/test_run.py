@@ -147,7 +147,9 @@ def test_it_collects_without_any_platform(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"JUMPCLOUD_API_KEY": ""}, "apikey: is empty"),
+        ({"JUMPCLOUD_API_KEY": ""}, "JUMPCLOUD_API_KEY, or JUMPCLOUD_CLIENT_ID and"),
+        ({"JUMPCLOUD_CLIENT_ID": "id"}, "an API key and a service account are given"),
+        ({"JUMPCLOUD_API_KEY": "", "JUMPCLOUD_CLIENT_ID": "id"}, "client_secret: is empty"),
         ({"SEKOIA_INTAKE_KEY": "hunter2 x"}, "intake_key: holds a space"),
         ({"FREQUENCY": "0"}, "frequency: '0' is not possible; give a whole number, 1 or more."),
         ({"JUMPCLOUD_BASE_URL": "http://api.jumpcloud.com"}, "base_url: begins with http://"),

@@ -8,11 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from jumpcloud_modules.commands.run import VARIABLE
+from jumpcloud_modules.jumpcloud.insights import SERVICES
+from jumpcloud_modules.jumpcloud.regions import REGIONS
 from jumpcloud_modules.sekoia.configuration import (
+    NO_CREDENTIALS,
     ConnectorConfiguration,
     ModuleConfiguration,
     explain,
 )
+from tools.manifests import environment_document
 
 Faults = Callable[..., list[str]]
 
@@ -52,7 +57,9 @@ def test_a_blank_field_means_its_default(blank: str | None) -> None:
     """Forms and environment variables deliver empty texts for what was left out."""
     blanks = {name: blank for name in ConnectorConfiguration.model_fields if name != "intake_key"}
 
-    module = ModuleConfiguration.model_validate({"base_url": blank, "organization_id": blank})
+    module = ModuleConfiguration.model_validate(
+        dict.fromkeys(ModuleConfiguration.model_fields, blank)
+    )
 
     assert connector(**blanks) == connector()
     assert module == ModuleConfiguration()
@@ -208,7 +215,7 @@ def test_secrets_are_in_no_message() -> None:
 
 def test_secrets_are_in_no_dump_and_no_repr() -> None:
     """The SDK puts dumps into error reports."""
-    module = ModuleConfiguration.model_validate({"apikey": "hunter2"})
+    module = ModuleConfiguration.model_validate({"apikey": "hunter2", "client_secret": "hunter2"})
     form = connector(intake_key="hunter2")
 
     shown = [repr(module), repr(form), str(module.model_dump()), str(form.model_dump())]
@@ -223,15 +230,97 @@ def test_a_secret_that_is_set_later_is_wrapped_and_stripped() -> None:
     module.apikey = " jca_key\n"  # type: ignore[assignment]
 
     assert module.apikey == SecretStr("jca_key")
-    assert module.fault_of_key is None
+    assert module.faults_of_credentials(None) == []
     assert module.organization_id is None
 
 
-@pytest.mark.parametrize("key", ["", "a key", "cl\u00e9", "a\nb"])
-def test_a_key_that_no_header_can_carry_is_told_at_use(key: str) -> None:
-    """A placeholder may be anything, but it must not be sent."""
-    fault = ModuleConfiguration.model_validate({"apikey": key}).fault_of_key
+def test_region_is_a_choice_in_the_form_and_any_address_in_the_model() -> None:
+    """The form offers JumpCloud's own; a gateway or an emulator is for who hosts it."""
+    offered = ModuleConfiguration.model_json_schema()["properties"]["base_url"]["enum"]
 
-    assert fault is not None
-    assert fault.startswith("apikey: ")
-    assert not key or key not in fault
+    assert offered == [region.base_url for region in REGIONS]
+    assert [ModuleConfiguration(base_url=url[:-1]).base_url for url in offered] == offered
+    assert ModuleConfiguration(base_url="https://gateway.example").base_url not in offered
+
+
+def test_the_form_names_what_a_person_has_to_look_for() -> None:
+    """Units in titles, JumpCloud's menus and role, pages of both vendors, the known services."""
+    module = ModuleConfiguration.model_json_schema()["properties"]
+    form = ConnectorConfiguration.model_json_schema()["properties"]
+    words = " ".join(field["description"] for field in (module | form).values())
+
+    assert all(
+        f["title"].endswith((" (seconds)", " (hours)", " (events)"))
+        for f in form.values()
+        if f["type"] == "integer"
+    )
+    assert "Settings > Service Accounts" in words
+    assert "My API Key > Generate New API Key" in words
+    assert "the role Read Only" in words
+    assert "https://jumpcloud.com/support/" in words
+    assert "https://docs.sekoia.io/" in words
+    assert all(name in form["service"]["description"] for name in SERVICES)
+
+
+KEY = {"apikey": "jca_key"}
+ACCOUNT = {"client_id": "id", "client_secret": "secret"}
+GATEWAY = {"base_url": "https://gateway.example/"}
+
+
+@pytest.mark.parametrize(
+    ("form", "organization_id", "said"),
+    [
+        (KEY, None, []),
+        (KEY | {"organization_id": "org"}, "org", []),
+        (KEY | GATEWAY, None, []),
+        (ACCOUNT, "org", []),
+        (ACCOUNT | {"base_url": "http://127.0.0.1:8080"}, "org", []),
+        ({}, None, ["apikey: is empty"]),
+        ({"apikey": "", "client_id": "", "client_secret": " "}, "org", ["apikey: is empty"]),
+        (KEY | ACCOUNT, "org", ["apikey, client_id and client_secret: "]),
+        (KEY | {"client_id": "id"}, "org", ["apikey, client_id and client_secret: "]),
+        (KEY | {"client_secret": "x"}, "org", ["apikey, client_id and client_secret: "]),
+        ({"client_id": "id"}, "org", ["client_secret: is empty"]),
+        ({"client_secret": "x"}, "org", ["client_id: is empty"]),
+        (ACCOUNT, None, ["organization_id: is empty"]),
+        (ACCOUNT | {"client_id": "i:d"}, "org", ["client_id: holds a colon"]),
+        (ACCOUNT | GATEWAY, "org", ["base_url: is none of JumpCloud's own"]),
+        (
+            {"client_id": "id"} | GATEWAY,
+            None,
+            ["client_secret: is empty", "organization_id: is empty", "base_url: is none of"],
+        ),
+    ],
+)
+def test_exactly_one_kind_of_credentials_is_given(
+    form: dict[str, str], organization_id: str | None, said: list[str]
+) -> None:
+    """A sentence for each fault, all at once."""
+    faults = ModuleConfiguration.model_validate(form).faults_of_credentials(organization_id)
+
+    assert len(faults) == len(said)
+    assert all(fault.startswith(begin) for fault, begin in zip(faults, said, strict=True))
+    assert all(fault.endswith(".") for fault in faults)
+
+
+@pytest.mark.parametrize("secret", ["a key", "cl\u00e9", "a\nb"])
+@pytest.mark.parametrize("name", ["apikey", "client_secret"])
+def test_a_secret_that_no_header_can_carry_is_told_at_use(name: str, secret: str) -> None:
+    """A placeholder may be anything, but it must not be sent."""
+    other = {} if name == "apikey" else {"client_id": "id"}
+
+    (fault,) = ModuleConfiguration.model_validate({name: secret, **other}).faults_of_credentials(
+        "org"
+    )
+
+    assert fault.startswith(f"{name}: holds a space")
+    assert secret not in fault
+
+
+def test_the_sentence_on_missing_credentials_names_the_variables() -> None:
+    """As module.json has them."""
+    document = environment_document()["module"]
+
+    for name in ("apikey", "client_id", "client_secret"):
+        (variable,) = VARIABLE.finditer(document[name])
+        assert variable["name"] in NO_CREDENTIALS

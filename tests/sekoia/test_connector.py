@@ -103,6 +103,19 @@ def test_it_collects_until_it_is_stopped(running: _Running) -> None:
     assert running.sandbox.verdict().clean, running.sandbox.verdict().table()
 
 
+def test_the_provider_belongs_to_the_scope_only_where_it_is_named(running: _Running) -> None:
+    """Whoever names none goes on with the ledger that there is."""
+    connector = running.build()
+    without = connector._plan.scope
+
+    connector.module.configuration = {
+        **connector.module.configuration.model_dump(),
+        "provider_id": "p1",
+    }
+
+    assert connector._plan.scope == f"{without} provider p1"
+
+
 def test_a_restart_goes_on_where_it_was(running: _Running) -> None:
     """From the data path alone."""
     running.start(running.build().run)

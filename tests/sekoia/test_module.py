@@ -11,6 +11,7 @@ from sekoia_automation.exceptions import ModuleConfigurationError
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
+from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
@@ -54,11 +55,11 @@ def test_the_key_may_be_absent_until_the_platform_delivers_it(
     """The configuration is read before the secrets are asked for."""
     module = module_with(environment, "{}")
     with pytest.raises(ModuleConfigurationError, match="apikey: is empty"):
-        _ = module.api_key
+        module.account()
 
     module.set_secrets({"apikey": f"{SECRET}\n", "of_tomorrow": "x"})
 
-    assert module.api_key == SECRET
+    assert module.account().api_key == SECRET
 
 
 def test_a_secret_that_the_platform_lacks_leaves_the_placeholder(
@@ -69,7 +70,47 @@ def test_a_secret_that_the_platform_lacks_leaves_the_placeholder(
 
     module.set_secrets({"apikey": None})
 
-    assert module.api_key == SECRET
+    assert module.account().api_key == SECRET
+
+
+FILE = {"apikey": "a placeholder", "client_secret": "a placeholder"}
+
+
+@pytest.mark.parametrize("missing", [{}, {"apikey": None}, {"apikey": ""}])
+def test_a_placeholder_does_not_count_beside_a_secret_that_came(
+    environment: pytest.MonkeyPatch, missing: dict[str, str | None]
+) -> None:
+    """A service account has no API key, whatever stands in the file for one."""
+    text = json.dumps(FILE | {"client_id": "id", "organization_id": "org"})
+    module = module_with(environment, text)
+
+    module.set_secrets({"client_secret": SECRET} | missing)
+
+    account = module.account()
+    assert (account.client_id, account.client_secret, account.api_key) == ("id", SECRET, "")
+    assert SECRET in module.known_secrets
+
+
+def test_an_api_key_that_came_needs_no_service_account(environment: pytest.MonkeyPatch) -> None:
+    """Nor does its placeholder make one."""
+    module = module_with(environment, json.dumps(FILE))
+
+    module.set_secrets({"apikey": SECRET})
+
+    assert module.account() == Account("https://api.jumpcloud.com/", api_key=SECRET)
+
+
+def test_the_connector_s_organization_goes_before_the_account_s(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """One account serves several connectors."""
+    form = {"client_id": "id", "client_secret": SECRET, "provider_id": "provider"}
+    module = module_with(environment, json.dumps(form))
+    with pytest.raises(ModuleConfigurationError, match="organization_id: is empty"):
+        module.account()
+
+    assert module.account("of the connector").organization_id == "of the connector"
+    assert module.account("x").provider_id == "provider"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +170,8 @@ def test_error_reports_carry_no_headers_and_no_named_secrets(reports: list[str])
         "message": "told",
         "request": {"url": "https://x/", "headers": {"x-api-key": SECRET}},
         "extra": {"answer": [{"Authorization": f"Bearer {SECRET}"}]},
-        "contexts": {"state": {"intake_key": SECRET}},
+        "contexts": {"state": {"intake_key": SECRET, "access_token": SECRET}},
+        "tags": {"Client_Secret": SECRET},
     }
 
     sentry_sdk.capture_event(event)
@@ -142,8 +184,8 @@ def test_error_reports_show_configurations_without_keys(
     reports: list[str], environment: pytest.MonkeyPatch
 ) -> None:
     """Support sees the region, and no key."""
-    module = module_with(environment, json.dumps({"apikey": SECRET}))
-    module.set_secrets({"apikey": SECRET})
+    module = module_with(environment, json.dumps({"apikey": SECRET, "client_secret": SECRET}))
+    module.set_secrets({"apikey": SECRET, "client_secret": SECRET})
     connector = ConnectorConfiguration(intake_key=SECRET)
     sentry_sdk.set_context("connector_configuration", connector.model_dump())
 
