@@ -91,6 +91,10 @@ class Progress:
         """Shrink an open window to what is left of it."""
         return self._replacing(window, (rest,))
 
+    def back_at(self, position_ms: int) -> "Progress":
+        """Move the watermark back to a position, if it is later."""
+        return replace(self, watermark_ms=min(self.watermark_ms, position_ms))
+
     def without(self, window: Window) -> "Progress":
         """Close a window that has been read to its end."""
         return self._replacing(window, ())

@@ -18,6 +18,14 @@ UNIT_MS: dict[Unit, int] = {"m": MINUTE_MS, "h": HOUR_MS}
 Cursor = list[Any]
 
 
+def time_ms_of(cursor: Cursor | None) -> int | None:
+    """Return the index's time of the event that a cursor stands at, None where it tells none."""
+    try:
+        return int(cursor[0]) if cursor else None
+    except (TypeError, ValueError):
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """Ask for at most `limit` events from `start_ms` (inclusive), in ascending order.

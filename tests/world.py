@@ -62,6 +62,7 @@ class Time:
     clock: Clock
     machine_ahead_ms: int = 0
     is_known: bool = True
+    is_in_doubt: bool = False
 
     @property
     def ahead_of_machine_ms(self) -> int:

@@ -4,7 +4,7 @@ The commit comes after delivery, never before; so a crash repeats what was in fl
 nothing. Knows neither the SDK nor HTTP: it speaks to a source, an intake, a ledger and a state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jumpcloud_modules.collecting.backlog import Backlog
 from jumpcloud_modules.collecting.delivering import Deliveries
@@ -19,14 +19,17 @@ from jumpcloud_modules.collecting.readers import Beside, Readers
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.startup import Startup
 from jumpcloud_modules.collecting.stats import Tally
-from jumpcloud_modules.collecting.tail import Tail
+from jumpcloud_modules.collecting.tail import Tail, is_refused_start
 from jumpcloud_modules.collecting.tracker import ProgressTracker
 from jumpcloud_modules.collecting.window_reading import WindowReading
+from jumpcloud_modules.errors import CollectorError, Refused
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 EVENTS_OF_A_LOOK = 3
+
+Ends = Callable[[CollectorError], bool]
 
 
 class Collector:
@@ -42,8 +45,10 @@ class Collector:
     ) -> None:
         self._plan = plan
         self._clock = jumpcloud.clock
+        self._tail_pace = jumpcloud.tail_pace
         self._process = process
         self.tally = Tally()
+        self._is_started = False
         ledger = durable.ledgers(plan.scope)
         self._startup = Startup(plan, jumpcloud, durable, process, ledger)
         self._tracker = tracker = ProgressTracker()
@@ -62,7 +67,9 @@ class Collector:
         self._windows = WindowReading(
             pages_beside, jumpcloud.lanes, self._backlog, tracker, record, deliveries
         )
-        self._forgetting = Forgetting(plan, self._clock, tracker, record, self._late_events)
+        self._forgetting = Forgetting(
+            plan, self._clock, tracker, record, self._late_events, self._tail
+        )
         self._readers = Readers(self._windows.read, plan.readers)
         self._audit = Beside(has_thread=bool(plan.readers))
 
@@ -72,9 +79,11 @@ class Collector:
         return self._tracker.progress
 
     @property
-    def collected_to_ms(self) -> int:
-        """Return the instant up to which everything was collected, as far as is known."""
+    def collected_to_ms(self) -> int | None:
+        """Return the instant up to which everything was collected, None before it is known."""
         progress = self.progress
+        if not self._is_started:
+            return None
         if progress.windows:
             return progress.oldest_open_ms
         return self._tail.caught_up_ms or progress.watermark_ms
@@ -85,6 +94,7 @@ class Collector:
         self._tracker.change(lambda _: progress)
         self._record.commit()
         self._backlog.resume(progress.windows)
+        self._is_started = True
 
     def poll(self) -> None:
         """Read what is new, and have a backlog and what is late looked for beside it.
@@ -93,10 +103,9 @@ class Collector:
         """
         try:
             self._mind_the_clock()
-            self._backlog.plan(self._tail.caught_up_ms)
-            self._tail.read()
-            self._audit.do(self._look_for_late_events)
-            self._forgetting.do_where_due()
+            if self._read_tail():
+                self._audit.do(self._look_for_late_events)
+                self._forgetting.do_where_due()
         finally:
             self._record.commit()
         self._readers.check()
@@ -106,13 +115,34 @@ class Collector:
         """Wait for readers beside the poll to end after the stop event was set."""
         self._readers.join(timeout_seconds)
 
+    def _read_tail(self) -> bool:
+        """Read what is new, and tell whether JumpCloud let it be read.
+
+        What turns out to be far behind is planned anew, so that the newest comes first.
+        """
+        is_all_read = False
+        while not is_all_read:
+            if not self._tail_pace.is_failing:  # what cannot be read now would be cut once more
+                self._backlog.plan(self._tail.caught_up_ms)
+            try:
+                is_all_read = self._tail.read()
+            except Refused as error:
+                if not is_refused_start(error):
+                    raise
+                self._tail.was_refused()
+                return False
+        return True
+
     def _mind_the_clock(self) -> None:
         """Take a watermark back that a wrong clock moved into JumpCloud's future."""
         now_ms = self._clock.now_ms()
         self._record.now_is(now_ms)
-        message = self._tracker.take_back(now_ms, self._plan.reach)
-        if message:
+        was_ahead, message = self._tracker.take_back(
+            now_ms, self._plan.reach, self._tail.accepted_ms
+        )
+        if was_ahead:
             self._tail.caught_up_ms = None
+        if message:
             self._process.warn(message)
 
     def _look_for_late_events(self) -> None:
@@ -137,14 +167,14 @@ def _pages(plan: Plan, jumpcloud: JumpCloud, process: Process) -> tuple[Pages, P
     Apart, so that a backlog that fails or fills its memory does not keep new events waiting.
     """
 
-    def of(size: PageSize, pace: Pace, pages_in_memory: int) -> Pages:
+    def of(size: PageSize, pace: Pace, pages_in_memory: int, ends: Ends) -> Pages:
         source, now_ms = jumpcloud.source, jumpcloud.clock.now_ms
-        return Pages(source, size, pace, process.stop, now_ms, pages_in_memory)
+        return Pages(source, size, pace, process.stop, now_ms, pages_in_memory, ends)
 
     size = PageSize(plan.most_rows)
     few = PageSize(min(plan.most_rows, EVENTS_OF_A_LOOK))
     return (
-        of(size, jumpcloud.tail_pace, 1),
-        of(few, jumpcloud.tail_pace, 1),
-        of(size, jumpcloud.backlog_pace, PAGES_IN_MEMORY - 1),
+        of(size, jumpcloud.tail_pace, 1, is_refused_start),
+        of(few, jumpcloud.tail_pace, 1, is_refused_start),
+        of(size, jumpcloud.backlog_pace, PAGES_IN_MEMORY - 1, lambda _: False),
     )

@@ -10,6 +10,7 @@ from jumpcloud_modules.collecting.late_events import LateEvents
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Clock
 from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.tail import Tail
 from jumpcloud_modules.collecting.tracker import ProgressTracker
 from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, floor
 from jumpcloud_modules.progress import Progress
@@ -28,34 +29,40 @@ class Forgetting:
         tracker: ProgressTracker,
         record: DeliveryRecord,
         late_events: LateEvents,
+        tail: Tail,
     ) -> None:
         self._plan = plan
         self._clock = clock
         self._tracker = tracker
         self._record = record
         self._late_events = late_events
+        self._tail = tail
         self._done_at_ms: int | None = None
 
     def do_where_due(self) -> None:
-        """Forget what no audit will ask for, once an hour."""
-        span_ms = self._clock.span_ms()
-        if self._done_at_ms is not None and span_ms - self._done_at_ms < FORGET_EVERY_MS:
+        """Forget what no audit will ask for, once an hour.
+
+        Measured by a start that JumpCloud accepted: a watermark may be in its future.
+        """
+        span_ms, accepted_ms = self._clock.span_ms(), self._tail.accepted_ms
+        is_done = self._done_at_ms is not None and span_ms - self._done_at_ms < FORGET_EVERY_MS
+        if is_done or accepted_ms is None:
             return
-        self._forget_before(floor(self._unneeded_before_ms() - HOUR_MS, HOUR_MS))
+        self._forget_before(floor(self._unneeded_before_ms(accepted_ms) - HOUR_MS, HOUR_MS))
         self._done_at_ms = span_ms
 
-    def _unneeded_before_ms(self) -> int:
+    def _unneeded_before_ms(self, accepted_ms: int) -> int:
         """Return the instant that the next audit does not reach behind: measured by the last one.
 
         Beyond retention nothing can come again, however long no audit has ended.
         """
         progress = self._tracker.progress
-        measured_ms = progress.watermark_ms
+        measured_ms = watermark_ms = min(progress.watermark_ms, accepted_ms)
         if self._plan.audit_ms:
             measured_ms = min(measured_ms, progress.audit_from_ms)
         return max(
             measured_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS),
-            progress.watermark_ms - RETENTION_MS,
+            watermark_ms - RETENTION_MS,
         )
 
     def _forget_before(self, before_ms: int) -> None:

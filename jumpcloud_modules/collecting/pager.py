@@ -16,7 +16,7 @@ from jumpcloud_modules.collecting.page_room import PageLease, PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.protocols import Opened, Source
 from jumpcloud_modules.collecting.reading import Reading
-from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
+from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.http.retry import Pace
 from jumpcloud_modules.queries import Cursor, Page, Query
 
@@ -28,7 +28,8 @@ _STOP_CHECK_SECONDS = 0.2
 class Pages:
     """Read windows as pages from one source.
 
-    At most `pages_in_memory` are held at once, however many windows are read side by side.
+    At most `pages_in_memory` are held at once, however many windows are read side by side. A
+    failure that `is_for_the_reader` is raised after two tries; all others are waited out.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Pages:
         stop: threading.Event,
         now_ms: Callable[[], int],
         pages_in_memory: int,
+        is_for_the_reader: Callable[[CollectorError], bool] = lambda _: False,
     ) -> None:
         self._source = source
         self._size = size
@@ -46,6 +48,7 @@ class Pages:
         self._stop = stop
         self._now_ms = now_ms
         self._room = PageRoom(pages_in_memory, stop)
+        self._is_for_the_reader = is_for_the_reader
 
     def read(
         self, reading: Reading, go_on: Callable[[], bool] = lambda: True
@@ -53,8 +56,7 @@ class Pages:
         """Yield the pages of what is left of a window in order, until none follows or not to go on.
 
         Each is worked on in a `with` block before the next is asked of the generator. `go_on` is
-        asked before each request, and keeps to its no. Waits failures out. Raises Stopped when
-        asked to stop.
+        asked before each request, and keeps to its no. Raises Stopped when asked to stop.
         """
         while not reading.is_over and go_on():
             rows = self._size.rows()
@@ -63,6 +65,8 @@ class Pages:
             except PageTooLarge:
                 self._size.shrink_to_fit(rows)
             except (TryAgain, Refused) as error:
+                if self._is_for_the_reader(error):
+                    raise
                 if isinstance(error, TryAgain) and error.burdened:
                     self._size.relieve(rows)
 

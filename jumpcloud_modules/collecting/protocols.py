@@ -54,6 +54,10 @@ class Clock(Protocol):
         """Tell whether an answer carried a date."""
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Tell whether the only date so far contradicts the machine's clock."""
+
+    @property
     def ahead_of_machine_ms(self) -> int:
         """Return by how much JumpCloud's time is later than the machine's, at the least."""
 
@@ -105,8 +109,8 @@ class Delivered(Protocol):
     def now_is(self, now_ms: int) -> None:
         """Take note of JumpCloud's time."""
 
-    def know_of(self, other: Self, instant_ms: int) -> None:
-        """Know, without counting them, another scope's events from an instant's hour on."""
+    def know_of(self, other: Self, spans_ms: Iterable[tuple[int, int]]) -> None:
+        """Know, without counting them, another scope's events of the hours that spans touch."""
 
     def remember_from(self, start_ms: int) -> None:
         """Take note that all from an instant on is read (again)."""

@@ -5,8 +5,10 @@ Values and arithmetic; the collector reads the state, asks for the time, and tel
 
 from dataclasses import dataclass, replace
 
-from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.progress import Progress
+
+UNREMARKABLE_MS = 5 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,49 +30,56 @@ def first_start(now_ms: int, reach: Reach) -> Progress:
     return Progress(beginning_ms, beginning_ms, is_provisional=True)
 
 
-def by_jumpclouds_clock(progress: Progress, ahead_of_machine_ms: int) -> Progress:
+def confirmed(progress: Progress, start_ms: int) -> Progress:
     """Move a first start, which went by the machine's clock, to where it is by JumpCloud's."""
-    if not progress.is_provisional:
-        return progress
-    return replace(
-        progress,
-        beginning_ms=progress.beginning_ms + ahead_of_machine_ms,
-        watermark_ms=progress.watermark_ms + ahead_of_machine_ms,
-        is_provisional=False,
-    )
+    return replace(progress, beginning_ms=start_ms, watermark_ms=start_ms, is_provisional=False)
 
 
-def not_ahead(progress: Progress, now_ms: int, reach: Reach) -> tuple[Progress, str]:
-    """Take a watermark of the future back, and return why, or nothing where it is none.
+def not_ahead(
+    progress: Progress, now_ms: int, reach: Reach, accepted_ms: int | None = None
+) -> tuple[Progress, str]:
+    """Take a watermark of the future back, and return why, or nothing where that is no wonder.
 
-    What may have been left out by a clock that was ahead is read again, as far as it may be new;
-    what was delivered of that, the ledger knows.
+    `accepted_ms` is the latest start that JumpCloud accepted in this process: up to there nothing
+    was left out. Without one, what a clock that was ahead may have left out is read again, as far
+    as it may be new. What was delivered of that, the ledger knows.
     """
-    if progress.watermark_ms <= now_ms + SECOND_MS:
+    ahead_ms = progress.watermark_ms - now_ms
+    if ahead_ms <= SECOND_MS:
         return progress, ""
+    if accepted_ms is not None and progress.beginning_ms <= accepted_ms <= now_ms:
+        taken_back = _taken_back(progress, progress.beginning_ms, accepted_ms, now_ms)
+        # Several servers answer, and no two clocks agree.
+        return taken_back, "" if ahead_ms <= UNREMARKABLE_MS else _why(progress, taken_back)
     is_beginning_usable = progress.beginning_ms <= now_ms
     beginning_ms = progress.beginning_ms if is_beginning_usable else now_ms - reach.history_ms
     reach_ms = reach.longest_ms if is_beginning_usable else reach.history_ms
     watermark_ms = max(now_ms - reach_ms, beginning_ms)
-    message = (
-        f"The state names {_text(progress.watermark_ms)}, which is in the future:"
-        f" collecting events since {to_rfc3339(watermark_ms)}; what is known as delivered is not"
-        " sent again."
+    taken_back = _taken_back(progress, beginning_ms, watermark_ms, now_ms)
+    return taken_back, _why(progress, taken_back)
+
+
+def _why(before: Progress, after: Progress) -> str:
+    return (
+        f"The state names {_text(before.watermark_ms)}, which is in the future:"
+        f" collecting events since {to_rfc3339(after.watermark_ms)}; what is known as delivered is"
+        " not sent again."
     )
-    windows = tuple(
-        Window(window.start_ms, min(window.end_ms or watermark_ms, watermark_ms))
-        for window in progress.windows
-        if window.start_ms < watermark_ms
-    )
-    audited_ms = min(progress.audited_ms or watermark_ms, watermark_ms)
-    taken_back = replace(
+
+
+def _taken_back(progress: Progress, beginning_ms: int, watermark_ms: int, now_ms: int) -> Progress:
+    """Return the progress with another watermark.
+
+    Windows stay as they are, since readers may be at work on them, but for those of the future:
+    JumpCloud would refuse them until their time has come.
+    """
+    return replace(
         progress,
         beginning_ms=beginning_ms,
         watermark_ms=watermark_ms,
-        windows=windows,
-        audited_ms=audited_ms,
+        windows=tuple(window for window in progress.windows if window.start_ms <= now_ms),
+        audited_ms=min(progress.audited_ms or watermark_ms, watermark_ms),
     )
-    return taken_back, message
 
 
 def within(progress: Progress, limit_ms: int) -> Progress:

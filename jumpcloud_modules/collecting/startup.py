@@ -9,16 +9,17 @@ from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Delivered
 from jumpcloud_modules.collecting.resume import (
-    by_jumpclouds_clock,
+    confirmed,
     first_start,
     not_ahead,
     within_retention,
 )
 from jumpcloud_modules.errors import Refused
-from jumpcloud_modules.instants import MINUTE_MS, RETENTION_MS, floor, to_rfc3339
+from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, RETENTION_MS, floor, to_rfc3339
 from jumpcloud_modules.progress import Found, Progress
 from jumpcloud_modules.queries import Query
 
+QUESTIONS_IN_DOUBT = 3
 BEFORE_THAT = (
     "what happened before that and was not delivered yet is not collected. To reach further back,"
     " raise history_hours and remove context.json and context.previous.json."
@@ -43,6 +44,7 @@ class Startup:
         self._pace = durable.pace
         self._process = process
         self._ledger = ledger
+        self._began_at_ms = 0
 
     def progress(self) -> Progress:
         """Return where to go on from, for the caller to commit before anything is read.
@@ -51,6 +53,7 @@ class Startup:
         JumpCloud answers, the next one begins where this one would have.
         """
         found = self._pace.call(self._durable.state.load)
+        self._began_at_ms = self._clock.span_ms()
         progress = found.progress or first_start(self._clock.now_ms(), self._plan.reach)
         if progress.is_provisional:
             self._save(progress)
@@ -61,7 +64,10 @@ class Startup:
         self._pace.call(lambda: self._durable.state.save(progress))
 
     def _learn_the_time(self, start_ms: int) -> None:
-        """Ask for one event from where collecting begins: any answer carries a date."""
+        """Ask for one event from where collecting begins: any answer carries a date.
+
+        A date that contradicts the machine's clock needs another that agrees with it.
+        """
 
         def ask() -> None:
             try:
@@ -73,6 +79,10 @@ class Startup:
         now_ms = self._clock.now_ms()
         asked_ms = min(max(start_ms, now_ms - RETENTION_MS), now_ms)
         self._jumpcloud.tail_pace.call(ask)
+        for _ in range(QUESTIONS_IN_DOUBT):
+            if not self._clock.is_in_doubt:
+                return
+            self._jumpcloud.tail_pace.call(ask)
 
     # By JumpCloud's time
 
@@ -84,13 +94,27 @@ class Startup:
             beginning_ms = min(progress.beginning_ms, now_ms - reach.history_ms)
             progress = replace(progress, beginning_ms=beginning_ms)
         is_first = progress.is_provisional
-        progress = by_jumpclouds_clock(progress, self._clock.ahead_of_machine_ms)
+        if is_first:
+            progress = confirmed(progress, self._first_start_ms(found, progress, now_ms))
         progress, of_the_future = not_ahead(progress, now_ms, reach)
         progress, beyond_retention = within_retention(progress, now_ms)
         self._tell(found, progress, is_first=is_first)
         for warning in filter(None, (of_the_future, beyond_retention)):
             self._process.warn(warning)
         return progress
+
+    def _first_start_ms(self, found: Found, progress: Progress, now_ms: int) -> int:
+        """Return where a first start begins by JumpCloud's clock.
+
+        Measured from when this process began, since the machine's clock may have been set while
+        JumpCloud could not be reached. For one that began in a process before, its own instant
+        counts, but never for less than the history: that process's clock may have been wrong.
+        """
+        history_ms = self._plan.reach.history_ms
+        if found.progress is None:
+            return now_ms - (self._clock.span_ms() - self._began_at_ms) - history_ms
+        shifted_ms = progress.watermark_ms + self._clock.ahead_of_machine_ms
+        return min(shifted_ms, now_ms - history_ms)
 
     def _tell(self, found: Found, progress: Progress, *, is_first: bool) -> None:
         since = f"collecting events since {to_rfc3339(progress.watermark_ms)}"
@@ -139,7 +163,10 @@ class Startup:
         instant_ms = progress.watermark_ms
         former = self._durable.ledgers(progress.scope)
         beginning_ms = self._countable_ms(instant_ms)
-        self._pace.call(lambda: self._ledger.know_of(former, instant_ms))
+        # Of a window that is still open, a page may have been delivered in part.
+        spans_ms = [(window.start_ms, window.end_ms or FOREVER_MS) for window in progress.windows]
+        spans_ms.append((instant_ms, FOREVER_MS))
+        self._pace.call(lambda: self._ledger.know_of(former, spans_ms))
         return _looked_for_from(progress, beginning_ms)
 
     def _without_its_ledger(self, progress: Progress) -> Progress:

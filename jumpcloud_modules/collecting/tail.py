@@ -5,16 +5,22 @@ Knows nothing of the backlog; where counts are silent, it reads the last minutes
 
 from contextlib import closing
 
+from jumpcloud_modules.collecting.backfill import FEWEST_EVENTS_A_SLICE
+from jumpcloud_modules.collecting.backlog import BACKLOG_AFTER_MS
 from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
+from jumpcloud_modules.collecting.page_room import PageLease
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.protocols import Clock
 from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.errors import CollectorError, Refused
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, ceil
 from jumpcloud_modules.progress import Window
-from jumpcloud_modules.queries import Page
+from jumpcloud_modules.queries import time_ms_of
+
+BAD_REQUEST = 400
 
 
 class Tail:
@@ -39,16 +45,32 @@ class Tail:
         self._late_events = late_events
         self._is_future_read = False
         self.caught_up_ms: int | None = None
+        self.accepted_ms: int | None = None
+        """The latest start that JumpCloud accepted: until then it surely was that late there."""
 
-    def read(self) -> None:
-        """Read what is new; of what is still to come and is known, no more than a look meets."""
+    def read(self) -> bool:
+        """Read what is new; of what is still to come and is known, no more than a look meets.
+
+        Returns False where it was left, since much of what follows is old: others should read that.
+        """
         start_ms, ahead_from_ms = self._start_ms(), self._ahead_from_ms()
         if not self._is_future_read:
-            self._read_new(Window(start_ms))
-            self._is_future_read = self._clock.is_known and self._is_anything_ahead(ahead_from_ms)
-        elif not self._look(Window(start_ms), ahead_from_ms):
-            self._read_new(Window(start_ms, ahead_from_ms))
-        self.caught_up_ms = self._clock.now_ms()
+            is_read = self._read_new(Window(start_ms))
+            is_dated = is_read and self._clock.is_known
+            self._is_future_read = is_dated and self._is_anything_ahead(ahead_from_ms)
+        else:
+            is_read = self._look(Window(start_ms), ahead_from_ms) or self._read_new(
+                Window(start_ms, ahead_from_ms)
+            )
+        if is_read:
+            self.caught_up_ms = self._clock.now_ms()
+        return is_read
+
+    def was_refused(self) -> None:
+        """Go back to a start that JumpCloud accepted, where no date tells what time it is there."""
+        accepted_ms = self.accepted_ms
+        if accepted_ms is not None and not self._clock.is_known:
+            self._tracker.change(lambda progress: progress.back_at(accepted_ms))
 
     def mind_what_is_ahead(self) -> None:
         """Have what is still to come read again, where JumpCloud counts more of it by now."""
@@ -62,19 +84,34 @@ class Tail:
             lease = next(leases, None)
             if lease is None:
                 return False
-            with lease:
-                last_ms = _last_ms(lease.page) or 0
-                self._deliveries.deliver(lease.page, tail)
-            self._advance(reading)
-        return not reading.has_more or last_ms >= ahead_from_ms
+            self._take(lease, reading)
+        # By the index, which keeps the order: an event's own text may claim any time.
+        return not reading.has_more or (time_ms_of(lease.cursor) or 0) >= ahead_from_ms
 
-    def _read_new(self, tail: Window) -> None:
-        reading = Reading(tail)
+    def _read_new(self, tail: Window) -> bool:
+        """Read to the end, or until it shows that a long stretch is still to be read."""
+        reading, events = Reading(tail), 0
         with closing(self._pages.read(reading)) as leases:
             for lease in leases:
-                with lease:
-                    self._deliveries.deliver(lease.page, tail)
-                self._advance(reading)
+                events += self._take(lease, reading)
+                if events > FEWEST_EVENTS_A_SLICE and self._is_far_behind(reading):
+                    return False
+        return True
+
+    def _is_far_behind(self, reading: Reading) -> bool:
+        """Tell whether what is left is long, and whether leaving it would come any further."""
+        position_ms = reading.rest.start_ms
+        is_long = self._clock.now_ms() - position_ms > BACKLOG_AFTER_MS
+        return is_long and reading.has_more and position_ms > reading.window.start_ms
+
+    def _take(self, lease: PageLease, reading: Reading) -> int:
+        """Deliver a page, and return how many events it held."""
+        self.accepted_ms = max(self.accepted_ms or 0, reading.window.start_ms)
+        with lease:
+            events = len(lease.page.events)
+            self._deliveries.deliver(lease.page, reading.window)
+        self._advance(reading)
+        return events
 
     def _advance(self, reading: Reading) -> None:
         position_ms, is_read = reading.rest.start_ms, not reading.has_more
@@ -97,5 +134,6 @@ class Tail:
         return self._record.count(from_ms, FOREVER_MS) > 0
 
 
-def _last_ms(page: Page) -> int | None:
-    return page.events[-1].time_ms if page.events else None
+def is_refused_start(error: CollectorError) -> bool:
+    """Tell whether JumpCloud found fault with what was asked for: it may begin in its future."""
+    return isinstance(error, Refused) and error.status == BAD_REQUEST

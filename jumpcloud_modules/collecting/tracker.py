@@ -39,11 +39,12 @@ class ProgressTracker:
         with self._lock:
             self._progress = change(self._progress)
 
-    def take_back(self, now_ms: int, reach: Reach) -> str:
-        """Take back a watermark of the future, and return what to tell of it, or nothing."""
+    def take_back(self, now_ms: int, reach: Reach, accepted_ms: int | None) -> tuple[bool, str]:
+        """Take back a watermark of the future; tell whether it was one, and what to say of it."""
         with self._lock:
-            self._progress, message = not_ahead(self._progress, now_ms, reach)
-        return message
+            before = self._progress
+            self._progress, message = not_ahead(before, now_ms, reach, accepted_ms)
+            return self._progress is not before, message
 
     def add_late(self, windows: Iterable[Window]) -> None:
         """Take note that windows are read for late events."""

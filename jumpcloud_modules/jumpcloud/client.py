@@ -15,6 +15,8 @@ from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 
 END = "JumpCloud"
 """Its name in messages."""
+BY_A_PROXY = 500
+"""A status from which on an answer may be a gateway's, whose clock is nobody's business."""
 
 
 class Client:
@@ -81,7 +83,8 @@ class Client:
     ) -> requests.Response:
         asked_ms = self._clock.span_ms()
         answer = self._transport.send(method, self._url + path, body, carried)
-        self._clock.learn(answer.headers.get("Date"), asked_ms)
+        if answer.status_code < BY_A_PROXY:
+            self._clock.learn(answer.headers.get("Date"), asked_ms)
         return answer
 
     def _with_others(

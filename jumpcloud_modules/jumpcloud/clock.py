@@ -54,7 +54,7 @@ class JumpCloudClock:
     JumpCloud's time down to milliseconds. Within these bounds the machine's clock is believed:
     polls that always come in the same part of a second would narrow nothing. One date that
     contradicts those before is not believed until the next one agrees with it: a proxy may have
-    written it.
+    written it. So is the first of all, where the machine's clock contradicts it.
     `tell` hears of a machine's clock that differs by more than a minute, and of the end of that.
     """
 
@@ -76,6 +76,11 @@ class JumpCloudClock:
     def is_known(self) -> bool:
         """Tell whether an answer carried a date."""
         return self._offset is not None
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Tell whether the only date so far contradicts the machine's clock."""
+        return self._offset is None and self._doubted is not None
 
     @property
     def ahead_of_machine_ms(self) -> int:
@@ -110,17 +115,25 @@ class JumpCloudClock:
         if message:
             self._tell(message)
 
-    def _believed(self, answer: _Offset) -> _Offset:
+    def _believed(self, answer: _Offset) -> _Offset | None:
         known, doubted = self._offset, self._doubted
         self._doubted = None
-        if known is None:
+        if known is None and self._is_the_machines(answer):
             return answer
-        if known.overlaps(answer):
+        if known and known.overlaps(answer):
             return known.narrowed_by(answer)
         if doubted and doubted.overlaps(answer):
             return doubted.narrowed_by(answer)
         self._doubted = answer
         return known
+
+    def _is_the_machines(self, answer: _Offset) -> bool:
+        machine_offset_ms = self.machine_ms() - self.span_ms()
+        tolerated = _Offset(
+            machine_offset_ms - TOLERATED_DIFFERENCE_MS,
+            machine_offset_ms + TOLERATED_DIFFERENCE_MS,
+        )
+        return tolerated.overlaps(answer)
 
     def _message(self) -> str | None:
         """Say what is new of the difference between the two clocks, in either direction."""

@@ -18,7 +18,7 @@ from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.instants import to_ms, to_rfc3339
 from jumpcloud_modules.jumpcloud.client import END, Client
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
-from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
+from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit, time_ms_of
 
 BASE_PATH = "/insights/directory/v1"
 MOST_PAGE_BYTES = 6 << 20
@@ -109,8 +109,8 @@ class OpenPage:
             )
         more = count > 0 and count >= self._limit
         cursor = self.cursor if more else None
-        if cursor is not None and cursor == self._query.cursor:
-            raise self._broken_promise("the cursor X-Search_after did not move")
+        if cursor is not None and not _moved(cursor, self._query.cursor):
+            raise self._broken_promise("the cursor X-Search_after did not move on")
         position_ms = _position_ms(found.events, self.cursor, self._query, now_ms)
         if more and cursor is None and (position_ms or 0) <= self._query.start_ms:
             raise self._broken_promise("a full page came without a cursor in X-Search_after")
@@ -256,7 +256,7 @@ def _descends(found: Events, query: Query, now_ms: int) -> bool:
 def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int) -> int | None:
     """Trust the last event's time and the cursor's as far as both agree, and never past now."""
     last_ms = next(_times_within(reversed(found.times), query, now_ms), None)
-    cursor_ms = _integer(str(cursor[0])) if cursor else None
+    cursor_ms = time_ms_of(cursor)
     if last_ms is None or cursor_ms is None:
         return last_ms
     return max(query.start_ms, min(last_ms, cursor_ms))
@@ -268,6 +268,12 @@ def _times_within(times: Iterable[datetime], query: Query, now_ms: int) -> Itera
     for time in times:
         if time != UNDATED and query.start_ms <= (time_ms := to_ms(time)) <= latest_ms:
             yield time_ms
+
+
+def _moved(cursor: Cursor, before: Cursor | None) -> bool:
+    """Tell whether a cursor is not where it was, nor earlier; its hidden id has no known order."""
+    is_earlier = (time_ms_of(cursor) or 0) < (time_ms_of(before) or 0)
+    return cursor != before and not is_earlier
 
 
 def _read_cursor(header: str | None) -> Cursor | None:

@@ -65,6 +65,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._platform_logs = PlatformLogs(self._post_logs)
         self._is_collecting = self._is_owner = False
         self._assembled: Parts | None = None
+        self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         super().__init__(*args, **kwargs)
 
     # Configuration
@@ -220,9 +221,10 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     @property
     def _parts(self) -> Parts:
         """Return the parts, made at first use. Raises the SDK's errors for a bad configuration."""
-        if self._assembled is None:
-            self._assembled = self._assemble()
-        return self._assembled
+        with self._assembly_lock:
+            if self._assembled is None:
+                self._assembled = self._assemble()
+            return self._assembled
 
     def _assemble(self) -> Parts:
         configuration = self.configuration
@@ -351,7 +353,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     def _lag_seconds(self, parts: Parts) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
         collector = parts.collector
-        age = max(0.0, (parts.clock.now_ms() - collector.collected_to_ms) / 1000)
+        if (collected_to_ms := collector.collected_to_ms) is None:
+            return 0.0
+        age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
         is_behind = parts.is_failing or bool(collector.progress.windows)
         return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
 

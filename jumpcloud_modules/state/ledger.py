@@ -19,6 +19,7 @@ from pathlib import Path
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, from_ms, to_ms
 from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
 
 MOST_KEYS_IN_USE = 40_000
@@ -43,14 +44,18 @@ class Ledger:
     """
 
     def __init__(
-        self, folder: Path, tell: Callable[[str], None] = lambda _: None, scope: str = ""
+        self,
+        folder: Path,
+        tell: Callable[[str], None] = lambda _: None,
+        scope: str = "",
+        claims: Claims | None = None,
     ) -> None:
         self._files = LedgerFiles(folder, scope, tell)
+        self._claims = claims or Claims()
         self._lock = threading.RLock()
         self._write_lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._in_use: OrderedDict[int, _Hour] = OrderedDict()
-        self._claimed: set[int] = set()
         self._pending: ByHour = {}
         self._being_written: ByHour = {}
         self._last_hour = AHEAD
@@ -58,26 +63,29 @@ class Ledger:
 
     @contextmanager
     def claim(self, events: Events) -> Iterator[Events]:
-        """Give the events that were neither delivered nor claimed, to one caller for one block.
+        """Give the events that were not delivered, to one caller for one block.
 
-        However the block ends, what it recorded is known by then, and the rest is new again.
-        Raises StateUnavailable, with nothing claimed.
+        Waits while any of them is claimed: whether it is new is known only then. However the block
+        ends, what it recorded is known by then, and the rest is new again. Raises StateUnavailable,
+        with nothing claimed.
         """
-        fresh = self._claimed_of(events)
-        try:
+        with self._claims.taking(events.keys, lambda: self._fresh(events)) as fresh:
             yield fresh
-        finally:
-            with self._lock:
-                self._claimed.difference_update(fresh.keys)
 
-    def _claimed_of(self, events: Events) -> Events:
+    def _fresh(self, events: Events) -> Events:
         with self._lock:
-            self._load_once()
-            hours = {UNDATED_HOUR, *(number for number, _ in _by_hour(events))}
-            known = [self._hour(number).keys for number in sorted(hours)]
-            fresh = _unknown(events, [self._claimed, *known])
-            self._claimed.update(fresh.keys)
-        return fresh
+            return _unknown(events, self._known_sets(events))
+
+    def delivered(self, events: Events) -> set[int]:
+        """Return the keys of those events that were delivered. Raises StateUnavailable."""
+        with self._lock:
+            keys = set(events.keys)
+            return set().union(*(keys & known for known in self._known_sets(events)))
+
+    def _known_sets(self, events: Events) -> list[set[int]]:
+        self._load_once()
+        hours = {UNDATED_HOUR, *(number for number, _ in _by_hour(events))}
+        return [self._hour(number).keys for number in sorted(hours)]
 
     def record(self, events: Events, not_before_ms: int) -> None:
         """File claimed events as delivered; `write` makes that outlast the process.
@@ -125,27 +133,33 @@ class Ledger:
             count if not count or end - start == 60 else sum(self._hour(number).minutes[start:end])
         )
 
-    def know_of(self, other: "Ledger", instant_ms: int) -> None:
-        """Know, without counting them, another scope's events from an instant's hour on.
+    def know_of(self, other: "Ledger", spans_ms: Iterable[tuple[int, int]]) -> None:
+        """Know, without counting them, another scope's events of the hours that spans touch.
 
         Raises StateUnavailable.
         """
-        keys = other.keys_since(instant_ms)
+        keys = other.keys_within(spans_ms)
         with self._lock:
             self._load_once()
+            keys -= self._hour(UNDATED_HOUR).keys
             entries = Entries(array("Q", keys), array("B", bytes(len(keys))))
             merge(self._pending, {UNDATED_HOUR: entries})
             self._in_use.pop(UNDATED_HOUR, None)
 
-    def keys_since(self, instant_ms: int) -> set[int]:
-        """Return the keys of the events from an instant's hour on, and of those without a time.
+    def keys_within(self, spans_ms: Iterable[tuple[int, int]]) -> set[int]:
+        """Return the keys of the hours that spans touch, and of the events without a time.
 
         Raises StateUnavailable.
         """
+        hours = [(start_ms // HOUR_MS, end_ms // HOUR_MS) for start_ms, end_ms in spans_ms]
         with self._lock:
             self._load_once()
-            since = [number for number in self._known_hours() if number >= instant_ms // HOUR_MS]
-            return {key for number in (UNDATED_HOUR, *since) for key in self._hour(number).keys}
+            touched = [
+                number
+                for number in self._known_hours() - {UNDATED_HOUR}
+                if any(first <= number <= last for first, last in hours)
+            ]
+            return {key for number in (UNDATED_HOUR, *touched) for key in self._hour(number).keys}
 
     @property
     def forgotten_ms(self) -> int:

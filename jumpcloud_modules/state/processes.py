@@ -24,7 +24,8 @@ def has_ended(name: str | None) -> bool:
     number, _, started = rest.partition(" ")
     if not place or place != _place() or not number.isdecimal() or not started:
         return False
-    return _start_of(int(number)) != started
+    found = _start_of(int(number))
+    return _is_nobody(int(number)) if found is None else found != started
 
 
 def _place() -> str | None:
@@ -35,11 +36,22 @@ def _place() -> str | None:
         return None
 
 
+def _is_nobody(number: int) -> bool:
+    """Tell whether no process has a number: /proc may hide those of other users."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # another user's
+        pass
+    return False
+
+
 def _start_of(number: int) -> str | None:
-    """Return when a process started, in the kernel's ticks; None where there is none (any more)."""
+    """Return when a process started, in the kernel's ticks: "" once it ended, None if unseen."""
     try:
         fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     is_over = len(fields) <= _START_FIELD or fields[0] in "ZX"
-    return None if is_over else fields[_START_FIELD]
+    return "" if is_over else fields[_START_FIELD]

@@ -13,6 +13,7 @@ from jumpcloud_modules.jumpcloud.account import (
     credentials_of,
     events_client,
 )
+from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from sandbox import Reply, Request, Sandbox, faults, generate
 from sandbox.instants import now_ms
@@ -33,6 +34,21 @@ class _Watching:
 def _counted(sandbox: Sandbox, account: Account) -> int:
     api = directory_insights(sandbox, account=account)
     return api.count(now_ms() - HOUR_MS, None)
+
+
+@pytest.mark.parametrize(("status", "is_learnt"), [(401, True), (429, True), (502, False)])
+def test_the_date_of_a_gateway_is_not_jumpclouds(status: int, is_learnt: bool) -> None:
+    """Whoever answers for a server that is away has a clock of his own."""
+    with Sandbox() as sandbox:
+        clock = JumpCloudClock()
+        account = account_at(sandbox)
+        client = events_client(account, credentials_of(account), clock=clock)
+        sandbox.jumpcloud.faults.add(faults.Status(status))
+
+        with pytest.raises((Refused, TryAgain)):
+            client.post("/insights/directory/v1/events", b"{}")
+
+    assert clock.is_known == is_learnt
 
 
 def test_a_service_account_reads_events_with_its_token_and_no_key() -> None:

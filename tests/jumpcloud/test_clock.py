@@ -71,10 +71,40 @@ def test_time_passes_between_answers_by_a_clock_that_nobody_sets() -> None:
     assert net.clock.now_ms() == NOON_MS + 12_345
 
 
+@pytest.mark.parametrize("machine_ahead_ms", [-HOUR_MS, HOUR_MS])
+def test_a_first_date_that_contradicts_the_machine_needs_another_that_agrees(
+    machine_ahead_ms: int,
+) -> None:
+    """A gateway or a cache may have written it."""
+    net = _Net(machine_ahead_ms)
+    net.answer(wrong_by_ms=20 * HOUR_MS)
+    after_one = (net.clock.is_known, net.clock.is_in_doubt, net.clock.now_ms())
+    net.answer()
+    after_another = net.clock.is_known
+
+    net.answer()
+
+    assert after_one == (False, True, net.jumpcloud_ms + machine_ahead_ms)
+    assert not after_another
+    assert net.clock.is_known
+    assert not net.clock.is_in_doubt
+    assert net.behind_ms == 0
+
+
+def test_a_first_date_that_the_machine_confirms_is_believed_at_once() -> None:
+    """Both would have to be wrong in the same way."""
+    net = _Net(machine_ahead_ms=MINUTE_MS)
+
+    net.answer()
+
+    assert net.clock.is_known
+
+
 def test_many_dates_of_whole_seconds_narrow_the_time_down() -> None:
     """Each is written at another millisecond of its second."""
     net = _Net(machine_ahead_ms=HOUR_MS)
     net.jumpcloud_ms += 990
+    net.answer()
     net.answer()
     behind_after_one_ms = net.behind_ms
 
@@ -118,6 +148,8 @@ def test_the_clock_is_never_later_than_jumpclouds_and_never_gets_worse(
     """However long questions and answers take, where the machine's clock is certainly wrong."""
     assume(abs(machine_ahead_ms) > 10_000)
     net, behind_ms = _Net(machine_ahead_ms), float("inf")
+    net.answer()
+    net.answer()
 
     for wait_ms, there_ms, back_ms in answers:
         net.jumpcloud_ms += wait_ms

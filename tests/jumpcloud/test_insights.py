@@ -211,6 +211,34 @@ def test_a_cursor_that_does_not_move_is_an_error() -> None:
             api.open(replace(query, cursor=first.cursor)).read(now_ms())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_taken"),
+    [
+        ([5, "b"], [5, "a"], True),
+        ([5, "b"], [6, "a"], True),
+        ([5, "b"], ["6", "a"], True),
+        ([5, "b"], [5, "b"], False),
+        ([5, "b"], [4, "c"], False),
+        ([5, "b"], ["x"], False),
+    ],
+)
+def test_a_cursor_that_goes_back_is_an_error(before: Cursor, after: Cursor, is_taken: bool) -> None:
+    """Paging could go in a circle; in which order hidden ids come is not known."""
+    query = _query(limit=1, cursor=before)
+    text = make_event(query.start_ms + 5).text
+    headers = {
+        "X-Result-Count": "1",
+        "X-Limit": "1",
+        "X-Search_after": orjson.dumps(after).decode(),
+    }
+
+    if is_taken:
+        assert _page_of(Reply(200, b"[" + text + b"]", headers), query).cursor == after
+        return
+    with pytest.raises(TryAgain, match="did not move on"):
+        _page_of(Reply(200, b"[" + text + b"]", headers), query)
+
+
 def test_headers_that_are_missing_cost_a_cursor_and_lose_nothing() -> None:
     """The page can still be used: the next query begins at its position."""
     query = _query()

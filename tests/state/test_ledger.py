@@ -18,6 +18,7 @@ from jumpcloud_modules.events import UNDATED, Event, Events
 from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS, MINUTE_MS
 from jumpcloud_modules.state import ledger as ledger_module
 from jumpcloud_modules.state import ledger_files, storage
+from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import (
     NOON_MS,
@@ -73,16 +74,29 @@ def test_an_event_that_comes_twice_in_a_page_is_claimed_once(tmp_path: Path) -> 
     assert new_of(Ledger(tmp_path), events_of(event, again)) == events_of(event)
 
 
-def test_a_claim_keeps_others_from_delivering_the_same(tmp_path: Path) -> None:
-    """Until its block ends."""
-    event = event_at(NOON_MS)
-    ledger = Ledger(tmp_path)
+@pytest.mark.parametrize("is_delivered", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_claim_keeps_others_waiting_until_it_is_known_whether_the_event_is_new(
+    tmp_path: Path, is_delivered: bool, shared: bool
+) -> None:
+    """Who passed over it meanwhile would lose it where its delivery fails, and a kill follows."""
+    event, claims = event_at(NOON_MS), Claims()
+    ledger = Ledger(tmp_path / "one", claims=claims)
+    other = ledger if shared else Ledger(tmp_path / "other", claims=claims)
+    found: list[Events] = []
+    waiting = threading.Thread(target=lambda: found.append(new_of(other, events_of(event))))
 
     with ledger.claim(events_of(event)):
-        meanwhile = new_of(ledger, events_of(event))
+        waiting.start()
+        waiting.join(0.2)
+        meanwhile = list(found)
+        if is_delivered:
+            ledger.record(events_of(event), 0)
+            other.record(events_of(event), 0)
+    waiting.join(20)
 
-    assert meanwhile == events_of()
-    assert new_of(ledger, events_of(event)) == events_of(event)
+    assert meanwhile == []
+    assert found == [events_of() if is_delivered else events_of(event)]
 
 
 @pytest.mark.parametrize("end", [ValueError, Stopped, Crash, GeneratorExit])
@@ -545,7 +559,7 @@ def test_events_of_another_scope_are_known_without_being_counted(tmp_path: Path)
     ledger = Ledger(tmp_path, scope="new")
     _deliver(ledger, event_at(NOON_MS, "own"))
 
-    ledger.know_of(former, NOON_MS + 5)
+    ledger.know_of(former, [(NOON_MS + 5, FOREVER_MS)])
     ledger.commit()
 
     for known in (ledger, Ledger(tmp_path, scope="new")):

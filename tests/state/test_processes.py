@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from jumpcloud_modules.state import processes
 from jumpcloud_modules.state.processes import has_ended, name_of_this
 
 
@@ -31,6 +33,23 @@ def test_a_number_that_another_process_has_now_is_no_sign_of_life() -> None:
     place, number, started = str(name_of_this()).split(" ")
 
     assert has_ended(f"{place} {number} {int(started) - 1}")
+
+
+def test_a_process_that_proc_hides_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `hidepid`, another user's processes are not seen: its lease would look free."""
+    hidden, ended = name_of_this(), _name_of_another()
+    place = tmp_path / "self" / "ns"
+    place.mkdir(parents=True)
+    (place / "pid").symlink_to(Path("/proc/self/ns/pid").readlink())
+    boot = tmp_path / "sys" / "kernel" / "random"
+    boot.mkdir(parents=True)
+    (boot / "boot_id").write_text(Path("/proc/sys/kernel/random/boot_id").read_text())
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+
+    assert not has_ended(hidden)
+    assert has_ended(ended)
 
 
 @pytest.mark.parametrize(
