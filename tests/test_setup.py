@@ -108,6 +108,27 @@ def test_ci_runs_the_checks_and_the_readme_s_test_command() -> None:
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
 
 
+def test_ci_runs_on_every_python_that_is_supported() -> None:
+    """By the script that holds for everybody."""
+    workflow = text(".github/workflows/ci.yml")
+    versions = re.findall(r"python: \[(.*)\]", workflow)[0].replace('"', "").split(", ")
+    named = re.findall(r"Python ([\d., and]+) that the machine has", text("Makefile"))[0]
+
+    assert versions == re.split(r", | and ", named)
+    assert "- run: .ci/run\n" in workflow
+
+
+def test_the_hooks_are_the_checks_of_make_check() -> None:
+    """Before a commit runs what runs after it, in the same order."""
+    (checks,) = re.findall(r"^check: (.*?) ##", text("Makefile"), re.MULTILINE)
+    hooks = re.findall(r"^ +entry: (.*)$", text(".pre-commit-config.yaml"), re.MULTILINE)
+
+    assert hooks == [f"make {check}" for check in checks.split()]
+    assert re.findall(r"^ +- repo: (.*)$", text(".pre-commit-config.yaml"), re.MULTILINE) == [
+        "local"
+    ]
+
+
 def test_the_readme_gives_the_two_commands_that_a_newcomer_types() -> None:
     """On lines of their own, where .ci/run looks for the second one."""
     typed = re.findall(r"^\$ (make [a-z]+)$", text("README.md"), re.MULTILINE)
