@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
-from jumpcloud_modules.commands.run import VARIABLE
+from jumpcloud_modules.commands.document import VARIABLE
 from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud

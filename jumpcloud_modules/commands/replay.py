@@ -12,7 +12,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from jumpcloud_modules.commands.run import WRONG_CONFIGURATION, ConfigurationError, read_document
+from jumpcloud_modules.commands.document import (
+    WRONG_CONFIGURATION,
+    ConfigurationError,
+    read_document,
+)
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events, cut
 from jumpcloud_modules.http.retry import Failure, Pace

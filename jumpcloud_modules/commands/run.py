@@ -7,7 +7,6 @@ State goes to DATA_DIR, logs to standard output. No playbook API is asked or tol
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,72 +16,15 @@ from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 
+from jumpcloud_modules.commands.document import (
+    WRONG_CONFIGURATION,
+    ConfigurationError,
+    read_document,
+)
 from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
-VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
-WRONG_CONFIGURATION: Final = 2
-
-
-class ConfigurationError(Exception):
-    """Report a configuration that cannot work, in sentences for the operator."""
-
-
-def fill_in(document: Any, environment: Mapping[str, str], place: str = "") -> Any:
-    """Return the document with ${VAR} and ${VAR:-default} replaced in its texts.
-
-    An empty variable counts as one that is not set where there is a default, as in a shell.
-    Raises ConfigurationError that names the variable and its place.
-    """
-    if isinstance(document, dict):
-        return {
-            name: fill_in(value, environment, f"{place}.{name}" if place else str(name))
-            for name, value in document.items()
-        }
-    if isinstance(document, list):
-        return [
-            fill_in(value, environment, f"{place}[{index}]") for index, value in enumerate(document)
-        ]
-    if isinstance(document, str):
-        return VARIABLE.sub(lambda found: _value_of(found, environment, place), document)
-    return document
-
-
-def _value_of(found: re.Match[str], environment: Mapping[str, str], place: str) -> str:
-    name, default = found["name"], found["default"]
-    if default is not None:
-        return environment.get(name) or default
-    if name not in environment:
-        raise ConfigurationError(
-            f"The environment variable {name}, which {place} needs, is not set; set it."
-        )
-    return environment[name]
-
-
-def read_document(path: Path, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the parts `module` and `connector` of a module.json, filled in.
-
-    Raises ConfigurationError that names the file.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(document, dict) or not all(
-        isinstance(document.get(part), dict) for part in ("module", "connector")
-    ):
-        raise ConfigurationError(
-            f'{path} needs the form {{"module": {{…}}, "connector": {{…}}}}; write it so.'
-        )
-    try:
-        return {
-            part: fill_in(document[part], environment, part) for part in ("module", "connector")
-        }
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
 
 
 class Environment(Configuration):
