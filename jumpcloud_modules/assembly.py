@@ -23,6 +23,7 @@ from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
+from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
@@ -86,6 +87,9 @@ class Parts:
 
 def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     """Make the parts of a connector; none of them has begun."""
+    ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
+    storage.keep_private(ledger_path)
+    storage.keep_private(quarantine_path)
     clock = JumpCloudClock(voice.warn)
     owner = ownership(settings.data_path)
     lanes = Lanes(stop)
@@ -95,7 +99,7 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     intake = Intake(
         url=settings.intake_url,
         intake_key=settings.intake_key,
-        quarantine=Quarantine(Folder(settings.data_path / "quarantine")),
+        quarantine=Quarantine(Folder(quarantine_path)),
         pace=intake_pace,
         state_pace=state_pace,
         user_agent=settings.user_agent,
@@ -109,7 +113,7 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         JumpCloud(_source(settings, voice, clock), clock, tail_pace, backlog_pace, lanes),
         Durable(
             State(settings.data_path),
-            lambda scope: Ledger(settings.data_path / "ledger", voice.warn, scope),
+            lambda scope: Ledger(ledger_path, voice.warn, scope),
             state_pace,
             owner.check,
         ),

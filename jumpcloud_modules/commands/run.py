@@ -108,7 +108,7 @@ def run() -> int:
 def _folder(name: str) -> Path:
     folder = Path(name).absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there stays as it is
     except OSError as error:
         raise ConfigurationError(
             f"The folder for the state, {folder}, cannot be made: {error.strerror};"

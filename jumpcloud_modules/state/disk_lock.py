@@ -148,8 +148,8 @@ def owner_on_disk(folder: Path) -> Record | None:
 
 
 def _opened(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # Python opens it close-on-exec
+    storage.make_folder(path.parent)
+    return storage.open_private(path, os.O_RDWR | os.O_CREAT)  # Python opens it close-on-exec
 
 
 def _identity(status: os.stat_result) -> Identity:

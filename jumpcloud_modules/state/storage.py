@@ -1,7 +1,7 @@
 """Files that are whole or absent, on a local disk and on S3 alike.
 
-Everything goes through the `Path` interface, which the platform's S3 paths share. Knows nothing
-of what the files hold.
+Everything goes through the `Path` interface, which the platform's S3 paths share. On a disk only
+this process's user may read what is written. Knows nothing of what the files hold.
 """
 
 import errno
@@ -14,6 +14,9 @@ from typing import IO
 from jumpcloud_modules.errors import StateUnavailable
 
 _UNFINISHED = ".unfinished"
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+_OF_OTHERS = 0o077
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -34,7 +37,7 @@ def write_once(path: Path, content: bytes) -> None:
     It survives a kill at once, and on a disk a power cut after `sync`. Either may leave it
     incomplete before, which its reader notices. Raises StateUnavailable.
     """
-    with unavailable_unless("written", path), _opened(path, "wb") as file:
+    with unavailable_unless("written", path), _opened(path) as file:
         file.write(content)
 
 
@@ -97,6 +100,35 @@ def size(path: Path) -> int:
         return path.stat().st_size
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this process's user alone."""
+    if not _is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    if not folder.parent.exists():  # mkdir's own `parents` would leave those open to all
+        make_folder(folder.parent)
+    folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+
+
+def keep_private(folder: Path) -> None:
+    """Close a folder of ours, and those in it, to other users, as an older version left them."""
+    if not _is_local(folder) or not folder.is_dir():
+        return
+    for path in (folder, *filter(Path.is_dir, folder.iterdir())):
+        # What is another user's cannot be changed, and whoever shares a volume so has chosen it.
+        with suppress(OSError):
+            if path.stat().st_mode & _OF_OTHERS:
+                path.chmod(_FOLDER_MODE)
+
+
+def open_private(path: Path | str, flags: int) -> int:
+    """Open a file of a disk for this process's user alone, also one that others could read."""
+    descriptor = os.open(path, flags, _FILE_MODE)
+    with suppress(OSError):  # another user's file, or a file system without modes
+        os.fchmod(descriptor, _FILE_MODE)
+    return descriptor
+
+
 @contextmanager
 def unavailable_unless(done: str, path: Path) -> Iterator[None]:
     """Give whatever fails one name: each S3 client raises a family of its own."""
@@ -106,16 +138,22 @@ def unavailable_unless(done: str, path: Path) -> Iterator[None]:
         raise _unavailable(done, path, error) from error
 
 
-def _opened(path: Path, mode: str) -> IO[bytes]:
+def _opened(path: Path) -> IO[bytes]:
     try:
-        return path.open(mode)
+        return _open(path)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open(mode)
+        make_folder(path.parent)
+        return _open(path)
+
+
+def _open(path: Path) -> IO[bytes]:
+    if _is_local(path):
+        return open(path, "wb", opener=open_private)
+    return path.open("wb")
 
 
 def _write(path: Path, content: bytes) -> None:
-    with _opened(path, "wb") as file:
+    with _opened(path) as file:
         file.write(content)
         if _is_local(path):
             file.flush()

@@ -215,6 +215,32 @@ def test_a_state_that_cannot_be_written_is_told_and_waited_for() -> None:
         assert on.judgement == "clean"
 
 
+def test_nobody_else_may_read_what_the_connector_keeps() -> None:
+    """Also not the folders of an older version, which were open; the data folder is the user's."""
+
+    def open_to_all(_: object, folder: Path) -> None:
+        folder.chmod(0o755)
+        for name in ("ledger", "quarantine"):
+            (folder / name).mkdir()
+            (folder / name).chmod(0o755)
+
+    with scene(
+        [*history(20), make_event(now_ms(), padding_bytes=300_000)], before=open_to_all
+    ) as on:
+        on.is_told("was set aside", "warning")
+        on.polls()
+        on.connector.stop()
+        folder = on.connector.data_folder
+        modes = {path: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+        assert {path.name for path in modes} >= {STATE, "owner.lock", "ledger", "quarantine"}
+        assert len(list((folder / "quarantine").iterdir())) == 1
+        assert [
+            path for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)
+        ] == []
+        assert folder.stat().st_mode & 0o777 == 0o755
+
+
 def _collect_twice(on: Scene) -> None:
     on.delivers_all()
     on.sandbox.jumpcloud.publish([make_event(now_ms())])

@@ -137,3 +137,51 @@ def test_every_failure_of_the_disk_is_named_as_one_to_wait_for(tmp_path: Path) -
         with pytest.raises(StateUnavailable, match="check the disk's space and rights") as raised:
             act()
         assert str(tmp_path) in str(raised.value)
+
+
+@pytest.mark.parametrize("write", [storage.write_atomically, storage.write_once])
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_only_the_process_s_user_may_read_what_is_written(
+    tmp_path: Path, write: Callable[[Path, bytes], None], umask: int
+) -> None:
+    """Files 0600 and the folders made for them 0700, also over a file that all could read."""
+    fresh, old = tmp_path / "a" / "b" / "file", tmp_path / "old"
+    old.write_bytes(b"x")
+    old.chmod(0o644)
+    before = os.umask(umask)
+    try:
+        write(fresh, b"one")
+        write(old, b"two")
+    finally:
+        os.umask(before)
+
+    assert [mode(path) for path in (fresh, old)] == [0o600, 0o600]
+
+
+def test_folders_are_made_for_the_process_s_user_alone(tmp_path: Path) -> None:
+    """Each that was missing; one that was there keeps its mode."""
+    tmp_path.chmod(0o755)
+
+    storage.write_once(tmp_path / "a" / "b" / "file", b"x")
+
+    assert [mode(tmp_path / name) for name in ("a", "a/b")] == [0o700, 0o700]
+    assert mode(tmp_path) == 0o755
+
+
+def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    """With those in it; what is not there yet, and what is private already, is left alone."""
+    (tmp_path / "ledger" / "scope").mkdir(parents=True)
+    for path in (tmp_path, tmp_path / "ledger", tmp_path / "ledger" / "scope"):
+        path.chmod(0o755)
+
+    storage.keep_private(tmp_path / "ledger")
+    storage.keep_private(tmp_path / "absent")
+
+    assert [mode(tmp_path / name) for name in ("ledger", "ledger/scope")] == [0o700, 0o700]
+    assert mode(tmp_path) == 0o755
+    assert not (tmp_path / "absent").exists()
+
+
+def mode(path: Path) -> int:
+    """Return who may do what with it."""
+    return path.stat().st_mode & 0o777
