@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import os
 import re
+import socket
 import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +92,82 @@ def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
     assert "--require-hashes" in dockerfile
     assert "requirements/main.txt" in dockerfile
     assert "dev.txt" not in dockerfile
-    assert re.search(r"^USER (?!root)\w+$", dockerfile, re.MULTILINE)
+    assert re.search(r"^USER [1-9]\d*$", dockerfile, re.MULTILINE)
     assert dockerfile.rstrip().endswith('ENTRYPOINT ["python", "./main.py"]')
+
+
+def test_the_user_of_the_image_owns_its_volume() -> None:
+    """Alone: by the same number, with 0700."""
+    dockerfile = text("Dockerfile")
+    user = re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)[0]
+
+    assert f"useradd --uid {user} " in dockerfile
+    assert "--owner connector --group connector --mode 700 /app/data" in dockerfile
+
+
+def test_the_image_is_labelled_as_the_project_is() -> None:
+    """Whoever inspects it reads what it is, of which version, on which base."""
+    dockerfile = text("Dockerfile")
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', dockerfile))
+    project = toml("pyproject.toml")["project"]
+
+    assert labels == {
+        "title": "JumpCloud Directory Insights for Sekoia.io",
+        "description": project["description"],
+        "version": project["version"],
+        "licenses": project["license"],
+        "base.name": "docker.io/library/"
+        + re.findall(r"^FROM (\S+)$", dockerfile, re.MULTILINE)[0],
+    }
+
+
+def test_the_image_exposes_the_two_ports() -> None:
+    """Those that the README tells as the defaults."""
+    (exposed,) = re.findall(r"^EXPOSE (.*)$", text("Dockerfile"), re.MULTILINE)
+
+    for port, name in zip(exposed.split(), ("LIVENESS_PORT", "METRICS_PORT"), strict=True):
+        assert f"| `{name}` | `{port}` |" in text("README.md")
+
+
+@pytest.mark.parametrize(("answer", "status"), [(200, 0), (500, 1), (None, 1)])
+def test_the_image_s_health_check_asks_the_connector_s_health(
+    answer: int | None, status: int
+) -> None:
+    """By Python, past any proxy; a port where nobody listens is not well."""
+
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer if self.path == "/health" and answer else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            nobodys = other.getsockname()[1]
+        port = server.server_port if answer else nobodys
+        proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+        asked = subprocess.run(
+            [sys.executable, *health_check()[1:]],
+            env={"PATH": os.environ["PATH"], "LIVENESS_PORT": str(port), **proxies},
+            capture_output=True,
+            check=False,
+        )
+        server.shutdown()
+
+    assert health_check()[0] == "python"
+    assert asked.returncode == status, asked.stderr
+
+
+def health_check() -> list[str]:
+    """Return the command of the image's health check, as Docker reads it."""
+    dockerfile = text("Dockerfile").replace("\\\n", "")
+    command: list[str] = json.loads(
+        re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.MULTILINE)[0]
+    )
+    return command
 
 
 def test_the_image_is_given_all_that_it_copies() -> None:
