@@ -25,6 +25,7 @@ from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.disk_lock import FILE_NAME as LOCK_FILE_NAME
 from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
@@ -86,7 +87,11 @@ class Parts:
 
 
 def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
-    """Make the parts of a connector; none of them has begun."""
+    """Make the parts of a connector; none of them has begun.
+
+    Raises CannotWork for what no waiting would mend.
+    """
+    storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
     ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
     storage.keep_private(ledger_path)
     storage.keep_private(quarantine_path)

@@ -9,6 +9,7 @@
     ├── PageTooLarge        ask for fewer events at once
     ├── BatchTooLarge       send fewer events at once
     ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
+    ├── CannotWork          what no waiting mends: end, or wait for a person to change it
     ├── OwnershipLost       another process has the state: use nothing of it, and load it anew
     └── Stopped             the connector is asked to stop: commit what is settled, and leave
 
@@ -85,6 +86,10 @@ class BatchTooLarge(CollectorError):
 
 class BatchRejected(CollectorError):
     """Report a batch of which at least one event is not acceptable (400, 422)."""
+
+
+class CannotWork(CollectorError):
+    """Report what this process was started with or in, and that it can never work so."""
 
 
 class OwnershipLost(CollectorError):

@@ -18,6 +18,7 @@ from jumpcloud_modules.commands.document import (
     read_document,
 )
 from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.events import Events, cut
 from jumpcloud_modules.http.retry import Failure, Pace
 from jumpcloud_modules.intake.client import Intake
@@ -65,7 +66,10 @@ def _intake(quarantine: Quarantine) -> Intake:
     if not configuration.intake_server:
         raise ConfigurationError("intake_server: is missing; give your Sekoia region's address.")
     pace = Pace(threading.Event(), _tell)
-    return Intake(configuration.intake_server, configuration.intake_key, quarantine, pace, pace)
+    try:
+        return Intake(configuration.intake_server, configuration.intake_key, quarantine, pace, pace)
+    except CannotWork as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _tell(failure: Failure) -> None:

@@ -21,6 +21,7 @@ from jumpcloud_modules.commands.document import (
     ConfigurationError,
     read_document,
 )
+from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 
@@ -68,7 +69,7 @@ class SelfHostedConnector(JumpcloudDirectoryInsightsConnector):
 def build(document: Mapping[str, dict[str, Any]], folder: Path) -> SelfHostedConnector:
     """Return the connector that a document describes.
 
-    Raises ConfigurationError with a sentence for each bad value.
+    Raises ConfigurationError with a sentence for each bad value, or for what cannot work.
     """
     try:
         module = SelfHostedModule()
@@ -80,6 +81,10 @@ def build(document: Mapping[str, dict[str, Any]], folder: Path) -> SelfHostedCon
         raise ConfigurationError(error.args[0]) from None
     if not connector.configuration.intake_server:
         raise ConfigurationError("intake_server: is missing; give your Sekoia region's address.")
+    try:
+        connector.prepare()
+    except CannotWork as error:
+        raise ConfigurationError(str(error)) from None
     return connector
 
 

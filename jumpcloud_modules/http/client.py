@@ -17,6 +17,7 @@ from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryA
 from jumpcloud_modules.http.backoff import retry_after_seconds
 from jumpcloud_modules.http.buffers import Buffers
 from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.http.route import host_of, route_to
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -38,7 +39,8 @@ class Transport:
 
     Requests go through an adapter: a session would follow redirects, collect cookies, and look
     for proxies on the disk each time.
-    `secrets` are blanked out of everything quoted from an answer.
+    `secrets` are blanked out of everything quoted from an answer. Raises CannotWork where the
+    environment names a proxy or certificates that cannot work.
     """
 
     def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Secrets) -> None:
@@ -47,7 +49,8 @@ class Transport:
         self._buffers = Buffers(most_kept=PAGES_IN_MEMORY)
         self._session = requests.Session()
         self._session.headers.update(headers)
-        self._settle_environment(url)
+        self._session.trust_env = False
+        self._route = route_to(url, secrets)
         self._adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS)
         self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
@@ -67,11 +70,11 @@ class Transport:
                 self._request(method, url, body, headers),
                 stream=True,
                 timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS),
-                verify=self._verify,
-                proxies=self._proxies,
+                verify=self._route.verify,
+                proxies=self._route.proxies,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise self._no_answer(error) from None
+            raise self._no_answer(error, url) from None
 
     def read(self, answer: requests.Response, most_bytes: int) -> Body:
         """Return the answer's body, decompressed.
@@ -126,6 +129,7 @@ class Transport:
                 request_id=request_id,
             )
         if 300 <= status < 400:
+            said += self._target(answer)
             remedy = "Redirects are not followed, because the key would travel along: " + remedy
         return Refused(
             f"{said}. {remedy}",
@@ -161,13 +165,6 @@ class Transport:
                 self._prepared[method, url] = prepared
         return prepared
 
-    def _settle_environment(self, url: str) -> None:
-        """Take proxies and CA bundle from the environment once, and nothing from .netrc."""
-        settings = self._session.merge_environment_settings(url, {}, None, None, None)
-        self._proxies = settings["proxies"]
-        self._verify = True if settings["verify"] is None else settings["verify"]
-        self._session.trust_env = False
-
     def _quoted(self, answer: requests.Response) -> str:
         try:
             body = bytes(self.read(answer, 1 << 16))
@@ -178,11 +175,18 @@ class Transport:
         text = self._secrets.redact(" ".join(text.split()))[:_QUOTED_CHARACTERS]
         return f" ({text})" if text else ""
 
-    def _no_answer(self, error: Exception) -> TryAgain:
+    def _target(self, answer: requests.Response) -> str:
+        """Name where a redirect leads by its host alone: the rest of it may hold anything."""
+        host = host_of(answer.headers.get("Location", ""))[:_QUOTED_CHARACTERS]
+        return f" and redirected to {self._secrets.redact(host)}" if host else ""
+
+    def _no_answer(self, error: Exception, url: str) -> TryAgain:
         timed_out = isinstance(error, requests.Timeout)
         why = "did not answer in time" if timed_out else "could not be reached"
+        way = f" through the proxy {self._route.proxy}" if self._route.proxy else ""
         reason = self._secrets.redact(_innermost(error))[:_QUOTED_CHARACTERS]
-        return TryAgain(f"{self.end} {why} ({reason}).", burdened=timed_out, end=self.end)
+        said = f"{self.end} {why} at {host_of(url)}{way} ({reason})."
+        return TryAgain(said, burdened=timed_out, end=self.end)
 
     def _too_large(self, answer: requests.Response, most_bytes: int) -> PageTooLarge:
         said = f"{self.end} sent more than {most_bytes} bytes at once"

@@ -20,7 +20,7 @@ from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
-from jumpcloud_modules.errors import OwnershipLost, Stopped
+from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
@@ -109,11 +109,12 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """Collect until asked to stop."""
         self._is_collecting = True
         try:
-            _ = self._parts
+            self.prepare()
         except (
             ModuleConfigurationError,
             TriggerConfigurationError,
             MissingConfigurationError,
+            CannotWork,
         ) as error:
             self.log(_sentence(error), level="critical")
             self._wait_for_stop()
@@ -129,6 +130,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             collecting.join(SECONDS_BETWEEN_LOOKS)
         self._finish(self._parts.collector, collecting)
         self._parts.owner.release()
+
+    def prepare(self) -> None:
+        """Make the parts, and find what no waiting would mend.
+
+        Raises the SDK's errors for a bad configuration, and CannotWork.
+        """
+        _ = self._parts
 
     def _wait_for_stop(self) -> None:
         """Wait without the event's lock, which a signal's handler in this thread takes too."""

@@ -11,12 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.errors import CannotWork, StateUnavailable
 
 _UNFINISHED = ".unfinished"
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 _OF_OTHERS = 0o077
+_FOR_GOOD = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
+)
+"""What no waiting mends. A full disk and one that fails are not among them."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -108,6 +112,36 @@ def make_folder(folder: Path) -> None:
     if not folder.parent.exists():  # mkdir's own `parents` would leave those open to all
         make_folder(folder.parent)
     folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+
+
+def check_writable(folder: Path, *names: str) -> None:
+    """Raise CannotWork where a folder of a disk, or what of its `names` exists, is read-only.
+
+    A full disk is none of that: it is waited for when the state is written.
+    """
+    if not _is_local(folder):
+        return
+    try:
+        make_folder(folder)
+        _write_nothing(folder / f"writable{_UNFINISHED}")
+        for path in (folder / name for name in names):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    except OSError as error:
+        if error.errno in _FOR_GOOD:
+            raise _read_only(folder, error) from None
+
+
+def _write_nothing(path: Path) -> None:
+    os.close(open_private(path, os.O_WRONLY | os.O_CREAT))
+    path.unlink(missing_ok=True)
+
+
+def _read_only(folder: Path, error: OSError) -> CannotWork:
+    return CannotWork(
+        f"The data folder {folder} cannot be written ({error.strerror}: {error.filename}): give it"
+        f" to the user {os.geteuid()}, mount it writable, or name another one."
+    )
 
 
 def keep_private(folder: Path) -> None:

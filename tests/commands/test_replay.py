@@ -68,6 +68,23 @@ def test_listing_sends_nothing(data: Path, capsys: pytest.CaptureFixture[str]) -
     assert f".json ({len(TEXT)} bytes)" in capsys.readouterr().out
 
 
+def test_a_proxy_that_cannot_work_ends_it_with_its_reason(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2, and the event stays."""
+    with Sandbox() as sandbox:
+        configure(monkeypatch, sandbox)
+        monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+
+        status = replay.main(["--data", str(data)])
+
+    assert status == 2
+    assert "HTTP_PROXY (or ALL_PROXY) is not the address of a proxy" in capsys.readouterr().err
+    assert len(list((data / "quarantine").iterdir())) == 1
+
+
 def test_the_published_name_runs_it(data: Path) -> None:
     """What operators have typed since it exists goes on working."""
     ended = subprocess.run(

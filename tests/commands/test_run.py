@@ -155,6 +155,13 @@ def test_it_collects_without_any_platform(tmp_path: Path) -> None:
         ({"JUMPCLOUD_BASE_URL": "http://api.jumpcloud.com"}, "base_url: begins with http://"),
         ({"MODULE_JSON": "/nowhere/module.json"}, "/nowhere/module.json cannot be read"),
         ({"DATA_DIR": "/dev/null/state"}, "name another in DATA_DIR"),
+        ({"DATA_DIR": "/sys"}, "The data folder /sys cannot be written"),
+        ({"REQUESTS_CA_BUNDLE": "/nowhere.pem"}, "REQUESTS_CA_BUNDLE names /nowhere.pem, which"),
+        (
+            {"HTTPS_PROXY": "socks5://a:hunter2@proxy.test"},
+            "SOCKS proxies (PySocks) is not installed",
+        ),
+        ({"HTTPS_PROXY": "proxy:3128"}, "is not the address of a proxy: give http://host:port"),
         ({"LIVENESS_PORT": "70000"}, "set LIVENESS_PORT and METRICS_PORT to free ones"),
     ],
 )

@@ -99,7 +99,22 @@ def test_an_end_that_cannot_be_reached_is_worth_another_try() -> None:
         transport.post(url + "/events", b"{}", {})
 
     assert not raised.value.burdened
+    assert f"reached at {url.removeprefix('http://')} (" in str(raised.value)
     assert _KEY not in str(raised.value)
+
+
+def test_a_proxy_on_the_way_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads it knows which of the two to look at."""
+    _without_proxies(monkeypatch)
+    monkeypatch.setenv("HTTP_PROXY", "http://somebody:hunter2!@127.0.0.1:9/")
+    transport = Transport("The end", "http://end.test/", {}, Secrets(_KEY))
+
+    with pytest.raises(TryAgain) as raised:
+        transport.post("http://end.test/events", b"{}", {})
+
+    assert "at end.test through the proxy 127.0.0.1:9 (" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    assert "somebody" not in str(raised.value)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
@@ -140,6 +155,30 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         assert sandbox.intake.requests.arrivals() == 0
 
 
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (
+            "https://sign-in.proxy.test/path?key=hunter2#hunter2",
+            " and redirected to sign-in.proxy.test.",
+        ),
+        ("https://a:hunter2@proxy.test:8443/", " and redirected to proxy.test:8443."),
+        ("//proxy.test/x", " and redirected to proxy.test."),
+        (f"https://{_KEY}.test/", " and redirected to [redacted].test."),
+        ("/sign-in?hunter2", "to POST /events. Redirects"),
+        ("http://[broken", "to POST /events. Redirects"),
+        ("", "to POST /events. Redirects"),
+    ],
+)
+def test_a_redirect_is_named_by_the_host_it_leads_to(location: str, said: str) -> None:
+    """And by no more of it."""
+    message = str(_refusal(Reply(302, b"", {"Location": location})))
+
+    assert said in message
+    assert "hunter2" not in message
+    assert _KEY not in message
+
+
 def test_where_a_redirect_leads_is_not_looked_at() -> None:
     """Its body may be endless."""
     with Sandbox() as sandbox:
@@ -161,10 +200,14 @@ class _Watching:
         return Reply(200, b"[]", {"Set-Cookie": "a=b; Path=/"})
 
 
-def _posted(monkeypatch: pytest.MonkeyPatch, times: int = 1, **environment: str) -> _Watching:
-    """Post to an end through an environment, and return what came in."""
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+def _posted(monkeypatch: pytest.MonkeyPatch, times: int = 1, **environment: str) -> _Watching:
+    """Post to an end through an environment, and return what came in."""
+    _without_proxies(monkeypatch)
     watching = _Watching()
     with Sandbox() as sandbox:
         sandbox.jumpcloud.faults.add(watching)
@@ -207,17 +250,6 @@ def test_no_password_of_a_netrc_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (headers,) = _posted(monkeypatch, NETRC=str(tmp_path / "netrc")).seen
 
     assert "authorization" not in headers
-
-
-def test_the_certificates_of_the_environment_are_the_ones_that_count(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A bundle that is not there lets nobody through."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/there/is/no/bundle")
-    transport = Transport("The end", "https://127.0.0.1:9/", {}, Secrets())
-
-    with pytest.raises(TryAgain, match="/there/is/no/bundle"):
-        transport.post("https://127.0.0.1:9/", b"", {})
 
 
 @pytest.mark.parametrize("status", [302, 401, 429, 500])

@@ -324,6 +324,20 @@ def test_an_empty_key_is_critical_and_waits_for_a_person(running: _Running) -> N
     assert running.stop() < 4
 
 
+def test_a_data_folder_that_cannot_be_written_is_critical_and_waits_for_a_person(
+    running: _Running,
+) -> None:
+    """As a wrong configuration: trying again would mend nothing."""
+    running.folder = Path("/sys")
+    connector = running.build()
+    running.start(connector.run)
+
+    assert wait_until(lambda: running.messages("critical"), 10)
+    assert "The data folder /sys cannot be written" in running.messages("critical")[0]
+    assert running.sandbox.jumpcloud.requests.arrivals() == 0
+    assert running.stop() < 4
+
+
 @pytest.mark.parametrize("end", ["jumpcloud", "intake"])
 def test_a_stop_is_in_time_while_an_end_hangs(running: _Running, end: str) -> None:
     """What hangs is left behind."""

@@ -3,12 +3,15 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.errors import CannotWork, StateUnavailable
 from jumpcloud_modules.state import storage
 
 
@@ -180,6 +183,64 @@ def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> No
     assert [mode(tmp_path / name) for name in ("ledger", "ledger/scope")] == [0o700, 0o700]
     assert mode(tmp_path) == 0o755
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda _: None], ids=["there", "to be made"])
+def test_a_folder_that_can_be_written_is_left_as_it_is(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """Nothing of the look stays."""
+    make(tmp_path / "data")
+
+    storage.check_writable(tmp_path / "data", "ledger")
+
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["/sys", "/proc", "/dev/null", "/dev/null/data"])
+def test_a_folder_that_nobody_can_write_is_told(folder: str) -> None:
+    """With what to do: no waiting mends it."""
+    with pytest.raises(CannotWork, match=f"The data folder {folder} cannot be written"):
+        storage.check_writable(Path(folder))
+
+
+def test_another_user_s_state_in_a_folder_is_told() -> None:
+    """As a run as root leaves it for one as somebody else."""
+    with TemporaryDirectory() as name:
+        folder, ledger = Path(name), Path(name) / "ledger"
+        ledger.mkdir(0o700)
+        folder.chmod(0o777)
+        said = _as_nobody(folder, ledger)
+
+    assert f"cannot be written (Permission denied: {ledger})" in said
+
+
+def _as_nobody(folder: Path, ledger: Path) -> str:
+    """Return what is said to a user whom the ledger in a folder does not belong to."""
+    if os.geteuid() != 0:
+        ledger.chmod(0o500)
+    program = (
+        "import os, pathlib, sys\n"
+        "from jumpcloud_modules.state import storage\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "storage.check_writable(pathlib.Path(sys.argv[1]), 'ledger')"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_is_full_or_fails_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It may be mended while the connector runs."""
+
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(storage, "open_private", fail)
+
+    storage.check_writable(tmp_path)
 
 
 def mode(path: Path) -> int:
