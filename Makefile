@@ -14,6 +14,12 @@ CODE := $(wildcard main.py jumpcloud_modules sandbox tools tests benchmarks)
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input \
 	--require-hashes --no-deps
 
+define PIP_FAILED
+|| { echo "The packages could not be installed; what pip says stands above. It needs its index over the" \
+		"network: check that, a proxy (HTTPS_PROXY) and the index it asks (pip config list," \
+		"PIP_INDEX_URL), and type make install again." >&2; exit 1; }
+endef
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -29,12 +35,12 @@ $(VENV)/installed: requirements/dev.txt
 	@python=$$(sh tools/pythons.sh first $(PYTHON)) \
 		&& echo "Installing into $(VENV) with $$($$python --version)" \
 		&& $$python -m venv --clear $(VENV)
-	@$(PY) $(PIP_INSTALL) -r requirements/dev.txt
+	@$(PY) $(PIP_INSTALL) -r requirements/dev.txt $(PIP_FAILED)
 	@touch $@
 
 $(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed
 	@echo "Installing what the benchmark's plot needs into $(VENV)"
-	@$(PY) $(PIP_INSTALL) -r requirements/bench.txt
+	@$(PY) $(PIP_INSTALL) -r requirements/bench.txt $(PIP_FAILED)
 	@touch $@
 
 run: install ## run the connector against the sandbox, or the real JumpCloud (ARGS)

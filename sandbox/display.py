@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
 _PLAIN_EVERY_SECONDS = 2.0
+_COLUMNS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,27 @@ class Figures:
     lag_seconds: float | None
 
 
-class Display:
-    """Shows figures on a terminal in place, elsewhere every two seconds on a line of its own."""
+def columns_of(out: TextIO) -> int:
+    """Return how wide a terminal is just now: its window may be drawn narrower at any time."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
 
-    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._out, self._clock = out, clock
+
+class Display:
+    """Shows figures on a terminal in place, elsewhere every two seconds on a line of its own.
+
+    On a terminal they are cut at its width, since a line that wraps is not one to write over.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        columns: Callable[[TextIO], int] = columns_of,
+    ) -> None:
+        self._out, self._clock, self._columns = out, clock, columns
         self._in_place = out.isatty()
         self._shown_at = float("-inf")
         self._width = 0
@@ -35,8 +53,9 @@ class Display:
         """Show the figures, if it is time to."""
         line = _line(figures)
         if self._in_place:
-            self._out.write("\r" + line.ljust(self._width))
-            self._width = len(line)
+            room = max(1, self._columns(self._out) - 1)
+            self._out.write("\r" + line.ljust(self._width)[:room])
+            self._width = min(len(line), room)
         elif self._clock() - self._shown_at >= _PLAIN_EVERY_SECONDS:
             self._shown_at = self._clock()
             self._out.write(line + "\n")

@@ -9,8 +9,8 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -506,6 +506,16 @@ def intake_chaos(faults: Faults, rate: float, *, repeats: bool = False) -> None:
 def platform_chaos(faults: Faults, rate: float) -> None:
     """Add the mixture that the log endpoint can show."""
     _spread(faults, [(Status(500), "logs"), (Hang(2.0), "logs")], rate)
+
+
+def name_of(fault: Any) -> str:
+    """Name a fault for a person: its class, and what it was given beside the defaults."""
+    given = (
+        f"{field.name}={getattr(fault, field.name)!r}"
+        for field in fields(fault)
+        if getattr(fault, field.name) != field.default
+    )
+    return f"{type(fault).__name__}({', '.join(given)})"
 
 
 def _spread(faults: Faults, mixture: list[tuple[Fault, str | None]], rate: float) -> None:

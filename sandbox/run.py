@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.display import Display, Figures
 from sandbox.events import generate
+from sandbox.faults import name_of
 from sandbox.instants import now_ms
 from sandbox.live import Live
 from sandbox.real import run_end_to_end, run_with_real_jumpcloud
@@ -27,6 +28,11 @@ _AUDIT_SECONDS = 5
 _MARGIN_MS = 300_000  # the connector starts a little later than the events were made
 _STEP_SECONDS = 0.5
 _FAULT_RATE = 0.2
+_INTERRUPTED = 130
+STATUSES = (
+    "Exit status: 0 where the verdict is clean, 1 where it is not or the connector failed, 2 for"
+    " arguments that are not possible, 130 where a second Ctrl-C ended it before all had arrived."
+)
 _LAG_METRIC = "symphony_module_common_events_lags"
 
 
@@ -43,6 +49,14 @@ class Plan:
 def run(plan: Plan) -> int:
     """Run what the plan and the environment's keys ask for; return the exit status."""
     display = Display(sys.stdout)
+    try:
+        return _run(plan, display)
+    except KeyboardInterrupt:
+        display.say("Interrupted.")
+        return _INTERRUPTED
+
+
+def _run(plan: Plan, display: Display) -> int:
     if not os.environ.get("JUMPCLOUD_API_KEY"):
         if os.environ.get("SEKOIA_INTAKE_KEY"):
             display.say("SEKOIA_INTAKE_KEY is not used without JUMPCLOUD_API_KEY.")
@@ -63,13 +77,16 @@ def run_emulated(plan: Plan, display: Display) -> int:
         display.say(_opening(plan, sandbox))
         settings = Settings(history_hours=_HISTORY_HOURS, audit_frequency=_AUDIT_SECONDS)
         with ConnectorProcess(sandbox.addresses, settings) as connector:
-            _watch(plan, display, sandbox, connector)
+            is_complete = _watch(plan, display, sandbox, connector)
             status = _end(connector)
-        return _close(display, sandbox, connector, status)
+        return _close(display, sandbox, connector, status, is_complete=is_complete)
 
 
-def _watch(plan: Plan, display: Display, sandbox: Sandbox, connector: ConnectorProcess) -> None:
-    """Show progress while events come, until all are accepted, and for one audit more."""
+def _watch(plan: Plan, display: Display, sandbox: Sandbox, connector: ConnectorProcess) -> bool:
+    """Show progress while events come, until all are accepted, and for one audit more.
+
+    Ctrl-C ends the coming of events, a second one the waiting; return whether there was none such.
+    """
     started = time.monotonic()
 
     def until(seconds: float, done: Callable[[], bool]) -> None:
@@ -79,10 +96,22 @@ def _watch(plan: Plan, display: Display, sandbox: Sandbox, connector: ConnectorP
             time.sleep(_STEP_SECONDS)
 
     live_seconds = _LIVE_SECONDS if plan.live_seconds is None else plan.live_seconds
-    with Live(sandbox.jumpcloud, seed=plan.seed):
-        until(live_seconds, lambda: False)
-    until(_SETTLE_SECONDS, lambda: _all_accepted(sandbox))
-    until(_AUDIT_SECONDS + 1, lambda: False)
+    audit_seconds = _AUDIT_SECONDS + 1.0
+    try:
+        with Live(sandbox.jumpcloud, seed=plan.seed):
+            until(live_seconds, lambda: False)
+    except KeyboardInterrupt:
+        audit_seconds = 0.0
+        display.say(
+            "No more events come. The verdict follows when those that are late have arrived;"
+            " Ctrl-C again does not wait for them."
+        )
+    try:
+        until(_SETTLE_SECONDS, lambda: _all_accepted(sandbox))
+        until(audit_seconds, lambda: False)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _all_accepted(sandbox: Sandbox) -> bool:
@@ -120,13 +149,32 @@ def _opening(plan: Plan, sandbox: Sandbox) -> str:
     )
 
 
+def _fired(sandbox: Sandbox) -> str:
+    """List which fault happened how often; nothing where none was asked for."""
+    ends = (sandbox.jumpcloud, sandbox.intake, sandbox.platform)
+    rules = [(end.name, rule) for end in ends for rule in end.faults.rules]
+    if not rules:
+        return ""
+    rows = [
+        f"{rule.fired:>6}  {name:<10} {name_of(rule.fault)}" for name, rule in rules if rule.fired
+    ]
+    fired = sum(rule.fired for _, rule in rules)
+    heading = f"{fired:>6}  faults; {len(rules) - len(rows)} of {len(rules)} kinds did not happen"
+    return "\n".join([heading, *rows, "", ""])
+
+
 def _close(
-    display: Display, sandbox: Sandbox, connector: ConnectorProcess, status: int | None
+    display: Display,
+    sandbox: Sandbox,
+    connector: ConnectorProcess,
+    status: int | None,
+    *,
+    is_complete: bool,
 ) -> int:
     verdict = sandbox.verdict()
     usage = connector.usage()
     display.say("")
-    display.say(verdict.table())
+    display.say(_fired(sandbox) + verdict.table())
     ended = "had to be killed" if status is None else f"ended with status {status}"
     display.say(
         f"The connector {ended}; {usage.cpu_seconds:.1f} s of processor time, "
@@ -134,5 +182,8 @@ def _close(
     )
     if verdict.clean and status == 0:
         return 0
+    if not is_complete and status == 0:
+        display.say("It was ended before all had arrived: what is missing may only be late.")
+        return _INTERRUPTED
     display.say("The connector's last words:\n" + "\n".join(connector.output.splitlines()[-25:]))
     return 1

@@ -233,3 +233,39 @@ def test_too_old_a_python_is_told_in_one_line(tmp_path: Path) -> None:
     assert len(told.stderr.splitlines()) == 1
     assert "3.11 or newer" in told.stderr
     assert "Python 3.10.1" in told.stderr
+
+
+@pytest.mark.parametrize("target", ["install", "bench"])
+def test_packages_that_cannot_be_fetched_are_told_with_what_to_check(
+    tmp_path: Path, target: str
+) -> None:
+    """Below what pip itself says; nothing counts as installed."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    python = tmp_path / "python"
+    fails = 'case "$*" in *"-m pip install"*) echo "ERROR: no such index" >&2; exit 1;; esac'
+    python.write_text(
+        f"#!/bin/sh\n{fails}\n"
+        f'[ "$1" = -c ] && echo "{python} 3.13" && exit\n'
+        f'[ "$1" = --version ] && echo Python 3.13.0 && exit\n'
+        f'cp "$0" {venv}/bin/python\n'
+    )
+    python.chmod(0o755)
+    if target == "bench":
+        (venv / "bin/python").write_text(python.read_text())
+        (venv / "bin/python").chmod(0o755)
+        (venv / "installed").touch()
+
+    made = subprocess.run(
+        ["make", target, f"VENV={venv}", f"PYTHON={python}"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert made.returncode == 2
+    assert made.stderr.startswith("ERROR: no such index\nThe packages could not be installed")
+    assert all(hint in made.stderr for hint in ("network", "HTTPS_PROXY", "PIP_INDEX_URL"))
+    assert not (venv / f"installed{'-bench' * (target == 'bench')}").exists()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -17,6 +20,7 @@ from sandbox import API_KEY, INTAKE_KEY, Answers, Sandbox, faults, make_event, w
 from sandbox.__main__ import main
 from sandbox.apart import SandboxProcess
 from sandbox.connector import (
+    ROOT,
     ConnectorProcess,
     Settings,
     platform_variables,
@@ -241,6 +245,12 @@ def test_a_run_ends_with_the_verdict_and_status_zero(
     else:
         assert status == 0, output
         assert "verdict          clean" in output
+    assert ("kinds did not happen" in output) == with_faults
+    if with_faults:
+        counts = re.findall(
+            r"^ +(\d+)  (?:jumpcloud|intake|platform) +\w+\(.*\)$", output, re.MULTILINE
+        )
+        assert sum(map(int, counts)) == int(re.findall(r"(\d+)  faults; ", output)[0]) > 0
     assert API_KEY not in output
 
 
@@ -302,7 +312,7 @@ def test_a_terminal_gets_one_line_and_a_file_plain_ones() -> None:
     plain, terminal = io.StringIO(), _Terminal()
 
     for out in (plain, terminal):
-        display = Display(out, clock=lambda: clock[0])
+        display = Display(out, clock=lambda: clock[0], columns=lambda _: 200)
         for clock[0] in (0.0, 1.0, 2.5):
             display.show(figures)
         display.say("done")
@@ -310,6 +320,75 @@ def test_a_terminal_gets_one_line_and_a_file_plain_ones() -> None:
     line = "  1.0 s | produced 20,000 | accepted 5 | requests 2 in, 1 out | lag -"
     assert plain.getvalue() == f"{line}\n{line}\ndone\n"
     assert terminal.getvalue() == f"\r{line}\r{line}\r{line}\ndone\n"
+
+
+def test_a_narrow_terminal_gets_what_fits_on_its_line() -> None:
+    """Also where its window is drawn narrower meanwhile: a line that wraps piles up."""
+    terminal, widths = _Terminal(), iter([40, 30, 30])
+    display = Display(terminal, columns=lambda _: next(widths))
+
+    for _ in range(3):
+        display.show(Figures(1.0, 20_000, 5, 2, 1, None))
+
+    written = terminal.getvalue().split("\r")[1:]
+    assert [len(line) for line in written] == [39, 29, 29]
+    assert all(line.startswith("  1.0 s | produced 20,000") for line in written)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_on_a_terminal_gives_a_verdict(times: int) -> None:
+    """The first waits for what is late and then judges, the second does not wait."""
+    leader, terminal = os.openpty()
+    command = [sys.executable, "-m", "sandbox", "run", "--seconds", "60", "--events", "500"]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = _seen(leader, "accepted 5")
+    for _ in range(times):
+        run.send_signal(signal.SIGINT)
+        seen += _seen(leader, "Ctrl-C again")
+    seen += _seen(leader, None)
+    os.close(leader)
+
+    assert run.wait(30) == 0 or (times, run.returncode) == (2, 130)
+    assert "No more events come" in seen
+    assert re.search(r"produced +5\d\d", seen)
+    assert "Traceback" not in seen
+    assert ("NOT CLEAN" in seen) == ("what is missing may only be late" in seen)
+
+
+def _seen(terminal: int, text: str | None) -> str:
+    """Read what a terminal shows until a text is there, or to its end."""
+    seen = ""
+    while text is None or text not in seen:
+        try:
+            piece = os.read(terminal, 4096).decode()
+        except OSError:  # the other side is closed
+            break
+        seen += piece
+        if not piece:
+            break
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seconds", "-1"], "'-1' is not possible; give seconds, 0 or more"),
+        (["--seconds=nan"], "'nan' is not possible"),
+        (["--seconds", "inf"], "'inf' is not possible"),
+        (["--seconds", "soon"], "'soon' is not possible"),
+        (["--events", "-5"], "'-5' is not possible; give a whole number, 0 or more"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_a_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """And status 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(["run", *arguments])
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_what_arrived_is_listed_by_service_and_type() -> None:
