@@ -122,11 +122,11 @@ def test_the_image_is_labelled_as_the_project_is() -> None:
 
 
 def test_the_image_exposes_the_two_ports() -> None:
-    """Those that the README tells as the defaults."""
+    """Those that the documents tell as the defaults."""
     (exposed,) = re.findall(r"^EXPOSE (.*)$", text("Dockerfile"), re.MULTILINE)
 
     for port, name in zip(exposed.split(), ("LIVENESS_PORT", "METRICS_PORT"), strict=True):
-        assert f"| `{name}` | `{port}` |" in text("README.md")
+        assert f"| `{name}` | `{port}` |" in text("docs/configuration.md")
 
 
 @pytest.mark.parametrize(("answer", "status"), [(200, 0), (500, 1), (None, 1)])
