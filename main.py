@@ -1,4 +1,4 @@
-"""Start the connector: with a command as the platform does, without one self-hosted."""
+"""Start the connector as the platform does, self-hosted without a command, or another command."""
 
 import gc
 import sys
@@ -14,6 +14,8 @@ from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule  # 
 gc.freeze()
 gc.enable()
 
+COMMANDS_OF_THE_PLATFORM = ("JumpcloudDirectoryInsightsConnector", "validate_module_configuration")
+
 
 def main() -> int:
     """Run what the command line asks for, and return the exit status."""
@@ -21,6 +23,10 @@ def main() -> int:
         from jumpcloud_modules.commands import run  # noqa: PLC0415 - the platform needs none of it
 
         return run.run()
+    if sys.argv[1] not in COMMANDS_OF_THE_PLATFORM:
+        from jumpcloud_modules.commands import dispatch  # noqa: PLC0415
+
+        return dispatch.main(sys.argv[1:])
     module = JumpcloudDirectoryInsightsModule()
     module.register(JumpcloudDirectoryInsightsConnector, "JumpcloudDirectoryInsightsConnector")
     module.register_account_validator(JumpcloudDirectoryInsightsValidator)

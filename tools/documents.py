@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
+from jumpcloud_modules.commands.dispatch import COMMANDS
 from jumpcloud_modules.commands.document import VARIABLE
 from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
@@ -299,6 +300,15 @@ def in_short() -> str:
     )
 
 
+# What a person types
+
+
+def commands() -> str:
+    """Return the commands, in the words of `python main.py --help`."""
+    rows = [(f"`python main.py {name}`", command.purpose) for name, command in COMMANDS.items()]
+    return table(("Command", "What it is for"), rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "account-form": lambda: form(ModuleConfiguration),
     "connector-form": lambda: form(ConnectorConfiguration),
@@ -306,6 +316,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "jumpcloud-refusals": lambda: refusals("JumpCloud", jumpcloud.REMEDIES),
     "token-refusals": lambda: refusals("The token host", auth.REMEDIES),
     "intake-refusals": lambda: refusals("The intake", intake.REMEDIES),
+    "commands": commands,
     "modules": modules,
     "folders": folders,
     "constants": constants,

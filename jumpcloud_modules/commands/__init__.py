@@ -1,1 +1,4 @@
-"""What a person types where there is no platform."""
+"""What a person types: collecting without a platform, and looks at a connector from outside.
+
+The platform runs none of it.
+"""

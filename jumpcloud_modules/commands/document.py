@@ -5,11 +5,12 @@ Knows nothing of what its values mean.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+PARTS: Final = ("module", "connector")
 WRONG_CONFIGURATION: Final = 2
 """The exit status where a configuration cannot work."""
 
@@ -49,10 +50,12 @@ def _value_of(found: re.Match[str], environment: Mapping[str, str], place: str) 
     return environment[name]
 
 
-def read_document(path: Path, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the parts `module` and `connector` of a module.json, filled in.
+def read_document(
+    path: Path, environment: Mapping[str, str], parts: Sequence[str] = PARTS
+) -> dict[str, dict[str, Any]]:
+    """Return parts of a module.json, `module` and `connector`, filled in.
 
-    Raises ConfigurationError that names the file.
+    Of other parts no variable needs to be set. Raises ConfigurationError that names the file.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -61,14 +64,12 @@ def read_document(path: Path, environment: Mapping[str, str]) -> dict[str, dict[
     except ValueError as error:
         raise ConfigurationError(f"{path} is not JSON: {error}.") from None
     if not isinstance(document, dict) or not all(
-        isinstance(document.get(part), dict) for part in ("module", "connector")
+        isinstance(document.get(part), dict) for part in PARTS
     ):
         raise ConfigurationError(
             f'{path} needs the form {{"module": {{…}}, "connector": {{…}}}}; write it so.'
         )
     try:
-        return {
-            part: fill_in(document[part], environment, part) for part in ("module", "connector")
-        }
+        return {part: fill_in(document[part], environment, part) for part in parts}
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None

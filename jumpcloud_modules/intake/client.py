@@ -33,7 +33,8 @@ REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 """Events refused in a row before the configuration is taken to be at fault."""
 HOLDING_TRIES = 40
 """Tries of an event that is held back, before it is set aside."""
-_END = "The Sekoia intake"
+END = "The Sekoia intake"
+"""Its name in messages."""
 _REQUEST = "POST /batch"
 
 
@@ -64,7 +65,7 @@ class Intake:
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport(_END, url, headers, secrets)
+        self._transport = Transport(END, url, headers, secrets)
         self._url = url.rstrip("/") + "/batch"
         self._intake_key = intake_key
         self._quarantine = quarantine
@@ -180,12 +181,12 @@ class Intake:
         if status == 413:
             said = "because the intake answered 413 (too large)"
             return BatchTooLarge(
-                said, end=_END, status=status, request=_REQUEST, request_id=request_id
+                said, end=END, status=status, request=_REQUEST, request_id=request_id
             )
         if status in (400, 422):
             said = f"because the intake refused it: {self._transport.said(answer, 'it')}"
             return BatchRejected(
-                said, end=_END, status=status, request=_REQUEST, request_id=request_id
+                said, end=END, status=status, request=_REQUEST, request_id=request_id
             )
         remedy = REMEDIES.get(status, "Check intake_server.")
         return self._transport.refusal(answer, _REQUEST, remedy)
@@ -199,7 +200,7 @@ class Intake:
         if not isinstance(receipts, list):
             said = "The Sekoia intake answered without receipts (event_ids)."
             request_id = self._transport.request_id(answer)
-            raise TryAgain(said, end=_END, request=_REQUEST, request_id=request_id)
+            raise TryAgain(said, end=END, request=_REQUEST, request_id=request_id)
         return receipts
 
 

@@ -1,5 +1,6 @@
 """The module on the SDK: its configuration told in sentences, its error reports without keys."""
 
+import sys
 from typing import Any, Final
 
 import sentry_sdk
@@ -12,6 +13,11 @@ from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration, explain
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
+OF_THE_PLATFORM_ONLY: Final = {
+    "JumpcloudDirectoryInsightsConnector": (("token",), ("url_secrets", "url_callback")),
+    "validate_module_configuration": (("token",), ("url_callback",)),
+}
+"""What only the platform sets, by command; of alternatives, one is enough."""
 WITHHELD: Final = "[withheld]"
 SECRET_NAMES: Final = frozenset(
     {
@@ -106,6 +112,25 @@ class JumpcloudDirectoryInsightsModule(Module):
                 setattr(self.configuration, name, value)
             except ValidationError as error:
                 raise ModuleConfigurationError(" ".join(explain(error))) from None
+
+    def run(self) -> None:
+        """Run the platform's command; away from the platform, say what there is instead."""
+        if missing := self._missing_of_the_platform():
+            sys.stderr.write(
+                f"{self.command} is started by Sekoia's platform, which sets"
+                f" {' and '.join(missing)}. Away from it, python main.py collects and python"
+                " main.py check tests the account: see python main.py --help.\n"
+            )
+            raise SystemExit(2)
+        super().run()
+
+    def _missing_of_the_platform(self) -> list[str]:
+        needed = OF_THE_PLATFORM_ONLY.get(self.command or "", ())
+        return [
+            names[0].upper()
+            for names in needed
+            if not any(self.load_config(name, non_exist_ok=True) for name in names)
+        ]
 
     def init_sentry(self) -> None:
         """Start Sentry where the platform asks for it, and keep keys out of its reports."""

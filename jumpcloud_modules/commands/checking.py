@@ -1,0 +1,136 @@
+"""Will it work: nine checks, in an order in which the first that fails names the cause.
+
+Asks both ends at once and waits for none of them longer than it has said. Changes nothing: no
+event is sent, no file is written, nothing is owned. Knows nothing of how a report is shown.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+
+from jumpcloud_modules.commands import configured as configurations
+from jumpcloud_modules.commands.asking import Question
+from jumpcloud_modules.commands.configured import Configured
+from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.installation import Installation
+from jumpcloud_modules.commands.jumpcloud_checks import (
+    OF_JUMPCLOUD,
+    SECONDS_FOR_ONE_ROUND,
+    JumpCloudChecks,
+)
+from jumpcloud_modules.commands.report import TRY_AGAIN, Check, Report, skipped
+from jumpcloud_modules.errors import Refused, StateUnavailable, TryAgain
+from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.intake.client import REMEDIES
+from jumpcloud_modules.intake.probe import NotTested, probe
+from jumpcloud_modules.state.inspection import Inspection, inspect
+
+AFTER_THE_CONFIGURATION = ("jumpcloud", *OF_JUMPCLOUD, "intake")
+
+
+def check(installation: Installation, secrets: Secrets) -> Report:
+    """Check everything. `secrets` learns what no output may show."""
+    state = Question("The state", partial(_look_at_state, installation), SECONDS_FOR_ONE_ROUND)
+    try:
+        configured = _configured(installation)
+    except ConfigurationError as error:
+        failed = Check("configuration", "failed", *_cut(str(error)))
+        rest = skipped(AFTER_THE_CONFIGURATION, "the configuration cannot work")
+        return Report((failed, *rest, _state(state)))
+    account = configured.account
+    secrets.add(account.api_key, account.client_secret, configured.connector.intake_key)
+    intake = Question(
+        "The Sekoia intake",
+        lambda: probe(configured.intake_url, configured.connector.intake_key, secrets),
+        SECONDS_FOR_ONE_ROUND,
+    )
+    checks, services = JumpCloudChecks(configured, secrets).run(installation.name)
+    return Report((*checks, _intake(intake), _state(state)), services)
+
+
+def _configured(installation: Installation) -> Configured:
+    read = partial(configurations.read, installation)
+    try:
+        return Question("The platform", read, SECONDS_FOR_ONE_ROUND).answer()
+    except TryAgain as error:
+        raise ConfigurationError(f"{error} Check URL_SECRETS.") from None
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Divide what is wrong from what to do: messages say both, with a semicolon between."""
+    wrong, mark, remedy = text.rpartition("; ")
+    if not mark or ". " in remedy:
+        return text, "Correct the configuration."
+    return wrong + ".", remedy[:1].upper() + remedy[1:]
+
+
+def _intake(question: Question[None]) -> Check:
+    try:
+        question.answer()
+    except NotTested as error:
+        return Check("intake", "skipped", f"Not tested: {error}")
+    except (TryAgain, Refused) as error:
+        message, remedy = _told_of_intake(error)
+        return Check("intake", "failed", message, remedy)
+    return Check("intake", "ok", "The intake takes the key.")
+
+
+def _told_of_intake(error: TryAgain | Refused) -> tuple[str, str]:
+    own = REMEDIES.get(error.status or 0, "Check intake_server.")
+    message = str(error).removesuffix(own).strip()
+    if isinstance(error, TryAgain) and error.status is None:
+        own = "Check intake_server, this machine's network and its proxy (HTTPS_PROXY)."
+    elif isinstance(error, TryAgain):
+        own = TRY_AGAIN
+    return message, own
+
+
+def _look_at_state(installation: Installation) -> tuple[Path, Inspection]:
+    folder = installation.folder
+    return folder, inspect(folder)
+
+
+def _state(question: Question[tuple[Path, Inspection]]) -> Check:
+    try:
+        folder, found = question.answer()
+    except (ConfigurationError, StateUnavailable, TryAgain) as error:
+        said = str(error).removesuffix(_WAITS_FOR_THE_STATE)
+        return Check("state", "failed", said, _STATE_REMEDY)
+    return state_check(folder, found)
+
+
+def state_check(folder: Path, found: Inspection) -> Check:
+    """Say how a state is: readable, whose, how far, and what is left to read."""
+    owner = f"a connector runs on it ({found.owner})" if found.owner else "no connector runs on it"
+    if found.is_damaged:
+        said = re.sub(r":$", ".", found.found.warning)
+        return Check("state", "failed", f"{said} Just now {owner}.", _DAMAGE_REMEDY)
+    progress = found.found.progress
+    if progress is None:
+        return Check("state", "ok", f"There is no state yet in {folder}, and {owner}.")
+    if found.is_ledger_missing and not found.owner:
+        said = f"The ledger of delivered events is missing in {folder}."
+        return Check("state", "failed", said, _LEDGER_REMEDY)
+    backlog = f"{len(progress.windows)} stretches of backlog are" if progress.windows else ""
+    open_ = f"{backlog or 'no backlog is'} open"
+    kept = found.quarantine.files
+    aside = f"; {kept} events are in the quarantine" if kept else ""
+    reached = to_rfc3339(progress.watermark_ms)
+    return Check(
+        "state", "ok", f"It is sound and has read up to {reached}; {owner}; {open_}{aside}."
+    )
+
+
+_WAITS_FOR_THE_STATE = (
+    " Collecting waits until it can: check the disk's space and rights, or the object storage."
+)
+_STATE_REMEDY = "Check the disk's space and rights, or the object storage."
+_DAMAGE_REMEDY = (
+    "Put back a backup of the whole folder, or let the connector go on as it says here; python"
+    " main.py state reset chooses another instant."
+)
+_LEDGER_REMEDY = (
+    "Put back a backup of the whole folder, or let the connector go on: late events from before"
+    " are not looked for then."
+)

@@ -1,0 +1,41 @@
+"""A configuration that can work: whom to ask, what for, and where the events go."""
+
+from dataclasses import dataclass, field
+
+from sekoia_automation.exceptions import ModuleConfigurationError
+
+from jumpcloud_modules.commands import installation as installations
+from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.installation import Installation
+from jumpcloud_modules.jumpcloud.account import Account
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """Hold a configuration that can work."""
+
+    account: Account
+    connector: ConnectorConfiguration = field(repr=False)
+    intake_url: str
+
+
+class _Module(JumpcloudDirectoryInsightsModule):
+    """Read an account as the connector does, and report to nobody."""
+
+    def init_sentry(self) -> None:
+        """Leave Sentry out."""
+
+
+def read(installation: Installation) -> Configured:
+    """Read both forms. Raises ConfigurationError with a sentence for each bad value."""
+    connector = installations.connector(installation)
+    url = installations.intake_url(installation, connector)
+    module = _Module()
+    try:
+        module.configuration = installation.module()
+        account = module.account(connector.organization_id)
+    except ModuleConfigurationError as error:
+        raise ConfigurationError(error.args[0]) from None
+    return Configured(account, connector, url)

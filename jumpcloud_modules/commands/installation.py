@@ -1,0 +1,210 @@
+"""Where the configuration and the state are: on the platform, or self-hosted.
+
+The same commands work in the platform's container, where they find what the platform set there,
+and beside a module.json. Nothing is read before it is asked for, and nothing is made.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import requests
+from pydantic import ValidationError
+from sekoia_automation.configuration.filesystem import FileSystemConfiguration
+from sekoia_automation.storage import get_data_path
+
+from jumpcloud_modules.commands.document import ConfigurationError, read_document
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+
+SECRETS_TIMEOUT_SECONDS: Final = (3.0, 4.0)
+LIVENESS_PORT: Final = 8000
+OF_THE_CONNECTOR: Final = ("connector_configuration", "trigger_configuration")
+
+
+class Installation(Protocol):
+    """Be one connector's place. What cannot be read raises ConfigurationError."""
+
+    @property
+    def name(self) -> str:
+        """Return where the configuration stands, for a sentence."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the data folder, on a disk or on S3; it need not exist."""
+
+    @property
+    def liveness_port(self) -> int:
+        """Return the port that a running connector answers on."""
+
+    def module(self) -> dict[str, Any]:
+        """Return the account's form, with its secrets."""
+
+    def connector(self) -> dict[str, Any]:
+        """Return the connector's form."""
+
+    @property
+    def intake_url(self) -> str | None:
+        """Return the intake of the platform's region, None where there is no platform."""
+
+
+@dataclass(frozen=True)
+class SelfHosted:
+    """Read module.json and the environment."""
+
+    environment: Mapping[str, str]
+    data: str | None = None
+    intake_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the file's path."""
+        return self.environment.get("MODULE_JSON") or "module.json"
+
+    @property
+    def folder(self) -> Path:
+        """Return DATA_DIR, or ./data."""
+        return Path(self.data or self.environment.get("DATA_DIR") or "data").absolute()
+
+    @property
+    def liveness_port(self) -> int:
+        """Return LIVENESS_PORT."""
+        return _port(self.environment.get("LIVENESS_PORT"))
+
+    def module(self) -> dict[str, Any]:
+        """Return the part `module`."""
+        return self._part("module")
+
+    def connector(self) -> dict[str, Any]:
+        """Return the part `connector`."""
+        return self._part("connector")
+
+    def _part(self, name: str) -> dict[str, Any]:
+        return read_document(Path(self.name), self.environment, (name,))[name]
+
+
+@dataclass(frozen=True)
+class OnThePlatform:
+    """Read what the platform mounted or set, and fetch the secrets as the SDK does."""
+
+    configuration: FileSystemConfiguration
+    data: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the platform."""
+        return "the platform's configuration"
+
+    @property
+    def folder(self) -> Path:
+        """Return the SDK's data path. Raises ConfigurationError where S3 is not there."""
+        if self.data:
+            return Path(self.data).absolute()
+        try:
+            return get_data_path()
+        except Exception as error:  # noqa: BLE001 -- each S3 client raises a family of its own
+            raise ConfigurationError(
+                f"The object storage cannot be reached ({type(error).__name__}: {error}); check"
+                " AWS_S3_ENDPOINT_URL, AWS_BUCKET_NAME and the keys."
+            ) from None
+
+    @property
+    def liveness_port(self) -> int:
+        """Return the platform's port."""
+        return _port(self._text("liveness_port"))
+
+    @property
+    def intake_url(self) -> str | None:
+        """Return the intake of the platform's region."""
+        return self._text("intake_url")
+
+    def module(self) -> dict[str, Any]:
+        """Return the account's form, the secrets laid over it."""
+        return {**(self._form("module_configuration") or {}), **self._secrets}
+
+    def connector(self) -> dict[str, Any]:
+        """Return the connector's form."""
+        forms = (self._form(name) for name in OF_THE_CONNECTOR)
+        return next(filter(None, forms), {})
+
+    def _form(self, name: str) -> dict[str, Any] | None:
+        try:
+            form = self.configuration.load(name, "json", non_exist_ok=True)
+        except ValueError:
+            raise ConfigurationError(
+                f"{name.upper()} is neither JSON nor JSON in base64; save the form again."
+            ) from None
+        if form is not None and not isinstance(form, dict):
+            raise ConfigurationError(f"{name.upper()} is no JSON object; save the form again.")
+        return form
+
+    @cached_property
+    def _secrets(self) -> dict[str, Any]:
+        url, token = self._secrets_url, self._text("token")
+        if not url:
+            return {}  # somebody set the forms by hand, the keys in them
+        try:
+            answer = requests.get(
+                url,
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=SECRETS_TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+            answer.raise_for_status()
+            secrets = answer.json()["value"]
+        except (requests.RequestException, LookupError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"The platform gives no secrets ({_reason(error)}); check URL_SECRETS and TOKEN."
+            ) from None
+        return {name: value for name, value in (secrets or {}).items() if value is not None}
+
+    @property
+    def _secrets_url(self) -> str | None:
+        callback = self._text("url_callback") or ""
+        return self._text("url_secrets") or callback.replace("/callback", "/secrets") or None
+
+    def _text(self, name: str) -> str | None:
+        value = self.configuration.load(name, non_exist_ok=True)
+        return str(value) if value else None
+
+
+def find(environment: Mapping[str, str] = os.environ, data: str | None = None) -> Installation:
+    """Return the platform's installation where its forms are, or else the self-hosted one."""
+    configuration = FileSystemConfiguration()
+    if any(configuration.load(name, non_exist_ok=True) for name in OF_THE_CONNECTOR):
+        return OnThePlatform(configuration, data)
+    return SelfHosted(environment, data)
+
+
+def connector(installation: Installation) -> ConnectorConfiguration:
+    """Return the connector's form, with the intake's address.
+
+    Raises ConfigurationError with a sentence for each bad value.
+    """
+    try:
+        configuration = ConnectorConfiguration.model_validate(installation.connector())
+    except ValidationError as error:
+        raise ConfigurationError(" ".join(explain(error))) from None
+    if not (configuration.intake_server or installation.intake_url):
+        raise ConfigurationError("intake_server: is missing; give your Sekoia region's address.")
+    return configuration
+
+
+def intake_url(installation: Installation, configuration: ConnectorConfiguration) -> str:
+    """Return where events go: the form's address before the platform's."""
+    return configuration.intake_server or installation.intake_url or ""
+
+
+def _port(text: str | None) -> int:
+    try:
+        return int(text or LIVENESS_PORT)
+    except ValueError:
+        raise ConfigurationError(f"LIVENESS_PORT {text!r} is no number; give a port.") from None
+
+
+def _reason(error: Exception) -> str:
+    """Name a failure without the address, which requests repeats and which may hold a token."""
+    answer = getattr(error, "response", None)
+    return f"it answered {answer.status_code}" if answer is not None else type(error).__name__

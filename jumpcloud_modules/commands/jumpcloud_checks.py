@@ -1,0 +1,177 @@
+"""Will JumpCloud answer: checked by the very questions that collecting asks.
+
+A refusal is blamed on one thing; what comes before it is well, what follows is not known.
+"""
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Final
+
+from jumpcloud_modules.commands import survey
+from jumpcloud_modules.commands.asking import Question
+from jumpcloud_modules.commands.configured import Configured
+from jumpcloud_modules.commands.report import TRY_AGAIN, Check, skipped
+from jumpcloud_modules.errors import Refused, TryAgain
+from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.instants import DAY_MS, SECOND_MS
+from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
+from jumpcloud_modules.jumpcloud.client import REMEDIES
+from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
+from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
+from jumpcloud_modules.queries import Query
+from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
+
+SECONDS_FOR_ONE_ROUND: Final = 6.0
+"""For what is asked at the same time."""
+SPAN_MS: Final = DAY_MS
+OF_JUMPCLOUD: Final = ("clock", "credentials", "organization", "directory_insights", "counts")
+
+
+class JumpCloudChecks:
+    """Check JumpCloud by the very questions that collecting asks."""
+
+    def __init__(self, configured: Configured, secrets: Secrets) -> None:
+        self._configured = configured
+        self._clock = JumpCloudClock()
+        credentials = credentials_of(configured.account, secrets)
+        client = events_client(configured.account, credentials, clock=self._clock)
+        self._api = JumpCloudApi(client, [ALL_SERVICES])
+
+    def run(self, where: str) -> tuple[list[Check], dict[str, int]]:
+        """Return the checks up to `counts`, and the events by service."""
+        began = monotonic()
+        refusal = self._first_answer()
+        milliseconds = (monotonic() - began) * 1000
+        configuration = Check("configuration", "ok", f"Each value of {where} is possible.")
+        verdict = self._verdict(refusal)
+        if refusal is not None and verdict is None:
+            failed = Check("jumpcloud", "failed", *_told(refusal, _UNREACHED))
+            why = "JumpCloud does not answer as it should"
+            return [configuration, failed, *skipped(OF_JUMPCLOUD, why)], {}
+        reached = Check("jumpcloud", "ok", self._reached(milliseconds))
+        if verdict is not None:
+            blamed = list(self._blamed(verdict))
+            return [configuration, reached, self._clock_check(), *blamed], {}
+        counts, services, refused = self._counts()
+        if refused:
+            configuration = refused
+        checks = [configuration, reached, self._clock_check(), *self._accepted(), counts]
+        return checks, services
+
+    def _verdict(self, refusal: TryAgain | Refused | None) -> Refused | None:
+        """Return a refusal of this key, organization or plan; others say nothing of these."""
+        statuses = {401, 402, 403} | ({400} if self._configured.account.organization_id else set())
+        if isinstance(refusal, Refused) and refusal.status in statuses:
+            return refusal
+        return None
+
+    def _first_answer(self) -> TryAgain | Refused | None:
+        """Ask for one event of the last day, and return why there was no page."""
+        start_ms = self._clock.now_ms() - SPAN_MS
+
+        def ask() -> None:
+            self._api.open(Query(start_ms, None, 1)).close()
+
+        try:
+            Question("JumpCloud", ask, SECONDS_FOR_ONE_ROUND).answer()
+        except (TryAgain, Refused) as error:
+            return error
+        return None
+
+    def _reached(self, milliseconds: float) -> str:
+        url = self._configured.account.base_url
+        over = "over TLS" if url.startswith("https://") else "without TLS, on this machine"
+        return f"{url} answers {over}, after {milliseconds:.0f} ms."
+
+    def _clock_check(self) -> Check:
+        if not self._clock.is_known:
+            return Check("clock", "skipped", "Not checked: JumpCloud's answer carries no date.")
+        ahead_ms = -self._clock.ahead_of_machine_ms
+        if abs(ahead_ms) > TOLERATED_DIFFERENCE_MS:
+            direction = "ahead of" if ahead_ms > 0 else "behind"
+            difference = f"{abs(ahead_ms) // SECOND_MS} s {direction}"
+            said = f"This machine's clock is {difference} JumpCloud's."
+            return Check("clock", "failed", said, "Set this machine's clock (NTP).")
+        return Check("clock", "ok", "This machine's clock agrees with JumpCloud's to a minute.")
+
+    def _blamed(self, refusal: Refused) -> Iterator[Check]:
+        """Blame one thing for a refusal: what comes before it is well, what follows unknown."""
+        names = ("credentials", "organization", "directory_insights", "counts")
+        blamed = self._cause(refusal)
+        place = names.index(blamed)
+        yield from (Check(name, "ok", _BEFORE[name]) for name in names[:place])
+        yield Check(blamed, "failed", *_told(refusal, _REMEDIES.get(blamed, "")))
+        yield from skipped(names[place + 1 :], f"JumpCloud refuses the {_AS_SAID[blamed]}")
+
+    def _cause(self, refusal: Refused) -> str:
+        """Name the check that a refusal belongs to: where statuses are alike, JumpCloud's words."""
+        if refusal.status == 402:
+            return "directory_insights"
+        if refusal.status == 400:
+            return "organization"
+        is_of_organization = "organization" in str(refusal).partition(". ")[0].lower()
+        return "organization" if is_of_organization else "credentials"
+
+    def _accepted(self) -> Iterator[Check]:
+        yield Check("credentials", "ok", "JumpCloud accepts the key.")
+        chosen = self._configured.account.organization_id
+        said = f"The key reaches organization {chosen}." if chosen else _OWN_ORGANIZATION
+        yield Check("organization", "ok", said)
+        yield Check("directory_insights", "ok", "Directory Insights answers with events.")
+
+    # What would be collected
+
+    def _counts(self) -> tuple[Check, dict[str, int], Check | None]:
+        """Return the check of counts, the counts, and the configuration where it is at fault."""
+        end_ms = self._clock.now_ms()
+        start_ms = end_ms - SPAN_MS
+        chosen = self._configured.connector.services
+        asked = self._api.asking_for(chosen)
+        buckets = Question(
+            "JumpCloud", lambda: asked.buckets(start_ms, end_ms, "h"), SECONDS_FOR_ONE_ROUND
+        )
+        found = survey.Survey(self._api, start_ms, end_ms, SECONDS_FOR_ONE_ROUND)
+        try:
+            buckets.answer()
+            services, left_out = found.services(), found.left_out()
+        except (TryAgain, Refused) as error:
+            if isinstance(error, Refused) and error.status == 400 and chosen != [ALL_SERVICES]:
+                message, _ = _told(error, "")
+                failed = Check("configuration", "failed", message, _UNKNOWN_SERVICE)
+                return next(skipped(["counts"], "JumpCloud refuses the services")), {}, failed
+            failed = Check("counts", "failed", *_told(error, _COUNTS_REMEDY))
+            return failed, {}, None
+        said = survey.told(services, left_out, chosen, end_ms)
+        return Check("counts", "ok", said), services, None
+
+
+_BEFORE = {
+    "credentials": "JumpCloud accepts the key.",
+    "organization": "JumpCloud accepts the organization.",
+}
+_AS_SAID = {
+    "credentials": "key",
+    "organization": "organization",
+    "directory_insights": "organization's plan",
+}
+_OWN_ORGANIZATION = "The key reaches one organization, its administrator's."
+_UNREACHED = "Check base_url, this machine's network, its proxy (HTTPS_PROXY) and its certificates."
+_COUNTS_REMEDY = (
+    "Have the key's administrator allowed to count events (a role that reads Directory Insights):"
+    " without counts, events that are late by more than five minutes are not found."
+)
+_UNKNOWN_SERVICE = "Correct service: all, or names of JumpCloud's list, separated by commas."
+_REMEDIES = {
+    "organization": "Set organization_id to the organization's id, as JumpCloud's admin portal"
+    " shows it under Settings.",
+}
+
+
+def _told(error: TryAgain | Refused, remedy: str) -> tuple[str, str]:
+    """Divide an error's message from its own remedy, which is taken where there is no better."""
+    text = str(error)
+    own = REMEDIES.get(error.status or 0, "") or "Check base_url."
+    message = text.removesuffix(own).strip()
+    if isinstance(error, TryAgain) and error.status is not None:
+        return message, TRY_AGAIN
+    return message, remedy or own

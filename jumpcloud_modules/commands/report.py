@@ -1,0 +1,44 @@
+"""What a check comes to: one sentence for each thing, and what to do where it is not well.
+
+Values only.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Status = Literal["ok", "failed", "skipped"]
+TRY_AGAIN: Final = "Nothing: the connector tries again by itself. Check again in a while."
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Say how one thing is, in a sentence, and what to do where it is not well."""
+
+    name: str
+    status: Status
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Hold all checks in their order, and the events of the last day by service."""
+
+    checks: tuple[Check, ...]
+    services: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing failed."""
+        return all(check.status != "failed" for check in self.checks)
+
+    @property
+    def is_configured(self) -> bool:
+        """Tell whether the configuration can work."""
+        return all(c.status == "ok" for c in self.checks if c.name == "configuration")
+
+
+def skipped(names: Sequence[str], why: str) -> Iterator[Check]:
+    """Say of what could not be checked why so."""
+    return (Check(name, "skipped", f"Not checked: {why}.") for name in names)

@@ -1,0 +1,94 @@
+"""A look at a state from outside, which changes nothing: no file, no folder, no lease.
+
+A connector may be at work on it meanwhile. Knows nothing of what a person is told about it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jumpcloud_modules.progress import Found
+from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.checkpoint import FILE_NAME, PREVIOUS_FILE_NAME, State
+from jumpcloud_modules.state.owners import Record
+from jumpcloud_modules.state.ownership import who_owns
+
+LEDGER = "ledger"
+QUARANTINE = "quarantine"
+_TRACES = (FILE_NAME, PREVIOUS_FILE_NAME, "owner.lock", "owner.lease", LEDGER, QUARANTINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Count files and what they hold."""
+
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Hold what a data folder tells: how far collecting got, who owns it, what it keeps."""
+
+    found: Found
+    owner: Record | None
+    ledger: Size
+    quarantine: Size
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing was ever collected with this state."""
+        return self.found.progress is None and not self.found.warning
+
+    @property
+    def is_damaged(self) -> bool:
+        """Tell whether the document that says how far collecting got cannot be read."""
+        return bool(self.found.warning)
+
+    @property
+    def is_ledger_missing(self) -> bool:
+        """Tell whether what was delivered is no longer known, though something was."""
+        progress = self.found.progress
+        is_begun = progress is not None and not progress.is_provisional
+        return is_begun and not self.found.is_takeover and not self.ledger.files
+
+
+def inspect(folder: Path) -> Inspection:
+    """Look at a data folder, on a disk or on S3. Raises StateUnavailable."""
+    return Inspection(
+        found=State(folder).load(),
+        owner=who_owns(folder),
+        ledger=_size_of(_below(folder / LEDGER)),
+        quarantine=_size_of(p for p in _below(folder / QUARANTINE) if p.name.endswith(".json")),
+    )
+
+
+def is_of_a_connector(folder: Path) -> bool:
+    """Tell whether a folder holds anything of a connector's. Raises StateUnavailable."""
+    with storage.unavailable_unless("listed", folder):
+        return any((folder / name).exists() for name in _TRACES)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Name the files of a folder and of those below it, as they are just now."""
+    with storage.unavailable_unless("listed", folder):
+        if not folder.exists():
+            return
+        for path in list(folder.iterdir()):
+            if path.is_dir():
+                yield from _below(path)
+            else:
+                yield path
+
+
+def _size_of(paths: Iterator[Path]) -> Size:
+    sizes = [size for path in paths if (size := _size(path)) is not None]
+    return Size(len(sizes), sum(sizes))
+
+
+def _size(path: Path) -> int | None:
+    """Return a file's size, None where its owner has removed it meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

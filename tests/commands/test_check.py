@@ -1,0 +1,400 @@
+"""`check` as the real process: it names each thing that does not work, and changes nothing."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from jumpcloud_modules.jumpcloud.insights import SERVICES
+from jumpcloud_modules.progress import Progress
+from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.ownership import ownership
+from sandbox import SERVICES as EMULATED
+from sandbox import Answers, Sandbox, faults, generate
+from sandbox.connector import ConnectorProcess, platform_variables
+from sandbox.faults import Answer
+from sandbox.http import Reply, Request, json_reply
+from sandbox.instants import now_ms
+from tests.doubles import NOON_MS, Waits
+from tests.shell import Ended, self_hosted, typed
+
+NAMES = [
+    "configuration",
+    "jumpcloud",
+    "clock",
+    "credentials",
+    "organization",
+    "directory_insights",
+    "counts",
+    "intake",
+    "state",
+]
+HOUR_MS = 3_600_000
+
+
+def some_events(count: int = 200) -> list[Any]:
+    """Make events of the last hours."""
+    now = now_ms()
+    return generate(count, now - 20 * HOUR_MS, now - 60_000, seed=3)
+
+
+def checked(sandbox: Sandbox, folder: Path, **more: str) -> Ended:
+    """Type `check --json`."""
+    return typed("check", "--json", environment=self_hosted(sandbox, folder, **more))
+
+
+def by_name(ended: Ended) -> dict[str, dict[str, Any]]:
+    """Return the checks by their names, after a look at the form of them all."""
+    document = ended.document
+    assert set(document) == {"ok", "checks", "services"}
+    assert [check["name"] for check in document["checks"]] == NAMES
+    assert all(set(c) == {"name", "status", "message", "remedy"} for c in document["checks"])
+    return {check["name"]: check for check in document["checks"]}
+
+
+def statuses(ended: Ended) -> dict[str, str]:
+    """Return the status of each check that is not ok."""
+    return {n: c["status"] for n, c in by_name(ended).items() if c["status"] != "ok"}
+
+
+def test_all_is_well_within_three_seconds(tmp_path: Path) -> None:
+    """Each check is ok, the events are counted by service, and nothing was sent or made."""
+    events = some_events()
+    with Sandbox(events) as sandbox:
+        began = time.monotonic()
+
+        ended = checked(sandbox, tmp_path / "state")
+
+        seconds = time.monotonic() - began
+        assert (ended.status, ended.err) == (0, "")
+        assert statuses(ended) == {}
+        assert ended.document["ok"] is True
+        assert seconds < 3.0
+        assert sandbox.intake.count == 0
+    services = ended.document["services"]
+    assert services.pop("all") == len(events)
+    assert services == {
+        name: count
+        for name in EMULATED
+        if (count := sum(event.service == name for event in events))
+    }
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_of_services_is_jumpclouds() -> None:
+    """As far as it is known."""
+    assert set(SERVICES) == set(EMULATED)
+
+
+def test_a_person_reads_lines_in_a_pipe(tmp_path: Path) -> None:
+    """A line a check with what to do, and no colour."""
+    with Sandbox(some_events()) as sandbox:
+        environment = self_hosted(sandbox, tmp_path, JUMPCLOUD_API_KEY="jca_another")
+        ended = typed("check", environment=environment)
+
+    lines = ended.out.splitlines()
+    assert [line.split()[1] for line in lines] == NAMES
+    assert lines[3].startswith("failed   credentials")
+    assert "→ Check that the API key" in lines[3]
+    assert "\x1b" not in ended.out
+    assert "jca_another" not in ended.out + ended.err
+
+
+def test_it_works_in_the_platforms_container(tmp_path: Path) -> None:
+    """With the variables that are set there, and the secret fetched from there."""
+    with Sandbox(some_events()) as sandbox:
+        variables = platform_variables(ConnectorProcess(sandbox.addresses, data_folder=tmp_path))
+
+        ended = typed("check", "--json", environment=variables)
+
+        assert statuses(ended) == {}
+        assert sandbox.platform.requests.arrivals() == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_platform_without_secrets_is_a_configuration_that_cannot_work(tmp_path: Path) -> None:
+    """It is said which variables lead to them."""
+    with Sandbox() as sandbox:
+        variables = platform_variables(ConnectorProcess(sandbox.addresses, data_folder=tmp_path))
+
+        ended = typed("check", "--json", environment=variables | {"TOKEN": "another"})
+
+    assert ended.status == 2
+    assert "it answered 401" in by_name(ended)["configuration"]["message"]
+    assert "URL_SECRETS and TOKEN" in by_name(ended)["configuration"]["remedy"]
+
+
+# What it names
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong: done to the sandbox, set by the person, and what it is to be named."""
+
+    name: str
+    remedy: str
+    harm: Callable[[Sandbox], object] = lambda _: None
+    variables: dict[str, str] | None = None
+    skipped: tuple[str, ...] = ()
+    status: int = 1
+
+
+def refuse_counts(sandbox: Sandbox) -> None:
+    """Refuse to count, as for a role that may not."""
+    sandbox.jumpcloud.faults.add(faults.Status(403), endpoint="interval")
+    sandbox.jumpcloud.faults.add(faults.Status(403), endpoint="count")
+
+
+def without_insights(sandbox: Sandbox) -> None:
+    """Be an organization on a plan without Directory Insights."""
+    sandbox.jumpcloud.insights_enabled = False
+
+
+def several_organizations(sandbox: Sandbox) -> None:
+    """Have the key reach two organizations."""
+    sandbox.jumpcloud.organizations = {"6490f0f5a2d5398": "Berlin", "6490f0f5a2d5399": "Paris"}
+
+
+OF_THE_KEY = ("organization", "directory_insights", "counts")
+TROUBLES = {
+    "wrong key": Trouble(
+        "credentials",
+        "Check that the API key",
+        variables={"JUMPCLOUD_API_KEY": "jca_another"},
+        skipped=OF_THE_KEY,
+    ),
+    "wrong region": Trouble(
+        "credentials",
+        "belongs to this region (base_url)",
+        lambda sandbox: sandbox.jumpcloud.faults.add(faults.Status(401)),
+        skipped=OF_THE_KEY,
+    ),
+    "no organization chosen": Trouble(
+        "organization",
+        "Set organization_id",
+        several_organizations,
+        skipped=OF_THE_KEY[1:],
+    ),
+    "organization unknown": Trouble(
+        "organization",
+        "Set organization_id",
+        several_organizations,
+        {"JUMPCLOUD_ORG_ID": "000000000000000"},
+        skipped=OF_THE_KEY[1:],
+    ),
+    "plan without Directory Insights": Trouble(
+        "directory_insights", "enable it in JumpCloud", without_insights, skipped=("counts",)
+    ),
+    "counts refused": Trouble("counts", "allowed to count events", refuse_counts),
+    "intake key wrong": Trouble(
+        "intake", "Check the intake key.", variables={"SEKOIA_INTAKE_KEY": "another_key"}
+    ),
+    "JumpCloud away": Trouble(
+        "jumpcloud",
+        "its proxy (HTTPS_PROXY)",
+        variables={"JUMPCLOUD_BASE_URL": "http://127.0.0.1:9/"},
+        skipped=("clock", "credentials", *OF_THE_KEY),
+    ),
+    "intake away": Trouble(
+        "intake", "Check intake_server", variables={"SEKOIA_INTAKE_URL": "http://127.0.0.1:9"}
+    ),
+    "a value out of bounds": Trouble(
+        "configuration",
+        "Give a whole number, 1 or more.",
+        variables={"FREQUENCY": "0"},
+        skipped=tuple(NAMES[1:8]),
+        status=2,
+    ),
+    "a service that there is not": Trouble(
+        "configuration",
+        "Correct service",
+        variables={"SERVICE": "sso,telephony"},
+        skipped=("counts",),
+        status=2,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Ended]]:
+    """Check all that is wrong, several at a time: each waits for its own sandbox."""
+
+    def check(trouble: Trouble) -> Ended:
+        with Sandbox(some_events(20)) as sandbox:
+            trouble.harm(sandbox)
+            folder = tmp_path_factory.mktemp("data")
+            return checked(sandbox, folder, **trouble.variables or {})
+
+    with ThreadPoolExecutor(4) as pool:
+        return {name: pool.submit(check, trouble) for name, trouble in TROUBLES.items()}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_what_is_wrong_is_named_by_its_check(named: dict[str, Future[Ended]], name: str) -> None:
+    """One check fails, those that rest on it are skipped, and the remedy says what to do."""
+    trouble, ended = TROUBLES[name], named[name].result()
+
+    failed = by_name(ended)[trouble.name]
+    assert statuses(ended) == {trouble.name: "failed", **dict.fromkeys(trouble.skipped, "skipped")}
+    assert trouble.remedy in failed["remedy"]
+    assert failed["message"].endswith((".", ")"))
+    assert ended.status == trouble.status
+    assert ended.document["ok"] is False
+
+
+def test_a_clock_that_is_ten_minutes_off_is_named(tmp_path: Path) -> None:
+    """By how much, and in which direction."""
+    events = some_events(20)
+    with Sandbox(events, now_ms=lambda: now_ms() + 600_000) as sandbox:
+        ended = checked(sandbox, tmp_path)
+
+    clock = by_name(ended)["clock"]
+    assert statuses(ended) == {"clock": "failed"}
+    assert "s behind JumpCloud's" in clock["message"]
+    assert "NTP" in clock["remedy"]
+    assert ended.document["services"]["all"] == 20
+
+
+def test_without_a_date_the_clock_is_not_checked(tmp_path: Path) -> None:
+    """A proxy may take it away."""
+    with Sandbox(some_events(20)) as sandbox:
+        sandbox.jumpcloud.faults.add(faults.NoDate())
+
+        ended = checked(sandbox, tmp_path)
+
+    assert statuses(ended) == {"clock": "skipped"}
+    assert ended.status == 0
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_an_intake_that_takes_no_empty_batch_is_not_tested(tmp_path: Path, status: int) -> None:
+    """That is said, and is no failure; an event is never made up."""
+    with Sandbox(some_events(20)) as sandbox:
+        sandbox.intake.faults.add(faults.Status(status))
+
+        ended = checked(sandbox, tmp_path)
+
+    assert statuses(ended) == {"intake": "skipped"}
+    assert by_name(ended)["intake"]["message"].startswith("Not tested: ")
+    assert ended.status == 0
+
+
+def test_it_ends_whatever_hangs(tmp_path: Path) -> None:
+    """Both ends at once, within the half minute that is promised."""
+    with Sandbox(some_events(20)) as sandbox:
+        sandbox.jumpcloud.faults.add(faults.Hang(seconds=60))
+        sandbox.intake.faults.add(faults.Hang(seconds=60))
+        began = time.monotonic()
+
+        ended = checked(sandbox, tmp_path)
+
+        assert time.monotonic() - began < 25
+    found = statuses(ended)
+    assert found["jumpcloud"] == found["intake"] == "failed"
+    assert "did not answer within" in by_name(ended)["jumpcloud"]["message"]
+
+
+# What `all` leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class LeavesOut:
+    """Have `all` bring nothing of a service."""
+
+    service: str
+
+    def apply(self, request: Request, answer: Answer) -> Reply:
+        """Leave it out of what is distinct."""
+        document = orjson.loads(answer(request).body)
+        if "buckets" in document:
+            kept = [b for b in document["buckets"] if b["key"] != self.service]
+            return json_reply(200, {"buckets": kept})
+        return json_reply(200, {"service": [s for s in document["service"] if s != self.service]})
+
+
+@pytest.mark.parametrize("answers", [Answers(), Answers(distinct="values")], ids=["1", "2"])
+def test_what_all_does_not_bring_is_told(tmp_path: Path, answers: Answers) -> None:
+    """By counts, in both forms that JumpCloud lists services in."""
+    with Sandbox(some_events(), answers=answers) as sandbox:
+        sandbox.jumpcloud.faults.add(LeavesOut("pam"), endpoint="distinct")
+
+        ended = checked(sandbox, tmp_path)
+
+    count = ended.document["services"]["pam"]
+    assert f"all does not bring pam ({count})" in by_name(ended)["counts"]["message"]
+    assert ended.status == 0
+
+
+# The state
+
+
+def keep_state(folder: Path) -> None:
+    """Leave the state of a connector that has stopped."""
+    State(folder).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
+    (folder / "ledger").mkdir()
+    (folder / "ledger/about.json").write_text('{"scope": "x", "forgotten_ms": 0}')
+
+
+def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return what each file of a folder holds, and when it was changed."""
+    return {
+        str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_sound_state_is_told_with_how_far_it_got_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Nothing is cleaned up, either: that is the owner's."""
+    keep_state(tmp_path)
+    (tmp_path / "context.json.unfinished").write_text("x")
+    before = everything_in(tmp_path)
+    with Sandbox(some_events(20)) as sandbox:
+        ended = checked(sandbox, tmp_path)
+
+    said = by_name(ended)["state"]["message"]
+    assert statuses(ended) == {}
+    assert "up to 2025-10-09T13:00:00.000Z; no connector runs on it; no backlog is open" in said
+    assert everything_in(tmp_path) == before
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    """With its file and what will be done about it."""
+    keep_state(tmp_path)
+    (tmp_path / FILE_NAME).write_bytes(b'{"most_recent')
+    with Sandbox(some_events(20)) as sandbox:
+        ended = checked(sandbox, tmp_path)
+
+    assert statuses(ended) == {"state": "failed"}
+    assert f"The state in {tmp_path / FILE_NAME}" in by_name(ended)["state"]["message"]
+    assert "backup" in by_name(ended)["state"]["remedy"]
+    assert ended.status == 1
+
+
+def test_a_lost_ledger_is_named(tmp_path: Path) -> None:
+    """The connector would go on, but not look for late events."""
+    State(tmp_path).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
+    with Sandbox(some_events(20)) as sandbox:
+        ended = checked(sandbox, tmp_path)
+
+    assert statuses(ended) == {"state": "failed"}
+    assert "ledger of delivered events is missing" in by_name(ended)["state"]["message"]
+
+
+def test_an_owner_is_named_and_is_not_disturbed(tmp_path: Path) -> None:
+    """A connector that runs is as it should be."""
+    keep_state(tmp_path)
+    owner = ownership(tmp_path)
+    owner.acquire(Waits(stop_after=1), lambda _: None)
+    with Sandbox(some_events(20)) as sandbox:
+        ended = checked(sandbox, tmp_path)
+
+    owner.check()
+    owner.release()
+    assert statuses(ended) == {}
+    assert "a connector runs on it (process " in by_name(ended)["state"]["message"]
