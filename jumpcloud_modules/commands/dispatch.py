@@ -35,6 +35,7 @@ class Command:
 
 COMMANDS: Final = {
     "check": Command("check", "ask beforehand whether it will work; changes nothing"),
+    "preview": Command("preview", "show events as they would be forwarded; sends nothing"),
 }
 OF_THE_PLATFORM: Final = {
     "JumpcloudDirectoryInsightsConnector": "collect, as Sekoia's platform starts it",

@@ -17,6 +17,7 @@ from jumpcloud_modules.instants import DAY_MS, SECOND_MS
 from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
 from jumpcloud_modules.jumpcloud.client import REMEDIES
 from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
+from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.queries import Query
 from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
@@ -35,7 +36,8 @@ class JumpCloudChecks:
         self._clock = JumpCloudClock()
         credentials = credentials_of(configured.account, secrets)
         client = events_client(configured.account, credentials, clock=self._clock)
-        self._api = JumpCloudApi(client, [ALL_SERVICES])
+        exclusion = Exclusion(configured.connector.excluded_types)
+        self._api = JumpCloudApi(client, [ALL_SERVICES], exclusion)
 
     def run(self, where: str) -> tuple[list[Check], dict[str, int]]:
         """Return the checks up to `counts`, and the events by service."""

@@ -48,6 +48,7 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     [
         ("chek", "check"),
         ("CHECK", "check"),
+        ("previw", "preview"),
         ("JumpcloudDirectoryInsightConnector", "JumpcloudDirectoryInsightsConnector"),
         ("validate_configuration", "validate_module_configuration"),
     ],
