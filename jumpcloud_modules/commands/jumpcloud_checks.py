@@ -3,7 +3,7 @@
 A refusal is blamed on one thing; what comes before it is well, what follows is not known.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Final
 
@@ -17,8 +17,10 @@ from jumpcloud_modules.instants import DAY_MS, SECOND_MS
 from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
 from jumpcloud_modules.jumpcloud.client import REMEDIES
 from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
+from jumpcloud_modules.jumpcloud.diagnosis import Findings, look_into, remedy
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
+from jumpcloud_modules.jumpcloud.regions import REGIONS, Region
 from jumpcloud_modules.queries import Query
 from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
 
@@ -31,8 +33,11 @@ OF_JUMPCLOUD: Final = ("clock", "credentials", "organization", "directory_insigh
 class JumpCloudChecks:
     """Check JumpCloud by the very questions that collecting asks."""
 
-    def __init__(self, configured: Configured, secrets: Secrets) -> None:
+    def __init__(
+        self, configured: Configured, secrets: Secrets, regions: Sequence[Region] = REGIONS
+    ) -> None:
         self._configured = configured
+        self._regions = regions
         self._clock = JumpCloudClock()
         credentials = credentials_of(configured.account, secrets)
         client = events_client(configured.account, credentials, clock=self._clock)
@@ -99,20 +104,14 @@ class JumpCloudChecks:
     def _blamed(self, refusal: Refused) -> Iterator[Check]:
         """Blame one thing for a refusal: what comes before it is well, what follows unknown."""
         names = ("credentials", "organization", "directory_insights", "counts")
-        blamed = self._cause(refusal)
+        account = self._configured.account
+        findings = look_into(account, refusal, self._regions, SECONDS_FOR_ONE_ROUND)
+        blamed = _cause(refusal, findings)
         place = names.index(blamed)
+        message, own = _told(refusal, _REMEDIES.get(blamed, ""))
         yield from (Check(name, "ok", _BEFORE[name]) for name in names[:place])
-        yield Check(blamed, "failed", *_told(refusal, _REMEDIES.get(blamed, "")))
+        yield Check(blamed, "failed", message, _sentence(remedy(account, findings) or own))
         yield from skipped(names[place + 1 :], f"JumpCloud refuses the {_AS_SAID[blamed]}")
-
-    def _cause(self, refusal: Refused) -> str:
-        """Name the check that a refusal belongs to: where statuses are alike, JumpCloud's words."""
-        if refusal.status == 402:
-            return "directory_insights"
-        if refusal.status == 400:
-            return "organization"
-        is_of_organization = "organization" in str(refusal).partition(". ")[0].lower()
-        return "organization" if is_of_organization else "credentials"
 
     def _accepted(self) -> Iterator[Check]:
         yield Check("credentials", "ok", "JumpCloud accepts the key.")
@@ -147,6 +146,25 @@ class JumpCloudChecks:
         return Check("counts", "ok", said), services, None
 
 
+def _cause(refusal: Refused, findings: Findings) -> str:
+    """Name the check that a refusal belongs to: where statuses are alike, by what was found out.
+
+    Where nothing was, JumpCloud's words have to do.
+    """
+    if refusal.status == 402:
+        return "directory_insights"
+    if refusal.status == 400:
+        return "organization"
+    if findings.region is not None:
+        return "credentials"
+    said = str(refusal).partition(". ")[0].lower()
+    return "organization" if "no organization" in said else "credentials"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "/")) else f"{text}."
+
+
 _BEFORE = {
     "credentials": "JumpCloud accepts the key.",
     "organization": "JumpCloud accepts the organization.",
@@ -169,11 +187,11 @@ _REMEDIES = {
 }
 
 
-def _told(error: TryAgain | Refused, remedy: str) -> tuple[str, str]:
-    """Divide an error's message from its own remedy, which is taken where there is no better."""
+def _told(error: TryAgain | Refused, better: str) -> tuple[str, str]:
+    """Divide an error's message from its own remedy, which serves where there is no better."""
     text = str(error)
     own = REMEDIES.get(error.status or 0, "") or "Check base_url."
     message = text.removesuffix(own).strip()
     if isinstance(error, TryAgain) and error.status is not None:
         return message, TRY_AGAIN
-    return message, remedy or own
+    return message, better or own

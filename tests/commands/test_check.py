@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
+from jumpcloud_modules.commands.configured import Configured
+from jumpcloud_modules.commands.jumpcloud_checks import JumpCloudChecks
+from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.jumpcloud.insights import SERVICES
+from jumpcloud_modules.jumpcloud.regions import Region
 from jumpcloud_modules.progress import Progress
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.state.checkpoint import FILE_NAME, State
 from jumpcloud_modules.state.ownership import ownership
 from sandbox import SERVICES as EMULATED
 from sandbox import Answers, Sandbox, faults, generate
 from sandbox.connector import ConnectorProcess, platform_variables
-from sandbox.faults import Answer
-from sandbox.http import Reply, Request, json_reply
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Waits
 from tests.shell import Ended, self_hosted, typed
@@ -168,21 +171,15 @@ TROUBLES = {
         variables={"JUMPCLOUD_API_KEY": "jca_another"},
         skipped=OF_THE_KEY,
     ),
-    "wrong region": Trouble(
-        "credentials",
-        "belongs to this region (base_url)",
-        lambda sandbox: sandbox.jumpcloud.faults.add(faults.Status(401)),
-        skipped=OF_THE_KEY,
-    ),
     "no organization chosen": Trouble(
         "organization",
-        "Set organization_id",
+        "set organization_id to the ID of one of them: Berlin (6490f0f5a2d5398), Paris",
         several_organizations,
         skipped=OF_THE_KEY[1:],
     ),
     "organization unknown": Trouble(
         "organization",
-        "Set organization_id",
+        "The organization 000000000000000 is none of those that these credentials reach",
         several_organizations,
         {"JUMPCLOUD_ORG_ID": "000000000000000"},
         skipped=OF_THE_KEY[1:],
@@ -247,6 +244,28 @@ def test_what_is_wrong_is_named_by_its_check(named: dict[str, Future[Ended]], na
     assert ended.document["ok"] is False
 
 
+def test_a_wrong_region_is_named_with_the_right_one() -> None:
+    """The others are asked with the same credentials."""
+    with Sandbox() as home, Sandbox(api_key="another") as elsewhere:
+        us, eu = (
+            Region(name, f"{sandbox.jumpcloud.url}/", "", "")
+            for name, sandbox in (("US", elsewhere), ("EU", home))
+        )
+        account = Account(us.base_url, home.jumpcloud.api_key)
+        connector = ConnectorConfiguration(intake_key="x")
+        configured = Configured(account, connector, "")
+
+        checks, services = JumpCloudChecks(configured, Secrets(), [us, eu]).run("module.json")
+
+    found = {check.name: check for check in checks}
+    assert services == {}
+    assert found["credentials"].status == "failed"
+    assert found["credentials"].remedy == (
+        f"These credentials belong to JumpCloud's region EU: set base_url to {eu.base_url}"
+    )
+    assert [found[name].status for name in OF_THE_KEY] == ["skipped"] * 3
+
+
 def test_a_clock_that_is_ten_minutes_off_is_named(tmp_path: Path) -> None:
     """By how much, and in which direction."""
     events = some_events(20)
@@ -302,27 +321,12 @@ def test_it_ends_whatever_hangs(tmp_path: Path) -> None:
 # What `all` leaves out
 
 
-@dataclass(frozen=True, slots=True)
-class LeavesOut:
-    """Have `all` bring nothing of a service."""
-
-    service: str
-
-    def apply(self, request: Request, answer: Answer) -> Reply:
-        """Leave it out of what is distinct."""
-        document = orjson.loads(answer(request).body)
-        if "buckets" in document:
-            kept = [b for b in document["buckets"] if b["key"] != self.service]
-            return json_reply(200, {"buckets": kept})
-        return json_reply(200, {"service": [s for s in document["service"] if s != self.service]})
-
-
-@pytest.mark.parametrize("answers", [Answers(), Answers(distinct="values")], ids=["1", "2"])
+@pytest.mark.parametrize(
+    "answers", [Answers(outside_all=("pam",)), Answers(outside_all=("pam",), distinct="values")]
+)
 def test_what_all_does_not_bring_is_told(tmp_path: Path, answers: Answers) -> None:
     """By counts, in both forms that JumpCloud lists services in."""
     with Sandbox(some_events(), answers=answers) as sandbox:
-        sandbox.jumpcloud.faults.add(LeavesOut("pam"), endpoint="distinct")
-
         ended = checked(sandbox, tmp_path)
 
     count = ended.document["services"]["pam"]
