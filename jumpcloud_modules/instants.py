@@ -22,6 +22,14 @@ def to_rfc3339(instant_ms: int) -> str:
     return from_ms(instant_ms).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+def to_text(instant_ms: int) -> str:
+    """Write an instant for a person to read, also one that no calendar reaches."""
+    try:
+        return to_rfc3339(instant_ms)
+    except OverflowError:
+        return f"{instant_ms} ms"
+
+
 def from_iso8601(text: str) -> datetime:
     """Read an ISO 8601 instant, in UTC where it names no zone. Raises ValueError, OverflowError."""
     instant = datetime.fromisoformat(text)

@@ -5,7 +5,14 @@ Values and arithmetic; the collector reads the state, asks for the time, and tel
 
 from dataclasses import dataclass, replace
 
-from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.instants import (
+    HOUR_MS,
+    MINUTE_MS,
+    RETENTION_MS,
+    SECOND_MS,
+    to_rfc3339,
+    to_text,
+)
 from jumpcloud_modules.progress import Progress
 
 UNREMARKABLE_MS = 5 * MINUTE_MS
@@ -61,7 +68,7 @@ def not_ahead(
 
 def _why(before: Progress, after: Progress) -> str:
     return (
-        f"The state names {_text(before.watermark_ms)}, which is in the future:"
+        f"The state names {to_text(before.watermark_ms)}, which is in the future:"
         f" collecting events since {to_rfc3339(after.watermark_ms)}; what is known as delivered is"
         " not sent again."
     )
@@ -103,14 +110,7 @@ def within_retention(progress: Progress, now_ms: int) -> tuple[Progress, str]:
     if progress.oldest_open_ms >= limit_ms:
         return progress, ""
     message = (
-        f"Events between {_text(progress.oldest_open_ms)} and {to_rfc3339(limit_ms)} are"
+        f"Events between {to_text(progress.oldest_open_ms)} and {to_rfc3339(limit_ms)} are"
         " beyond JumpCloud's retention and cannot be collected any more."
     )
     return within(progress, limit_ms), message
-
-
-def _text(instant_ms: int) -> str:
-    try:
-        return to_rfc3339(instant_ms)
-    except OverflowError:
-        return f"{instant_ms} ms"

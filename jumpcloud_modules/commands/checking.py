@@ -21,7 +21,7 @@ from jumpcloud_modules.commands.jumpcloud_checks import (
 from jumpcloud_modules.commands.report import TRY_AGAIN, Check, Report, skipped
 from jumpcloud_modules.errors import Refused, StateUnavailable, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.instants import to_text
 from jumpcloud_modules.intake.client import REMEDIES
 from jumpcloud_modules.intake.probe import NotTested, probe
 from jumpcloud_modules.state.inspection import Inspection, inspect
@@ -116,7 +116,7 @@ def state_check(folder: Path, found: Inspection) -> Check:
     open_ = f"{backlog or 'no backlog is'} open"
     kept = found.quarantine.files
     aside = f"; {kept} events are in the quarantine" if kept else ""
-    reached = to_rfc3339(progress.watermark_ms)
+    reached = to_text(progress.watermark_ms)
     return Check(
         "state", "ok", f"It is sound and has read up to {reached}; {owner}; {open_}{aside}."
     )

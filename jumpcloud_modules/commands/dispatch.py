@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jumpcloud_modules.commands.document import WRONG_CONFIGURATION, ConfigurationError
+from jumpcloud_modules.errors import StateUnavailable
 
 WELL: Final = 0
 NOT_WELL: Final = 1
@@ -36,6 +37,7 @@ class Command:
 COMMANDS: Final = {
     "check": Command("check", "ask beforehand whether it will work; changes nothing"),
     "preview": Command("preview", "show events as they would be forwarded; sends nothing"),
+    "state": Command("state", "show how far collecting got, or start over from an instant"),
 }
 OF_THE_PLATFORM: Final = {
     "JumpcloudDirectoryInsightsConnector": "collect, as Sekoia's platform starts it",
@@ -71,6 +73,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return WRONG_CONFIGURATION
+    except StateUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return NOT_WELL
     except BrokenPipeError:
         _leave_the_pipe()
         return WELL

@@ -19,11 +19,14 @@ from jumpcloud_modules.instants import (
     from_iso8601,
     to_ms,
     to_rfc3339,
+    to_text,
 )
 from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import storage
 
 VERSION = 2
+RESET = "reset"
+"""Stands for the version of a document that only names an instant to start over from."""
 FILE_NAME = "context.json"
 PREVIOUS_FILE_NAME = "context.previous.json"
 COPY_EVERY_SECONDS = 60.0
@@ -107,6 +110,19 @@ def _document(progress: Progress) -> bytes:
     )
 
 
+def reset_document(since_ms: int, at_ms: int) -> bytes:
+    """Return the document of a state that starts over from an instant, reset at another.
+
+    Module 1.8.2 would start there, too.
+    """
+    document = {
+        "most_recent_date_seen": to_rfc3339(since_ms),
+        "version": RESET,
+        "reset_at": to_rfc3339(at_ms),
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
 def _checksum(body: object) -> str:
     text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]
@@ -172,24 +188,20 @@ def _recovered(
 
 def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:
     seen = document.get("most_recent_date_seen")
+    overlap_ms = 0 if document.get("version") == RESET else _OVERLAP_MS
     try:
-        start_ms = to_ms(from_iso8601(seen)) - _OVERLAP_MS if isinstance(seen, str) else None
+        start_ms = to_ms(from_iso8601(seen)) - overlap_ms if isinstance(seen, str) else None
     except (ValueError, OverflowError):
         return None
     if start_ms is None:
         return None
-    message = f"{why}: collecting events since {_text(start_ms)}."
+    message = f"{why}: collecting events since {to_text(start_ms)}."
     return Found(Progress(start_ms, start_ms), message, is_takeover=True)
 
 
 def _reason_for_takeover(document: dict[str, Any]) -> str:
     if document.get("version") == VERSION:
         return "most_recent_date_seen was changed since, by version 1.8.2 or by hand"
+    if document.get("version") == RESET:
+        return f"The state was reset at {document.get('reset_at')}"
     return f"Taking over the state of version {document.get('version', '1.8.2')}"
-
-
-def _text(instant_ms: int) -> str:
-    try:
-        return to_rfc3339(instant_ms)
-    except OverflowError:
-        return f"{instant_ms} ms"

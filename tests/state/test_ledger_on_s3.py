@@ -20,7 +20,9 @@ from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import ledger_files, storage
 from jumpcloud_modules.state.checkpoint import FILE_NAME, State
 from jumpcloud_modules.state.folder import Folder
+from jumpcloud_modules.state.inspection import inspect
 from jumpcloud_modules.state.ledger import Ledger
+from jumpcloud_modules.state.starting_over import start_over
 from tests.doubles import NOON_MS, BreakingDisk, Crash, event_at, events_of, new_of, recorded
 
 _BUCKET = "connector-data"
@@ -241,3 +243,22 @@ def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
     assert new_of(Ledger(folder / "l"), events_of(event)) == events_of(event)
     assert State(folder).load() == Found(None)
     assert Quarantine(Folder(folder / "q")).keep(event, "x").path is not None
+
+
+def test_a_state_starts_over_on_s3_with_a_copy_of_what_was_there(folder: Path) -> None:
+    """Document and ledger, each object of it."""
+    State(folder).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
+    ledger = Ledger(folder / "ledger", scope="x")
+    ledger.record(events_of(event_at(NOON_MS)), NOON_MS)
+    ledger.commit()
+
+    kept = start_over(folder, NOON_MS, NOON_MS + 2 * HOUR_MS, again=True)
+    found = inspect(folder)
+
+    assert found.found.progress == Progress(NOON_MS, NOON_MS)
+    assert found.ledger.files == 0
+    assert kept.document is not None
+    assert kept.document.exists()
+    assert kept.ledger is not None
+    assert len(list(kept.ledger.iterdir())) == 2
+    assert not inspect(folder / "none").ledger.files

@@ -1,0 +1,200 @@
+"""Show how far collecting got, or start over from an instant.
+
+    state show             what the data folder tells; it may be a running connector's
+    state reset --hours 48 collect anew from there at the next start; the connector must be stopped
+
+A reset withholds what the ledger knows as delivered, which reaches about audit_hours back. With
+--again the ledger is set aside, and everything since then is sent again. Late events from before
+the instant are not looked for any more. What was there is kept beside the state.
+"""
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from jumpcloud_modules.commands import installation
+from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
+from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.spans import instant_before
+from jumpcloud_modules.commands.terminal import Cell, Terminal
+from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.instants import RETENTION, to_text
+from jumpcloud_modules.progress import Progress
+from jumpcloud_modules.state.inspection import Inspection, inspect, is_of_a_connector
+from jumpcloud_modules.state.ownership import ownership, wall_clock_ms, who_owns
+from jumpcloud_modules.state.starting_over import Kept, start_over
+
+SECONDS_FOR_A_LEASE_TO_LAPSE: Final = 60.0
+MOST_WINDOWS_SHOWN: Final = 5
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    parser.set_defaults(do=None)
+    actions = parser.add_subparsers(metavar="show|reset", required=True)
+    show = actions.add_parser("show", help="show how far collecting got")
+    show.add_argument("--json", action="store_true", help="write it as JSON")
+    show.set_defaults(do=_show)
+    reset = actions.add_parser("reset", help="start over from an instant")
+    since = reset.add_mutually_exclusive_group(required=True)
+    since.add_argument("--since", metavar="INSTANT", help="such as 2026-11-01T00:00:00Z, or 2d")
+    since.add_argument("--hours", type=int, metavar="N", help="so many hours ago")
+    reset.add_argument("--again", action="store_true", help="send again what was delivered since")
+    reset.set_defaults(do=_reset)
+    for action in (show, reset):
+        action.add_argument("--data", metavar="DIR", help="the data folder (default: configured)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show or reset, and return the exit status."""
+    folder = installation.find(data=options.data).folder
+    if options.data and not is_of_a_connector(folder):
+        raise ConfigurationError(f"{folder} holds no state of a connector; name another folder.")
+    status: int = options.do(options, folder)
+    return status
+
+
+# Showing
+
+
+def _show(options: argparse.Namespace, folder: Path) -> int:
+    found = inspect(folder)
+    document = as_document(folder, found)
+    if options.json:
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        Terminal().table([[Cell(name, "dim"), Cell(text)] for name, text in _lines(folder, found)])
+    return NOT_WELL if found.is_damaged or found.is_ledger_missing else WELL
+
+
+def as_document(folder: Path, found: Inspection) -> dict[str, Any]:
+    """Return what was found for a machine: instants as RFC 3339, None for what there is not."""
+    owner, progress = found.owner, found.found.progress
+    return {
+        "folder": str(folder),
+        "owner": owner and {"host": owner.host, "pid": owner.pid, "since": owner.since},
+        "damage": found.found.warning or None,
+        "progress": progress and _progress(progress),
+        "ledger": {"files": found.ledger.files, "bytes": found.ledger.size_bytes},
+        "quarantine": {"events": found.quarantine.files, "bytes": found.quarantine.size_bytes},
+    }
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    return {
+        "beginning": to_text(progress.beginning_ms),
+        "watermark": to_text(progress.watermark_ms),
+        "windows": [
+            {
+                "start": to_text(window.start_ms),
+                "end": None if window.end_ms is None else to_text(window.end_ms),
+            }
+            for window in progress.windows
+        ],
+        "audited": None if progress.audited_ms is None else to_text(progress.audited_ms),
+        "scope": progress.scope,
+    }
+
+
+def _lines(folder: Path, found: Inspection) -> list[tuple[str, str]]:
+    lines = [
+        ("folder", str(folder)),
+        ("owner", f"a connector, {found.owner}" if found.owner else "nobody"),
+        ("damage", found.found.warning or "none"),
+        *_progress_lines(found.found.progress),
+        ("ledger", f"{found.ledger.files} files, {found.ledger.size_bytes:,} bytes"),
+        ("quarantine", f"{found.quarantine.files} events, {found.quarantine.size_bytes:,} bytes"),
+    ]
+    if found.is_ledger_missing:
+        lines.append(("", "The ledger is missing: late events from before are not looked for."))
+    return lines
+
+
+def _progress_lines(progress: Progress | None) -> list[tuple[str, str]]:
+    if progress is None:
+        return [("read up to", "nothing was collected yet")]
+    windows = [
+        ("open", f"{to_text(w.start_ms)} to {to_text(w.end_ms) if w.end_ms else 'now'}")
+        for w in progress.windows[:MOST_WINDOWS_SHOWN]
+    ]
+    more = len(progress.windows) - MOST_WINDOWS_SHOWN
+    return [
+        ("read up to", to_text(progress.watermark_ms)),
+        ("but for", f"{len(progress.windows)} stretches of backlog"),
+        *windows,
+        *([("", f"and {more} more")] if more > 0 else []),
+        ("from", to_text(progress.beginning_ms)),
+        ("of", progress.scope),
+    ]
+
+
+# Starting over
+
+
+def _reset(options: argparse.Namespace, folder: Path) -> int:
+    now_ms = wall_clock_ms()
+    since_ms = instant_before(_typed(options), now_ms)
+    if not is_of_a_connector(folder):
+        raise ConfigurationError(f"There is no state in {folder} that could be reset.")
+    if record := who_owns(folder):
+        raise ConfigurationError(_refusal(folder, str(record)))
+    owner, stop = ownership(folder), threading.Event()
+    patience = threading.Timer(SECONDS_FOR_A_LEASE_TO_LAPSE, stop.set)
+    patience.daemon = True
+    patience.start()
+    try:
+        owner.acquire(stop, Terminal(sys.stderr).say)
+    except Stopped:
+        raise ConfigurationError(_refusal(folder, "another process")) from None
+    try:
+        before = inspect(folder).found.progress
+        kept = start_over(folder, since_ms, now_ms, again=options.again)
+    finally:
+        patience.cancel()
+        owner.release()
+    terminal = Terminal()
+    for line in _told(since_ms, before, kept, again=options.again):
+        terminal.say(line)
+    return WELL
+
+
+def _typed(options: argparse.Namespace) -> str:
+    if options.hours is None:
+        return str(options.since)
+    if not 0 <= options.hours <= RETENTION.days * 24:
+        most = RETENTION.days * 24
+        raise ConfigurationError(f"--hours {options.hours}: give a number from 0 to {most}.")
+    return f"{options.hours}h"
+
+
+def _refusal(folder: Path, owner: str) -> str:
+    return (
+        f"The state in {folder} is owned by {owner}, so it cannot be reset; stop the connector"
+        " first."
+    )
+
+
+def _told(since_ms: int, before: Progress | None, kept: Kept, *, again: bool) -> list[str]:
+    lines = [f"The next start collects events since {to_text(since_ms)}."]
+    if again:
+        lines.append("What was delivered since then is sent again.")
+    else:
+        lines.append(
+            "What the ledger knows as delivered is not sent again; it reaches about audit_hours"
+            " back. --again sends everything."
+        )
+    lines.append("Late events from before that instant are not looked for any more.")
+    if before is not None and before.oldest_open_ms < since_ms:
+        lines.append(
+            f"What was not collected yet between {to_text(before.oldest_open_ms)} and then is"
+            " left out."
+        )
+    if kept.document is not None:
+        lines.append(f"To undo it, put {kept.document} back as context.json before that start.")
+    if kept.ledger is not None:
+        lines.append(f"The ledger is kept in {kept.ledger}; delete it when you need it no more.")
+    return lines
