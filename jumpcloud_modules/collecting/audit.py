@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jumpcloud_modules.instants import MINUTE_MS
+from jumpcloud_modules.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from jumpcloud_modules.progress import Window
 
-SECOND_TRY_AFTER_MS = MINUTE_MS
-"""The time between two reads of the same bucket, at least."""
-TRIES_FOR_THE_SAME = 2
-"""Reads of a bucket that stays short, before it is left alone."""
+TRIES_AFTER_MS = (MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, DAY_MS)
+"""The times between reads of a bucket that stays short; the last one holds on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +55,10 @@ def buckets_of(counts: dict[int, int], unit_ms: int, start_ms: int, end_ms: int)
 class Audit:
     """Remember which short buckets were read again, so that none is read forever.
 
-    A bucket can stay short: two equal events count twice at JumpCloud and once in the ledger.
-    After two tries it is left alone until either count changes: as many missing as before may be
-    another late event, after the first was delivered.
+    A bucket can stay short: two equal events count twice at JumpCloud and once in the ledger, or
+    the search gives an event long after the counts do. It is read ever more seldom until either
+    count changes: as many missing as before may be another late event, after the first was
+    delivered.
     """
 
     def __init__(self, known: Callable[[int, int], int]) -> None:
@@ -92,22 +91,28 @@ class Audit:
 
     def forget_before(self, instant_ms: int) -> None:
         """Drop what is remembered of buckets that ended before an instant."""
-        for unit_ms, number in [p for p in self._tried if (p[1] + 1) * p[0] <= instant_ms]:
-            del self._tried[unit_ms, number]
+        # Copied at once: the audit adds to them meanwhile, in a thread of its own.
+        for unit_ms, number in list(self._tried):
+            if (number + 1) * unit_ms <= instant_ms:
+                self._tried.pop((unit_ms, number), None)
+
+    def missing(self, bucket: Bucket) -> int:
+        """Return how many more events a bucket holds than were delivered, negative for fewer."""
+        counts = self._counts(bucket)
+        return counts.held - counts.known
 
     def _counts(self, bucket: Bucket) -> _Counts:
         return _Counts(bucket.count, self._known(bucket.start_ms, bucket.end_ms))
 
     def _is_short(self, bucket: Bucket) -> bool:
-        counts = self._counts(bucket)
-        return counts.known < counts.held
+        return self.missing(bucket) > 0
 
     def _is_worth_a_try(self, bucket: Bucket, now_ms: int) -> bool:
         tried = self._tried.get(bucket.place)
         if tried is None or tried.counts != self._counts(bucket):
             return True
-        rested = now_ms - tried.last_ms >= SECOND_TRY_AFTER_MS
-        return rested and tried.tries < TRIES_FOR_THE_SAME
+        wait_ms = TRIES_AFTER_MS[min(tried.tries, len(TRIES_AFTER_MS)) - 1]
+        return now_ms - tried.last_ms >= wait_ms
 
 
 def joined(buckets: Iterable[Bucket]) -> list[Window]:

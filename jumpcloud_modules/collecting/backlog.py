@@ -54,8 +54,11 @@ class Backlog:
             self._uncut.update(windows)
         self._offer(windows)
 
-    def plan(self, caught_up_ms: int | None) -> None:
-        """Have a long stretch that was not read yet read beside the tail, which then goes first."""
+    def plan(self, caught_up_ms: int | None, *, is_surely_long: bool = False) -> None:
+        """Have a long stretch that was not read yet read beside the tail, which then goes first.
+
+        `is_surely_long` says that the tail met many events there, whatever the counts say.
+        """
         now_ms, start_ms = self._clock.now_ms(), self._tracker.progress.watermark_ms
         if now_ms - max(start_ms, caught_up_ms or 0) <= BACKLOG_AFTER_MS:
             return
@@ -63,6 +66,8 @@ class Backlog:
         if end_ms <= start_ms:
             return
         windows = self._slices_at_once(start_ms, end_ms)
+        if is_surely_long and len(windows) == 1:
+            windows = even_slices(start_ms, end_ms)
         if len(windows) != 1:  # otherwise so little that the tail reads it as it is
             self._open(windows or [self._to_be_cut(Window(start_ms, end_ms))], end_ms)
 

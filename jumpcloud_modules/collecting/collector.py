@@ -120,10 +120,10 @@ class Collector:
 
         What turns out to be far behind is planned anew, so that the newest comes first.
         """
-        is_all_read = False
+        is_all_read = was_left = False
         while not is_all_read:
             if not self._tail_pace.is_failing:  # what cannot be read now would be cut once more
-                self._backlog.plan(self._tail.caught_up_ms)
+                self._backlog.plan(self._tail.caught_up_ms, is_surely_long=was_left)
             try:
                 is_all_read = self._tail.read()
             except Refused as error:
@@ -131,6 +131,7 @@ class Collector:
                     raise
                 self._tail.was_refused()
                 return False
+            was_left = not is_all_read
         return True
 
     def _mind_the_clock(self) -> None:

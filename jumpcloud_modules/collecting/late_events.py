@@ -1,21 +1,23 @@
 """Which windows to read once more for events that JumpCloud published late, by its counts.
 
-Counts are a witness, not a judge: they lag, fail by the hour and work by the minute, or say
-nothing. They may only ever cause a window to be read; that they are silent proves nothing.
-Questions by the minute and by the hour fail, rest and recover apart from each other. Asks for
-counts only: the collector has the windows read.
+Counts are a witness, not a judge (`witness`): they may only ever cause a window to be read; that
+they are silent proves nothing. Questions by the minute and by the hour fail, rest and recover apart
+from each other (`questions`). Asks for counts only: the collector has the windows read.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
 from jumpcloud_modules.collecting.ends import JumpCloud, Process
 from jumpcloud_modules.collecting.protocols import Counting
+from jumpcloud_modules.collecting.questions import (
+    HOURS_COUNTED_BY_MINUTE_AT_ONCE,
+    Questions,
+    SpanAtOnce,
+)
+from jumpcloud_modules.collecting.witness import Witness
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.http.backoff import LONGEST_RETRY_AFTER_SECONDS
 from jumpcloud_modules.instants import (
-    DAY_MS,
     FOREVER_MS,
     HOUR_MS,
     MINUTE_MS,
@@ -23,7 +25,6 @@ from jumpcloud_modules.instants import (
     SECOND_MS,
     ceil,
     floor,
-    to_rfc3339,
 )
 from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.queries import UNIT_MS, Unit
@@ -32,91 +33,8 @@ RECENT_MS = 15 * MINUTE_MS
 """How far back events are counted by the minute after each poll."""
 REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
 """How far back is read again at each poll while there are no counts."""
-COUNT_FAILURES_BEFORE_SAYING_SO = 2
-"""Failures to count in a row before one is logged."""
-LIMITED_COUNTS_REST_SECONDS = 60.0
-MOST_COUNTS_REST_SECONDS = 300.0
-"""The time between two questions for counts that fail, at most."""
-HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
-"""Short hours that one question counts by the minute, at most."""
-COUNTS_LAG_MS = MINUTE_MS
-"""The end of a span that JumpCloud's counts may not show yet."""
-SURELY_RETAINED_MS = 14 * DAY_MS
-"""The lowest plan keeps 15 days: of what is older, JumpCloud may hold less than was delivered."""
 
 BeingRead = Callable[[], Iterable[Window]]
-
-
-class Questions:
-    """One kind of question for counts: how often it failed in a row, and when it may come again."""
-
-    def __init__(self, span_ms: Callable[[], int], on_limited: Callable[[], None]) -> None:
-        self._span_ms = span_ms
-        self._on_limited = on_limited
-        self._not_before_ms = 0
-        self.failures = 0
-        self.is_told = False
-
-    @property
-    def are_failing(self) -> bool:
-        """Tell whether they failed so often that it is no hiccup."""
-        return self.failures >= COUNT_FAILURES_BEFORE_SAYING_SO
-
-    @property
-    def may_be_asked(self) -> bool:
-        """Tell whether the rest after a failure is over."""
-        return self._span_ms() >= self._not_before_ms
-
-    def failed(self, error: TryAgain | Refused) -> None:
-        """Rest, the longer the more have failed, or for as long as JumpCloud asks."""
-        self.failures += 1
-        self._not_before_ms = self._span_ms() + int(self._rest_seconds(error) * SECOND_MS)
-
-    def worked(self) -> None:
-        """Take note that an answer was usable."""
-        self.failures = 0
-
-    def _rest_seconds(self, error: TryAgain | Refused) -> float:
-        if isinstance(error, TryAgain) and error.limited:
-            self._on_limited()
-            asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
-            return min(asked, LONGEST_RETRY_AFTER_SECONDS)
-        if not self.are_failing:
-            return 0.0
-        return min(2.0 ** min(self.failures, 10), MOST_COUNTS_REST_SECONDS)
-
-
-class SpanAtOnce:
-    """How much time one question of the long audit covers: half of it after each failure.
-
-    By the hour down to a day, then by the minute, which may work where hours do not. After a day,
-    all is tried at once again.
-    """
-
-    def __init__(self, span_ms: Callable[[], int]) -> None:
-        self._span_ms = span_ms
-        self._since_ms = 0
-        self.unit: Unit = "h"
-        self.most_ms: int | None = None
-
-    def pieces(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
-        """Cut a span into what one question covers, the latest first."""
-        if self._span_ms() - self._since_ms > DAY_MS:
-            self.unit, self.most_ms = "h", None
-        while end_ms > start_ms:
-            first_ms = start_ms
-            if self.most_ms:
-                first_ms = max(start_ms, ceil(end_ms, HOUR_MS) - self.most_ms)
-            yield first_ms, end_ms
-            end_ms = first_ms
-
-    def halve(self, asked_ms: int) -> None:
-        """Ask for less at once, after a question for so much failed."""
-        self._since_ms = self._span_ms()
-        half_ms = max(HOUR_MS, ceil(min(asked_ms, self.most_ms or asked_ms) // 2, HOUR_MS))
-        if self.unit == "h" and half_ms < DAY_MS:
-            self.unit, half_ms = "m", HOURS_COUNTED_BY_MINUTE_AT_ONCE * HOUR_MS
-        self.most_ms = half_ms
 
 
 class LateEvents:
@@ -137,6 +55,7 @@ class LateEvents:
         self._source: Counting = jumpcloud.source
         self._known = known
         self._audit = Audit(known)
+        self._witness = Witness(known, jumpcloud.clock)
         self._audit_ms = audit_ms
         self._every_ms = every_ms
         self._clock = clock
@@ -235,16 +154,24 @@ class LateEvents:
         try:
             counts = self._counts(start_ms, end_ms, "m")
         except (TryAgain, Refused) as error:
-            self._by_minute.failed(error)
-            self._say_failure(self._by_minute, str(error))
+            self._cannot_count_minutes(error)
             return
-        self._by_minute.worked()
-        self._say_recovery(self._by_minute, "Late events can be counted again.")
         self._is_silent = not any(counts.values())
+        try:
+            self._witness.check_minutes(counts, start_ms, end_ms)
+        except TryAgain as error:  # what it says of other minutes is still worth a look
+            self._cannot_count_minutes(error)
+        else:
+            self._by_minute.worked()
+            self._say_recovery(self._by_minute, "Late events can be counted again.")
         lacking = self._lacking(counts, start_ms, end_ms, "m", being_read)
         short = self._audit.worth_a_try(lacking, self._clock.span_ms())
         self._audit.note_tries(short, self._clock.span_ms())
         yield joined(short)
+
+    def _cannot_count_minutes(self, error: TryAgain | Refused) -> None:
+        self._by_minute.failed(error)
+        self._say_failure(self._by_minute, str(error))
 
     # All that is in reach
 
@@ -277,42 +204,43 @@ class LateEvents:
     ) -> Iterator[list[Bucket]]:
         """Find the short minutes of the short hours, so that only those are read again."""
         unit = self._at_once.unit
-        lacking = self._lacking(
-            self._counts(start_ms, end_ms, unit), start_ms, end_ms, unit, being_read
-        )
+        counts = self._counts(start_ms, end_ms, unit)
+        self._witness.check(counts, start_ms, end_ms)
+        lacking = self._lacking(counts, start_ms, end_ms, unit, being_read)
         short = self._audit.worth_a_try(lacking, self._clock.span_ms())
         for first in range(0, len(short), HOURS_COUNTED_BY_MINUTE_AT_ONCE):
             some = short[first : first + HOURS_COUNTED_BY_MINUTE_AT_ONCE]
-            minutes = some if unit == "m" else self._short_minutes(some, being_read)
+            found = some if unit == "m" else self._short_within(some, being_read)
             self._audit.note_tries(some, self._clock.span_ms())
-            yield minutes
+            yield found
+
+    def _short_within(self, hours: list[Bucket], being_read: BeingRead) -> list[Bucket]:
+        """Return the short minutes of hours, or an hour itself where they do not account for it."""
+        minutes = self._short_minutes(hours, being_read)
+        found: list[Bucket] = []
+        for hour in hours:
+            within = [
+                minute for minute in minutes if hour.start_ms <= minute.start_ms < hour.end_ms
+            ]
+            accounted = sum(self._audit.missing(minute) for minute in within)
+            found += within if accounted >= self._audit.missing(hour) else [hour]
+        return found
 
     def _short_minutes(self, hours: list[Bucket], being_read: BeingRead) -> list[Bucket]:
-        spans = [(window.start_ms, window.end_ms or FOREVER_MS) for window in joined(hours)]
-        return list(
-            chain.from_iterable(
-                self._lacking(self._counts(*span, "m"), *span, "m", being_read) for span in spans
-            )
-        )
+        """Return the short minutes, as far as they can be counted."""
+        found: list[Bucket] = []
+        try:
+            for window in joined(hours):
+                span = (window.start_ms, window.end_ms or FOREVER_MS)
+                found += self._lacking(self._counts(*span, "m"), *span, "m", being_read)
+        except (TryAgain, Refused):
+            pass
+        return found
 
     # Counts
 
     def _counts(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
-        """Ask for counts. Raises TryAgain where they deny what was delivered, beside the rest."""
-        counts = self._source.buckets(start_ms, end_ms, unit)
-        held = sum(counts.values())
-        since_ms = max(start_ms, self._clock.now_ms() - SURELY_RETAINED_MS)
-        known = (
-            self._known(since_ms, end_ms - COUNTS_LAG_MS)
-            if end_ms - COUNTS_LAG_MS > since_ms
-            else 0
-        )
-        if held < known:
-            raise TryAgain(
-                f"JumpCloud counts {held} events between {to_rfc3339(start_ms)} and"
-                f" {to_rfc3339(end_ms)}, where it gave {known}."
-            )
-        return counts
+        return self._source.buckets(start_ms, end_ms, unit)
 
     def _lacking(
         self,

@@ -6,8 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.collecting.audit import (
-    SECOND_TRY_AFTER_MS,
-    TRIES_FOR_THE_SAME,
     Audit,
     Bucket,
     buckets_of,
@@ -89,18 +87,20 @@ def test_what_is_still_being_read_is_not_audited() -> None:
     assert lacking == [_minute(0, 1), _minute(2, 1)]
 
 
-def test_a_bucket_that_stays_short_is_tried_twice_and_left_alone() -> None:
-    """Two equal events count twice at JumpCloud and once in the ledger."""
+def test_a_bucket_that_stays_short_is_read_ever_more_seldom() -> None:
+    """Two equal events count twice at JumpCloud and once in the ledger, for example."""
     audit = Audit(_Known(2))
-    tries, now_ms = 0, NOON_MS
+    read_at: list[int] = []
 
-    for _ in range(50):
+    for minute in range(7 * 24 * 60):
+        now_ms = NOON_MS + minute * MINUTE_MS
         worth = audit.worth_a_try([_minute(0, 3)], now_ms)
         audit.note_tries(worth, now_ms)
-        tries += len(worth)
-        now_ms += SECOND_TRY_AFTER_MS
+        read_at += [minute] * len(worth)
 
-    assert tries == TRIES_FOR_THE_SAME
+    hour = 60
+    assert read_at[:5] == [0, 1, 11, 11 + hour, 11 + 7 * hour]
+    assert read_at[5:] == [11 + (7 + 24 * day) * hour for day in range(1, 7)]
 
 
 def test_the_second_try_of_a_bucket_waits() -> None:
@@ -108,14 +108,14 @@ def test_the_second_try_of_a_bucket_waits() -> None:
     audit = Audit(_Known(2))
     audit.note_tries([_minute(0, 3)], NOON_MS)
 
-    assert audit.worth_a_try([_minute(0, 3)], NOON_MS + SECOND_TRY_AFTER_MS - 1) == []
-    assert audit.worth_a_try([_minute(0, 3)], NOON_MS + SECOND_TRY_AFTER_MS) == [_minute(0, 3)]
+    assert audit.worth_a_try([_minute(0, 3)], NOON_MS + MINUTE_MS - 1) == []
+    assert audit.worth_a_try([_minute(0, 3)], NOON_MS + MINUTE_MS) == [_minute(0, 3)]
 
 
 def test_a_bucket_left_alone_is_read_again_when_its_count_changes() -> None:
     """A late event shows in it like in any other."""
     audit = Audit(_Known(2))
-    for _ in range(TRIES_FOR_THE_SAME):
+    for _ in range(2):
         audit.note_tries([_minute(0, 3)], NOON_MS)
 
     assert audit.worth_a_try([_minute(0, 4)], NOON_MS) == [_minute(0, 4)]
