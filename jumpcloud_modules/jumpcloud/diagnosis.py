@@ -113,8 +113,8 @@ def in_time(
 ) -> Sequence[Result | None]:
     """Return what each call returned within so many seconds, None for those that did not.
 
-    They run side by side, in threads that are left behind where they hang. What one of them
-    raises is the caller's only where it is no CollectorError.
+    They run side by side, in threads that are left behind where they hang. One that raises a
+    CollectorError returned nothing.
     """
     results: list[Result | None] = [None] * len(calls)
 

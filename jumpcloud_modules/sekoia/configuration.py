@@ -161,6 +161,10 @@ NO_CREDENTIALS: Final = (
     " account (self-hosted: JUMPCLOUD_API_KEY, or JUMPCLOUD_CLIENT_ID and"
     " JUMPCLOUD_CLIENT_SECRET)."
 )
+NO_ORGANIZATION: Final = (
+    "organization_id: is empty; a service account needs its organization's, in the account's form"
+    " or in the connector's."
+)
 TWO_CREDENTIALS: Final = (
     "apikey, client_id and client_secret: an API key and a service account are given; leave one"
     " of them empty."
@@ -243,11 +247,9 @@ class ModuleConfiguration(_Form):
         " events of that portal itself. Leave empty to collect those of an organization.",
     )
 
-    def faults_of_credentials(self, organization_id: str | None) -> list[str]:
-        """Return a sentence for each reason why nobody can be asked with these credentials.
-
-        `organization_id` is the one that is asked about, wherever it was given.
-        """
+    @property
+    def faults_of_credentials(self) -> list[str]:
+        """Return a sentence for each reason why nobody can be asked with these credentials."""
         key, secret = self.apikey.get_secret_value(), self.client_secret.get_secret_value()
         if not key and not secret and not self.client_id:
             return [NO_CREDENTIALS]
@@ -255,7 +257,13 @@ class ModuleConfiguration(_Form):
             return [TWO_CREDENTIALS]
         if key:
             return _faults_of_secret("apikey", key)
-        return [*self._faults_of_service_account(secret), *self._faults_of_place(organization_id)]
+        return self._faults_of_service_account(secret)
+
+    def faults_of_organization(self, organization_id: str | None) -> list[str]:
+        """Return why the organization cannot be left open; it may be given in either form."""
+        if organization_id or not self.client_id:
+            return []
+        return [NO_ORGANIZATION]
 
     def _faults_of_service_account(self, secret: str) -> list[str]:
         faults = []
@@ -265,15 +273,7 @@ class ModuleConfiguration(_Form):
             faults.append("client_id: holds a colon; paste it again.")
         if not secret:
             faults.append("client_secret: is empty; give the secret of the service account.")
-        return [*faults, *_faults_of_secret("client_secret", secret)]
-
-    def _faults_of_place(self, organization_id: str | None) -> list[str]:
-        faults = []
-        if not organization_id:
-            faults.append(
-                "organization_id: is empty; a service account needs its organization's, in the"
-                " account's form or in the connector's."
-            )
+        faults += _faults_of_secret("client_secret", secret)
         if places_of(self.base_url).token_url is None:
             faults.append(
                 "base_url: is none of JumpCloud's own addresses, where a service account gets its"

@@ -1,6 +1,7 @@
 """The module on the SDK: its configuration told in sentences, its error reports without keys."""
 
 import sys
+from dataclasses import replace
 from typing import Any, Final
 
 import sentry_sdk
@@ -68,15 +69,22 @@ class JumpcloudDirectoryInsightsModule(Module):
         Raises ModuleConfigurationError with a sentence for each reason why they cannot be used.
         """
         form = self.configuration
-        organization_id = organization_id or form.organization_id
-        if faults := form.faults_of_credentials(organization_id):
+        chosen = organization_id or form.organization_id
+        faults = [*form.faults_of_credentials, *form.faults_of_organization(chosen)]
+        if faults:
             raise ModuleConfigurationError(" ".join(faults))
+        return replace(self.account_as_given, organization_id=chosen)
+
+    @property
+    def account_as_given(self) -> Account:
+        """Return the account as the form has it, whether or not it can be used."""
+        form = self.configuration
         return Account(
             base_url=form.base_url,
             api_key=form.apikey.get_secret_value(),
             client_id=form.client_id,
             client_secret=form.client_secret.get_secret_value(),
-            organization_id=organization_id,
+            organization_id=form.organization_id,
             provider_id=form.provider_id,
         )
 

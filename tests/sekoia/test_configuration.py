@@ -230,7 +230,7 @@ def test_a_secret_that_is_set_later_is_wrapped_and_stripped() -> None:
     module.apikey = " jca_key\n"  # type: ignore[assignment]
 
     assert module.apikey == SecretStr("jca_key")
-    assert module.faults_of_credentials(None) == []
+    assert module.faults_of_credentials == []
     assert module.organization_id is None
 
 
@@ -288,7 +288,7 @@ GATEWAY = {"base_url": "https://gateway.example/"}
         (
             {"client_id": "id"} | GATEWAY,
             None,
-            ["client_secret: is empty", "organization_id: is empty", "base_url: is none of"],
+            ["client_secret: is empty", "base_url: is none of", "organization_id: is empty"],
         ),
     ],
 )
@@ -296,7 +296,8 @@ def test_exactly_one_kind_of_credentials_is_given(
     form: dict[str, str], organization_id: str | None, said: list[str]
 ) -> None:
     """A sentence for each fault, all at once."""
-    faults = ModuleConfiguration.model_validate(form).faults_of_credentials(organization_id)
+    account = ModuleConfiguration.model_validate(form)
+    faults = [*account.faults_of_credentials, *account.faults_of_organization(organization_id)]
 
     assert len(faults) == len(said)
     assert all(fault.startswith(begin) for fault, begin in zip(faults, said, strict=True))
@@ -309,9 +310,7 @@ def test_a_secret_that_no_header_can_carry_is_told_at_use(name: str, secret: str
     """A placeholder may be anything, but it must not be sent."""
     other = {} if name == "apikey" else {"client_id": "id"}
 
-    (fault,) = ModuleConfiguration.model_validate({name: secret, **other}).faults_of_credentials(
-        "org"
-    )
+    (fault,) = ModuleConfiguration.model_validate({name: secret, **other}).faults_of_credentials
 
     assert fault.startswith(f"{name}: holds a space")
     assert secret not in fault
