@@ -15,7 +15,8 @@ FROM python:3.13.9-slim-bookworm
 # libraries put into /tmp goes to memory.
 ENV PATH="/venv/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    MONITORING_ADDRESS=0.0.0.0
 
 LABEL org.opencontainers.image.title="JumpCloud Directory Insights for Sekoia.io" \
     org.opencontainers.image.description="Collects JumpCloud Directory Insights events and pushes them to a Sekoia.io intake" \

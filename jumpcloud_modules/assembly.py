@@ -75,6 +75,8 @@ class Parts:
     clock: JumpCloudClock
     state_pace: Pace
     other_paces: tuple[Pace, ...]
+    failure_logs: tuple[Troubles, ...]
+    quarantine: Quarantine
 
     @property
     def is_failing(self) -> bool:
@@ -94,17 +96,20 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
     ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
     storage.keep_private(ledger_path)
+    reasons_path = settings.data_path / "quarantine-reasons"
     storage.keep_private(quarantine_path)
+    storage.keep_private(reasons_path)
     clock = JumpCloudClock(voice.warn)
     owner = ownership(settings.data_path)
     lanes = Lanes(stop)
-    tail_pace, backlog_pace = _source_paces(voice, stop, lanes)
-    intake_pace = _pace(Troubles("The Sekoia intake", voice.log), stop)
-    state_pace = _pace(Troubles("The state", voice.log), stop)
+    logs = _failure_logs(voice)
+    tail_pace, backlog_pace = (_pace(log, stop, lanes) for log in logs[:2])
+    intake_pace, state_pace = (_pace(log, stop) for log in logs[2:])
+    quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
         url=settings.intake_url,
         intake_key=settings.intake_key,
-        quarantine=Quarantine(Folder(quarantine_path)),
+        quarantine=quarantine,
         pace=intake_pace,
         state_pace=state_pace,
         user_agent=settings.user_agent,
@@ -126,7 +131,7 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         Process(stop, voice.tell, voice.warn),
     )
     paces = (tail_pace, backlog_pace, intake_pace)
-    return Parts(owner, intake, collector, clock, state_pace, paces)
+    return Parts(owner, intake, collector, clock, state_pace, paces, logs, quarantine)
 
 
 def _source(settings: Settings, voice: Voice, clock: JumpCloudClock) -> JumpCloudApi:
@@ -136,12 +141,15 @@ def _source(settings: Settings, voice: Voice, clock: JumpCloudClock) -> JumpClou
     return JumpCloudApi(client, settings.services, exclusion)
 
 
-def _source_paces(voice: Voice, stop: threading.Event, lanes: Lanes) -> tuple[Pace, Pace]:
-    """Make the paces of the tail and of what is read beside it: each fails and recovers apart."""
+def _failure_logs(voice: Voice) -> tuple[Troubles, ...]:
+    """Make the records of the tail, of what is read beside it, of the intake, and of the state."""
     tellers = Tellers()
-    tail = Troubles("JumpCloud", voice.log, tellers=tellers)
-    backlog = Troubles("JumpCloud (backlog)", voice.log, consequence=BACKLOG_WAITS, tellers=tellers)
-    return _pace(tail, stop, lanes), _pace(backlog, stop, lanes)
+    return (
+        Troubles("JumpCloud", voice.log, tellers=tellers),
+        Troubles("JumpCloud (backlog)", voice.log, consequence=BACKLOG_WAITS, tellers=tellers),
+        Troubles("The Sekoia intake", voice.log),
+        Troubles("The state", voice.log),
+    )
 
 
 def _pace(troubles: Troubles, stop: threading.Event, lanes: Lanes | None = None) -> Pace:

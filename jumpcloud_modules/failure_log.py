@@ -48,8 +48,10 @@ class _Trouble:
     end_was_told: bool = False
     came_back: bool = False
     was_critical: bool = False
+    last_words: str = ""
 
-    def note_failure(self) -> None:
+    def note_failure(self, words: str) -> None:
+        self.last_words = words
         self.failures += 1
         self.untold += 1
         self.calm_since = None
@@ -74,6 +76,16 @@ class _Trouble:
         """Tell whether a success is its end: the first is believed, a later one if it lasts."""
         is_told = self.told_at is not None and not self.end_was_told
         return is_told and (not self.came_back or self.is_over(now))
+
+
+@dataclass(frozen=True, slots=True)
+class Ongoing:
+    """Say what fails at an end, for how long, how often, and in which words for the last time."""
+
+    end: str
+    seconds: float
+    failed_tries: int
+    message: str
 
 
 class Tellers:
@@ -127,6 +139,16 @@ class Troubles:
         self._troubles: dict[Kind, _Trouble] = {}
         self._lock = threading.Lock()
 
+    def goes_on(self) -> list[Ongoing]:
+        """Return what fails just now."""
+        with self._lock:
+            now = self._clock()
+            return [
+                Ongoing(self._end, now - trouble.began, trouble.failures, trouble.last_words)
+                for trouble in self._troubles.values()
+                if trouble.calm_since is None
+            ]
+
     def failed(self, failure: Failure) -> None:
         """Take note of a failed try."""
         kind = _kind(failure)
@@ -137,7 +159,7 @@ class Troubles:
             trouble = self._troubles.get(kind)
             if trouble is None or trouble.is_over(now):
                 trouble = self._troubles[kind] = _Trouble(began=now)
-            trouble.note_failure()
+            trouble.note_failure(str(failure.error))
             if self._tellers.claim(kind, self, now):
                 self._tell(failure, trouble, now)
 

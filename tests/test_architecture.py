@@ -55,6 +55,7 @@ AT_THE_TOP = {
     "progress": "values",
     "queries": "values",
     "delivery": "values",
+    "status": "values",
     "assembly": "assembly",
     "failure_log": "assembly",
     "replay": "commands",

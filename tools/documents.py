@@ -37,6 +37,10 @@ PACKAGE = "jumpcloud_modules"
 OTHER_PACKAGES = ("sandbox", "benchmarks", "tools")
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "sandbox/README.md")
 FORMS = {"module": "account", "connector": "connector"}
+MODELS: dict[str, type[BaseModel]] = {
+    "module": ModuleConfiguration,
+    "connector": ConnectorConfiguration,
+}
 PART = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 STANDING_FOR_SOMETHING = {"FOREVER_MS", "UNDATED_HOUR", "AHEAD"}  # rather than limiting it
@@ -138,7 +142,7 @@ def _allowed(field: dict[str, Any]) -> str:
 def variables() -> str:
     """Return the variables of module.json, each with its default and the field that it fills."""
     rows = [
-        (f"`{found['name']}`", _default(found["default"]), f"`{name}` of the {FORMS[part]}")
+        (f"`{found['name']}`", _default(part, name, found), f"`{name}` of the {FORMS[part]}")
         for part, fields in environment_document().items()
         for name, text in fields.items()
         for found in VARIABLE.finditer(text)
@@ -146,8 +150,9 @@ def variables() -> str:
     return table(("Variable", "Default", "Fills"), rows)
 
 
-def _default(default: str | None) -> str:
-    return "required" if default is None else _quoted(default)
+def _default(part: str, name: str, found: re.Match[str]) -> str:
+    is_required = name in MODELS[part].model_json_schema()["required"]
+    return "required" if is_required else _quoted(found["default"] or "")
 
 
 def _quoted(value: object) -> str:

@@ -97,8 +97,6 @@ def _from_environment(part: str, model: type[BaseModel]) -> dict[str, str]:
 
 
 def _variable(variable: str, name: str, schema: dict[str, Any]) -> str:
-    if name in schema["required"]:
-        return f"${{{variable}}}"
     default = schema["properties"][name].get("default", "")
     return f"${{{variable}:-{DEFAULT_INTAKE if name == 'intake_server' else default}}}"
 

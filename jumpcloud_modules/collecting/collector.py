@@ -65,7 +65,7 @@ class Collector:
             jumpcloud, tracker, record, self._offer, has_readers=bool(plan.readers)
         )
         self._windows = WindowReading(
-            pages_beside, jumpcloud.lanes, self._backlog, tracker, record, deliveries
+            pages_beside, jumpcloud.lanes, self._backlog, tracker, record, deliveries, self.tally
         )
         self._forgetting = Forgetting(
             plan, self._clock, tracker, record, self._late_events, self._tail

@@ -23,8 +23,8 @@ class Deliveries:
         self._record = record
         self._tally = tally
 
-    def deliver(self, page: Page, window: Window) -> None:
-        """Return when what is new of a window's page has its receipts, and is filed."""
+    def deliver(self, page: Page, window: Window) -> int:
+        """Return when what is new of a window's page has its receipts, and is filed: how much."""
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         with self._record.claim(page.events) as fresh, self._record.claim(page.oddities) as odd:
             try:
@@ -37,3 +37,4 @@ class Deliveries:
                 raise
             self._record.settle(delivery, not_before_ms)
         self._tally.count_page(page, delivery)
+        return len(delivery.settled)

@@ -126,6 +126,8 @@ class Startup:
             self._process.warn(found.warning)
         if found.message:
             self._process.tell(found.message)
+        elif not (is_first or found.warning):
+            self._process.tell(f"Collecting goes on from {to_rfc3339(progress.watermark_ms)}.")
 
     # With the ledger
 

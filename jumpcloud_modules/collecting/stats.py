@@ -1,7 +1,7 @@
 """What happened since the last look, counted across all readers."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.queries import Page
@@ -17,6 +17,12 @@ class Counts:
     delivered: int = 0
     set_aside: int = 0
     without_receipt: int = 0
+    late: int = 0
+
+    def __add__(self, more: "Counts") -> "Counts":
+        """Return the counts of both."""
+        pairs = zip(astuple(self), astuple(more), strict=True)
+        return Counts(*(one + other for one, other in pairs))
 
 
 class Tally:
@@ -40,6 +46,15 @@ class Tally:
                 set_aside=counts.set_aside + len(delivery.quarantined),
                 without_receipt=counts.without_receipt + delivery.missing_receipts,
             )
+
+    def count_late(self, events: int) -> None:
+        """Take note of late events that were found; they are counted as delivered, too."""
+        with self._lock:
+            self._counts = replace(self._counts, late=self._counts.late + events)
+
+    def peek(self) -> Counts:
+        """Return the counts, and go on counting."""
+        return self._counts
 
     def take(self) -> Counts:
         """Return the counts and begin again at nothing."""

@@ -51,13 +51,17 @@ class ProgressTracker:
         with self._lock:
             self._late += windows
 
-    def close(self, window: Window, rest: Window) -> None:
-        """Take note that a window was read to its end, which left `rest` of it."""
+    def close(self, window: Window, rest: Window) -> bool:
+        """Take note that a window was read to its end, which left `rest` of it.
+
+        Returns whether it was one of late events.
+        """
         with self._lock:
             self._progress = self._progress.without(rest)
-            if window in self._late:
+            if is_late := window in self._late:
                 self._late.remove(window)
             self._note_audited()
+            return is_late
 
     def audited(self, audited_ms: int | None) -> None:
         """Take note of the instant of a whole audit, where there was one."""

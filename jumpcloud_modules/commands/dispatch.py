@@ -37,6 +37,8 @@ class Command:
 COMMANDS: Final = {
     "check": Command("check", "ask beforehand whether it will work; changes nothing"),
     "preview": Command("preview", "show events as they would be forwarded; sends nothing"),
+    "status": Command("status", "show how a running connector is doing, or what its state says"),
+    "replay": Command("replay", "send events of the quarantine once more, or list them"),
     "state": Command("state", "show how far collecting got, or start over from an instant"),
 }
 OF_THE_PLATFORM: Final = {

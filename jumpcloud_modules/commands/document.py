@@ -23,31 +23,40 @@ def fill_in(document: Any, environment: Mapping[str, str], place: str = "") -> A
     """Return the document with ${VAR} and ${VAR:-default} replaced in its texts.
 
     An empty variable counts as one that is not set where there is a default, as in a shell.
-    Raises ConfigurationError that names the variable and its place.
+    Raises ConfigurationError that names each variable that is missing, and its place.
     """
+    missing: list[str] = []
+    filled = _filled(document, environment, place, missing)
+    if missing:
+        raise ConfigurationError(" ".join(missing))
+    return filled
+
+
+def _filled(document: Any, environment: Mapping[str, str], place: str, missing: list[str]) -> Any:
     if isinstance(document, dict):
         return {
-            name: fill_in(value, environment, f"{place}.{name}" if place else str(name))
+            name: _filled(value, environment, f"{place}.{name}" if place else str(name), missing)
             for name, value in document.items()
         }
     if isinstance(document, list):
         return [
-            fill_in(value, environment, f"{place}[{index}]") for index, value in enumerate(document)
+            _filled(value, environment, f"{place}[{index}]", missing)
+            for index, value in enumerate(document)
         ]
     if isinstance(document, str):
-        return VARIABLE.sub(lambda found: _value_of(found, environment, place), document)
+        return VARIABLE.sub(lambda found: _value_of(found, environment, place, missing), document)
     return document
 
 
-def _value_of(found: re.Match[str], environment: Mapping[str, str], place: str) -> str:
+def _value_of(
+    found: re.Match[str], environment: Mapping[str, str], place: str, missing: list[str]
+) -> str:
     name, default = found["name"], found["default"]
     if default is not None:
         return environment.get(name) or default
     if name not in environment:
-        raise ConfigurationError(
-            f"The environment variable {name}, which {place} needs, is not set; set it."
-        )
-    return environment[name]
+        missing.append(f"The environment variable {name}, which {place} needs, is not set; set it.")
+    return environment.get(name, "")
 
 
 def read_document(
@@ -70,6 +79,9 @@ def read_document(
             f'{path} needs the form {{"module": {{…}}, "connector": {{…}}}}; write it so.'
         )
     try:
-        return {part: fill_in(document[part], environment, part) for part in parts}
+        filled: dict[str, dict[str, Any]] = fill_in(
+            {part: document[part] for part in parts}, environment
+        )
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+    return filled

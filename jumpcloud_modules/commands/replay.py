@@ -1,93 +1,115 @@
-"""Send quarantined events once more: `python -m jumpcloud_modules.replay [--list] [--data DIR]`.
+"""Send quarantined events once more: `python main.py replay [--list] [--data DIR]`.
 
-The intake is the one that module.json names. What gets its receipt leaves the quarantine.
+What gets its receipt leaves the quarantine. The intake is the configured one; JumpCloud is not
+asked, and its key not needed.
 """
 
 import argparse
-import os
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-from pydantic import ValidationError
-
-from jumpcloud_modules.commands.document import (
-    WRONG_CONFIGURATION,
-    ConfigurationError,
-    read_document,
-)
+from jumpcloud_modules.commands import installation
+from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
+from jumpcloud_modules.commands.dispatch import run as dispatched
+from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import CannotWork
-from jumpcloud_modules.events import Events, cut
+from jumpcloud_modules.events import Event, Events, cut, identifier
 from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.intake.client import Intake
-from jumpcloud_modules.intake.quarantine import Quarantine
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.intake.quarantine import Quarantine, why_of
 from jumpcloud_modules.state.folder import Folder
+from jumpcloud_modules.state.inspection import QUARANTINE, REASONS, is_of_a_connector
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Replay or list the quarantine, and return 0 when all of it went or was listed."""
-    options = _options(arguments)
-    folder = Folder(Path(options.data) / "quarantine")
-    quarantine = Quarantine(folder)
+    """Run it under its published name, `python -m jumpcloud_modules.replay`."""
+    return dispatched("replay", sys.argv[1:] if arguments is None else arguments)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    parser.add_argument("--list", action="store_true", help="name the events and send nothing")
+    parser.add_argument("--data", metavar="DIR", help="the data folder (default: configured)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay or list the quarantine, and return the exit status: 0 where all of it went."""
+    place = installation.find(data=options.data)
+    if not is_of_a_connector(place.folder):
+        raise ConfigurationError(
+            f"{place.folder} holds no state of a connector; name its data folder with --data."
+        )
+    folder, reasons = Folder(place.folder / QUARANTINE), Folder(place.folder / REASONS)
+    quarantine = Quarantine(folder, reasons)
     if options.list:
-        for name, size_bytes in quarantine.kept().items():
-            print(f"{folder.place(name)} ({size_bytes} bytes)")
-        return 0
+        _list(quarantine, folder, reasons)
+        return WELL
+    names = list(quarantine.kept())
+    intake = _intake(place, quarantine) if names else None
+    went = [_replay(name, folder, quarantine, intake) for name in names if intake]
+    sys.stdout.write(f"{sum(went)} of {len(names)} events were accepted.\n")
+    return WELL if all(went) else NOT_WELL
+
+
+def _list(quarantine: Quarantine, folder: Folder, reasons: Folder) -> None:
+    """Write a line for each event: its id, when it happened and was set aside, why, and where."""
+    rows = []
+    for name, size_bytes in quarantine.kept().items():
+        event, why = _event(folder.read(name) or b""), why_of(name, reasons)
+        rows.append(
+            [
+                Cell(identifier(event) if event else "-"),
+                Cell(_time_of(event)),
+                Cell(why.at or "-"),
+                Cell(why.reason or "-"),
+                Cell(f"{folder.place(name)} ({size_bytes} bytes)"),
+            ]
+        )
+    if rows:
+        Terminal().table(rows, ("event", "happened", "set aside", "reason", "file"))
+    else:
+        sys.stdout.write("The quarantine is empty.\n")
+
+
+def _event(content: bytes) -> Event | None:
     try:
-        intake = _intake(quarantine)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return WRONG_CONFIGURATION
-    went = [_replay(name, folder, intake) for name in quarantine.kept()]
-    print(f"{sum(went)} of {len(went)} events were accepted.")
-    return 0 if all(went) else 1
+        found = cut(b"[" + content + b"]").events
+    except ValueError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, prog="jumpcloud_modules.replay")
-    parser.add_argument("--list", action="store_true", help="name the files and send nothing")
-    parser.add_argument(
-        "--data",
-        default=os.environ.get("DATA_DIR") or "data",
-        help="the connector's data folder (default: DATA_DIR, or ./data)",
-    )
-    return parser.parse_args(arguments)
+def _time_of(event: Event | None) -> str:
+    time_ms = event.time_ms if event else None
+    return "-" if time_ms is None else to_rfc3339(time_ms)
 
 
-def _intake(quarantine: Quarantine) -> Intake:
-    document = read_document(Path(os.environ.get("MODULE_JSON") or "module.json"), os.environ)
-    try:
-        configuration = ConnectorConfiguration.model_validate(document["connector"])
-    except ValidationError as error:
-        raise ConfigurationError(" ".join(explain(error))) from None
-    if not configuration.intake_server:
-        raise ConfigurationError("intake_server: is missing; give your Sekoia region's address.")
+def _intake(place: installation.Installation, quarantine: Quarantine) -> Intake:
+    configuration = installation.connector(place)
+    url = installation.intake_url(place, configuration)
     pace = Pace(threading.Event(), _tell)
     try:
-        return Intake(configuration.intake_server, configuration.intake_key, quarantine, pace, pace)
+        return Intake(url, configuration.intake_key, quarantine, pace, pace)
     except CannotWork as error:
         raise ConfigurationError(str(error)) from None
 
 
 def _tell(failure: Failure) -> None:
-    print(f"{failure.error} Next try in {failure.next_try_seconds:.0f} s.", file=sys.stderr)
+    sys.stderr.write(f"{failure.error} Next try in {failure.next_try_seconds:.0f} s.\n")
 
 
-def _replay(name: str, folder: Folder, intake: Intake) -> bool:
-    content = folder.read(name) or b""
-    try:
-        found = cut(b"[" + content + b"]").events
-    except ValueError:
-        found = Events()
-    delivery = Delivery()
-    intake.deliver(found, delivery)
-    if len(found) == 1 and delivery.accepted == 1:
-        folder.remove(name)
-        print(f"{name}: accepted")
+def _replay(name: str, folder: Folder, quarantine: Quarantine, intake: Intake) -> bool:
+    event, delivery = _event(folder.read(name) or b""), Delivery()
+    if event is not None:
+        intake.deliver(Events([event.raw], [event.key], [event.time]), delivery)
+    if delivery.accepted == 1:
+        quarantine.release(name)
+        sys.stdout.write(f"{name}: accepted\n")
         return True
     reason = delivery.quarantined[0].reason if delivery.quarantined else "because it is no event"
-    print(f"{name}: kept, {reason}")
+    sys.stdout.write(f"{name}: kept, {reason}\n")
     return False

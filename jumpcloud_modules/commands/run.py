@@ -12,20 +12,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
 from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
-from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 
+from jumpcloud_modules.commands import environment, logs
 from jumpcloud_modules.commands.document import (
     WRONG_CONFIGURATION,
     ConfigurationError,
     read_document,
 )
 from jumpcloud_modules.errors import CannotWork
-from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
+from jumpcloud_modules.sekoia.configuration import (
+    ConnectorConfiguration,
+    ModuleConfiguration,
+    explain,
+)
+from jumpcloud_modules.sekoia.connector import PORTS, JumpcloudDirectoryInsightsConnector
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia.spelling import PARTS, unknown_keys
 
-PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
+LOOPBACK: Final = "127.0.0.1"
 
 
 class Environment(Configuration):
@@ -62,25 +69,46 @@ class SelfHostedConnector(JumpcloudDirectoryInsightsConnector):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {}
 
+    def start_monitoring(self) -> None:
+        """Open the ports, for this machine alone unless MONITORING_ADDRESS names another."""
+        self._open_ports(os.environ.get("MONITORING_ADDRESS") or LOOPBACK)
+
     def _send_logs_to_api(self) -> None:  # type: ignore[override]
         self._logs.clear()  # they stand in standard output
+
+
+def faults_of(document: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return a sentence for each key that there is not and each bad value, of both parts."""
+    faults = [sentence for part in PARTS for sentence in unknown_keys(document[part], part)]
+    organization_id = None
+    try:
+        connector = ConnectorConfiguration.model_validate(document["connector"])
+    except ValidationError as error:
+        faults += explain(error)
+    else:
+        organization_id = connector.organization_id
+        if not connector.intake_server:
+            faults.append("intake_server: is missing; give your Sekoia region's address.")
+    try:
+        account = ModuleConfiguration.model_validate(document["module"])
+    except ValidationError as error:
+        return [*explain(error), *faults]
+    organization_id = organization_id or account.organization_id
+    of_account = [*account.faults_of_credentials, *account.faults_of_organization(organization_id)]
+    return [*of_account, *faults]
 
 
 def build(document: Mapping[str, dict[str, Any]], folder: Path) -> SelfHostedConnector:
     """Return the connector that a document describes.
 
-    Raises ConfigurationError with a sentence for each bad value, or for what cannot work.
+    Raises ConfigurationError with a sentence for all that cannot work.
     """
-    try:
-        module = SelfHostedModule()
-        module.configuration = document["module"]
-        connector = SelfHostedConnector(module, data_path=folder)
-        connector.configuration = document["connector"]  # type: ignore[assignment]
-        module.account(connector.configuration.organization_id)
-    except (ModuleConfigurationError, TriggerConfigurationError) as error:
-        raise ConfigurationError(error.args[0]) from None
-    if not connector.configuration.intake_server:
-        raise ConfigurationError("intake_server: is missing; give your Sekoia region's address.")
+    if faults := faults_of(document):
+        raise ConfigurationError(" ".join(faults))
+    module = SelfHostedModule()
+    module.configuration = document["module"]
+    connector = SelfHostedConnector(module, data_path=folder)
+    connector.configuration = document["connector"]  # type: ignore[assignment]
     try:
         connector.prepare()
     except CannotWork as error:
@@ -90,13 +118,11 @@ def build(document: Mapping[str, dict[str, Any]], folder: Path) -> SelfHostedCon
 
 def run() -> int:
     """Collect until asked to stop, and return the exit status."""
-    logging.basicConfig(
-        stream=sys.stdout,
-        format="%(asctime)s %(levelname)s %(message)s",
-        level=logging.INFO,
-    )
     try:
+        logs.set_up(os.environ)
         path = Path(os.environ.get("MODULE_JSON") or "module.json")
+        for warning in environment.warnings(os.environ, environment.variables_of(path)):
+            logging.getLogger(__name__).warning(warning)
         document = read_document(path, os.environ)
         connector = build(document, _folder(os.environ.get("DATA_DIR") or "data"))
         _start_monitoring(connector)
@@ -134,5 +160,6 @@ def _start_monitoring(connector: SelfHostedConnector) -> None:
         connector.stop_monitoring()
         raise ConfigurationError(
             f"The ports for health and metrics ({ports}) cannot be opened: {reason};"
-            " set LIVENESS_PORT and METRICS_PORT to free ones."
+            " set LIVENESS_PORT and METRICS_PORT to free ones, and MONITORING_ADDRESS to an address"
+            " of this machine."
         ) from None

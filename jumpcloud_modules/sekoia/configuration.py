@@ -4,6 +4,7 @@ The manifests are written from these models (tools/manifests.py). Nothing here k
 configuration comes from.
 """
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -31,6 +32,8 @@ from jumpcloud_modules.jumpcloud.regions import REGIONS, places_of
 ALL_SERVICES: Final = "all"
 MOST_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
 LONGEST_QUOTE: Final = 60
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]*")
+_QUOTES: Final = ("'", '"')
 
 
 def _fault(message: str) -> PydanticCustomError:
@@ -76,9 +79,16 @@ def _header_value(value: object) -> object:
     if not isinstance(value, str):
         raise _fault("is not a text; paste it again.")
     text = value.strip()
+    if _is_quoted(text):
+        raise _fault("stands in quotes; leave them out.")
     if not _is_header_value(text):
         raise _fault("holds a space, a line break or a letter outside ASCII; paste it again.")
     return text
+
+
+def _is_quoted(text: str) -> bool:
+    """Tell whether quotes came along, as from a file that no shell reads."""
+    return text.startswith(_QUOTES) or text.endswith(_QUOTES)
 
 
 def _is_header_value(text: str) -> bool:
@@ -98,6 +108,8 @@ def _secret(value: object) -> object:
 
 
 def _faults_of_secret(name: str, secret: str) -> list[str]:
+    if _is_quoted(secret):
+        return [f"{name}: stands in quotes; leave them out."]
     if _is_header_value(secret):
         return []
     return [f"{name}: holds a space, a line break or a letter outside ASCII; paste it again."]
@@ -105,7 +117,7 @@ def _faults_of_secret(name: str, secret: str) -> list[str]:
 
 def _given(value: object) -> object:
     if value == "":
-        raise _fault("is empty; paste it again.")
+        raise _fault("is empty; give the key of the intake (self-hosted: SEKOIA_INTAKE_KEY).")
     return value
 
 
@@ -121,6 +133,12 @@ def _name_list(value: object) -> object:
         return ",".join(value)
     if not isinstance(value, str):
         raise _fault("is not a text; give names, separated by commas.")
+    for name in map(str.strip, value.split(",")):
+        if not _NAME.fullmatch(name):
+            raise _fault(
+                f"{_quoted(name)} cannot be a name; give names with commas between them, such as"
+                " directory,sso."
+            )
     return value
 
 

@@ -3,7 +3,8 @@
 import sys
 import threading
 import time
-from typing import Any
+from collections import deque
+from typing import Any, Final
 
 import orjson
 import requests
@@ -13,7 +14,6 @@ from sekoia_automation.configuration.exception import MissingConfigurationError
 from sekoia_automation.connector import Connector, EventType
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 from sekoia_automation.module import LogLevelStr
-from sekoia_automation.trigger import LivenessHandler
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
 from jumpcloud_modules.collecting.collector import Collector
@@ -24,10 +24,22 @@ from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
+from jumpcloud_modules.sekoia.spelling import unknown_keys
+from jumpcloud_modules.status import (
+    DELIVERIES_SHOWN,
+    BacklogPace,
+    Delivered,
+    Failing,
+    State,
+    Status,
+    watermark_of,
+)
 
 SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
@@ -37,8 +49,7 @@ SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
 LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
 LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
 LAG_GRACE_SECONDS = 30.0
-HEALTH_CLIENT_TIMEOUT_SECONDS = 2.0
-SECONDS_TO_CLOSE_PORTS = 0.5
+PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
 
@@ -66,6 +77,11 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._is_collecting = self._is_owner = False
         self._assembled: Parts | None = None
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
+        self._unread_keys: list[str] = []
+        self._totals = Counts()
+        self._backlog_pace = BacklogPace(time.monotonic)
+        self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
+        self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
 
     # Configuration
@@ -86,6 +102,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._configuration = ConnectorConfiguration.model_validate(configuration)
         except ValidationError as error:
             raise TriggerConfigurationError(" ".join(explain(error))) from None
+        self._unread_keys = unknown_keys(configuration, "connector")
 
     @property
     def frequency(self) -> int:
@@ -119,6 +136,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self.log(_sentence(error), level="critical")
             self._wait_for_stop()
             return
+        for sentence in (*self.module.unread_keys, *self._unread_keys):
+            self._warn(f"{sentence} Nothing reads it.")
+        self.log(self._starting(), level="info")
         self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
         keep_small()
         # The network is for threads that may be left behind: a signal cannot interrupt a read.
@@ -144,15 +164,59 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def start_monitoring(self) -> None:
-        """Open the ports for health and metrics; a client that says nothing is let go."""
-        LivenessHandler.timeout = HEALTH_CLIENT_TIMEOUT_SECONDS
-        super().start_monitoring()
+        """Open the ports for health, status and metrics, on every address for probes from outside.
+
+        Not the SDK's own, whose port for health answers nothing else, one client at a time.
+        """
+        self._open_ports("")
+
+    def _open_ports(self, address: str) -> None:
+        liveness_port, metrics_port = (
+            int(self.module.load_config(name, non_exist_ok=True) or port)
+            for name, port in PORTS.items()
+        )
+        self._monitoring.open(address, liveness_port, metrics_port)
 
     def stop_monitoring(self) -> None:
-        """Close the ports, without waiting for a client that holds one."""
-        closing = threading.Thread(target=super().stop_monitoring, name="ports", daemon=True)
-        closing.start()
-        closing.join(SECONDS_TO_CLOSE_PORTS)
+        """Close the ports."""
+        self._monitoring.close()
+
+    def _health(self) -> Answer:
+        return (200 if self.is_alive() else 500), self.liveness_context()
+
+    def _status_answer(self) -> Answer:
+        return 200, self.status().to_json()
+
+    def status(self) -> Status:
+        """Return how collecting is doing just now."""
+        parts, version = self._assembled, str(self.module.manifest.get("version", ""))
+        if parts is None or not self._is_collecting:
+            return Status("starting", version)
+        now = time.time()
+        progress, counts = parts.collector.progress, self._totals + parts.collector.tally.peek()
+        is_begun = self._is_owner and parts.collector.collected_to_ms is not None
+        waits: State = "starting" if self._is_owner else "waiting for another owner"
+        return Status(
+            state="collecting" if is_begun else waits,
+            version=version,
+            watermark=watermark_of(progress),
+            lag_seconds=round(self._lag_seconds(parts), 1) if is_begun else None,
+            backlog=self._backlog_pace.backlog(progress),
+            late_events=counts.late,
+            delivered=counts.delivered,
+            quarantined=parts.quarantine.count(),
+            failing=tuple(
+                Failing(
+                    failing.end,
+                    to_rfc3339(int((now - failing.seconds) * 1000)),
+                    failing.failed_tries,
+                    self._redacted(failing.message),
+                )
+                for log in parts.failure_logs
+                for failing in log.goes_on()
+            ),
+            last_deliveries=tuple(self._last_deliveries),
+        )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """End soon: what has its receipt is committed, what hangs is left behind."""
@@ -165,6 +229,18 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         collecting.join(SECONDS_TO_FINISH)
         collector.join(max(0.0, deadline - time.monotonic()))
         self._note(collector.tally.take())
+        is_settled = not collecting.is_alive()
+        said = announcements.stopped(collector.progress, self._totals, is_settled=is_settled)
+        self.log(said, level="info")
+
+    def _starting(self) -> str:
+        return announcements.starting(
+            version=str(self.module.manifest.get("version", "")),
+            account=self.module.configuration,
+            configuration=self.configuration,
+            intake_url=self.configuration.intake_server or self.intake_url,
+            folder=self.data_path,
+        )
 
     def _collect(self) -> None:
         try:
@@ -328,6 +404,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         intake_key = self.configuration.intake_key
         self.put_forwarded_events(intake_key=intake_key, count=count)
         self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
+        at = to_rfc3339(time.time_ns() // 1_000_000)
+        self._last_deliveries.append(Delivered(at, count, round(seconds, 3)))
         self.heartbeat()
         self._last_events_time = self._last_heartbeat
 
@@ -336,6 +414,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._warn(str(event))
 
     def _note(self, counts: Counts) -> None:
+        self._totals += counts
         collected = counts.read - counts.known
         COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
         if counts.without_receipt:

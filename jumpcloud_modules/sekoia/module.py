@@ -12,6 +12,7 @@ from sentry_sdk.types import Event, Hint
 
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration, explain
+from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
 OF_THE_PLATFORM_ONLY: Final = {
@@ -41,6 +42,7 @@ class JumpcloudDirectoryInsightsModule(Module):
     def __init__(self) -> None:
         # Only typed: the SDK's own is not, and strict type checking refuses calls to it.
         super().__init__()
+        self.unread_keys: list[str] = []
 
     @property
     def configuration(self) -> ModuleConfiguration:
@@ -60,6 +62,7 @@ class JumpcloudDirectoryInsightsModule(Module):
             self._configuration = ModuleConfiguration.model_validate(configuration)
         except ValidationError as error:
             raise ModuleConfigurationError(" ".join(explain(error))) from None
+        self.unread_keys = unknown_keys(configuration, "module")
         shown = self._configuration.model_dump(mode="json")
         sentry_sdk.set_context("module_configuration", shown)
 

@@ -15,6 +15,7 @@ from jumpcloud_modules.state.ownership import who_owns
 
 LEDGER = "ledger"
 QUARANTINE = "quarantine"
+REASONS = "quarantine-reasons"
 _TRACES = (FILE_NAME, PREVIOUS_FILE_NAME, "owner.lock", "owner.lease", LEDGER, QUARANTINE)
 
 

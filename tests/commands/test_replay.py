@@ -19,13 +19,15 @@ TEXT = b'{"id":"6490f0f5a2d539837a30aaad","timestamp":"2026-06-20T00:21:09.162Z"
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Make a data folder with one event set aside."""
-    Quarantine(Folder(tmp_path / "quarantine")).keep(cut(b"[" + TEXT + b"]").events[0], "because")
+    quarantine = Quarantine(
+        Folder(tmp_path / "quarantine"), Folder(tmp_path / "quarantine-reasons")
+    )
+    quarantine.keep(cut(b"[" + TEXT + b"]").events[0], "because")
     return tmp_path
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     """Have module.json lead to the sandbox."""
-    monkeypatch.setenv("JUMPCLOUD_API_KEY", "unused")
     monkeypatch.setenv("SEKOIA_INTAKE_KEY", sandbox.addresses.intake_key)
     monkeypatch.setenv("SEKOIA_INTAKE_URL", sandbox.addresses.intake_url)
 
@@ -56,7 +58,7 @@ def test_an_event_refused_again_stays(
         status = replay.main(["--data", str(data)])
 
         assert status == 1
-        assert len(list((data / "quarantine").iterdir())) == 1
+        assert len(list((data / "quarantine").glob("*.json"))) == 1
         assert "kept, because the intake refused it" in capsys.readouterr().out
 
 
@@ -64,8 +66,36 @@ def test_listing_sends_nothing(data: Path, capsys: pytest.CaptureFixture[str]) -
     """It names the file and its size."""
     status = replay.main(["--list", "--data", str(data)])
 
+    listed = capsys.readouterr().out
     assert status == 0
-    assert f".json ({len(TEXT)} bytes)" in capsys.readouterr().out
+    for fact in ("6490f0f5a2d539837a30aaad", "2026-06-20T00:21:09.162Z", "because", ".json"):
+        assert fact in listed
+    assert f"({len(TEXT)} bytes)" in listed
+
+
+def test_a_folder_without_a_state_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong name would otherwise look like an empty quarantine."""
+    status = replay.main(["--data", str(tmp_path / "nowhere")])
+
+    assert status == 2
+    assert "holds no state of a connector; name its data folder" in capsys.readouterr().err
+
+
+def test_an_event_that_was_set_aside_before_reasons_were_kept_is_listed_and_sent(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file holds the event alone."""
+    for reason in (data / "quarantine-reasons").iterdir():
+        reason.unlink()
+    with Sandbox() as sandbox:
+        configure(monkeypatch, sandbox)
+
+        listed, sent = (replay.main([*what, "--data", str(data)]) for what in (["--list"], []))
+
+    assert (listed, sent) == (0, 0)
+    assert "6490f0f5a2d539837a30aaad" in capsys.readouterr().out
 
 
 def test_a_proxy_that_cannot_work_ends_it_with_its_reason(
@@ -82,7 +112,7 @@ def test_a_proxy_that_cannot_work_ends_it_with_its_reason(
 
     assert status == 2
     assert "HTTP_PROXY (or ALL_PROXY) is not the address of a proxy" in capsys.readouterr().err
-    assert len(list((data / "quarantine").iterdir())) == 1
+    assert len(list((data / "quarantine").glob("*.json"))) == 1
 
 
 def test_the_published_name_runs_it(data: Path) -> None:

@@ -1,5 +1,6 @@
 """The connector without the platform: module.json, the environment, a run against the sandbox."""
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.commands.document import ConfigurationError, fill_in, read_document
+from jumpcloud_modules.commands.run import faults_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import Sandbox, generate, wait_until
 from sandbox.instants import now_ms
@@ -75,6 +77,25 @@ def test_a_missing_variable_is_named_with_its_place() -> None:
     """The person sees what to set, and what for."""
     with pytest.raises(ConfigurationError, match=r"KEY, which module\.keys\[1\]\.a needs"):
         fill_in({"module": {"keys": ["x", {"a": "${KEY}"}]}}, {})
+
+
+def test_missing_variables_are_told_all_at_once(tmp_path: Path) -> None:
+    """Those of both parts; nobody sets one to learn of the next."""
+    path = tmp_path / "module.json"
+    path.write_text('{"module": {"a": "${ONE}"}, "connector": {"b": ["${TWO}"]}}')
+    with pytest.raises(ConfigurationError) as raised:
+        read_document(path, {})
+
+    assert "ONE, which module.a needs, is not set" in str(raised.value)
+    assert "TWO, which connector.b[0] needs, is not set" in str(raised.value)
+
+
+def test_without_any_variable_all_that_have_to_be_set_are_named() -> None:
+    """Those of either kind of credentials, and the intake's key."""
+    faults = " ".join(faults_of(read_document(ROOT / "module.json", {})))
+
+    for name in ("JUMPCLOUD_API_KEY", "JUMPCLOUD_CLIENT_SECRET", "SEKOIA_INTAKE_KEY"):
+        assert name in faults
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z_]{1,5}", fullmatch=True), st.text(), min_size=1))
@@ -151,6 +172,12 @@ def test_it_collects_without_any_platform(tmp_path: Path) -> None:
         ({"JUMPCLOUD_CLIENT_ID": "id"}, "an API key and a service account are given"),
         ({"JUMPCLOUD_API_KEY": "", "JUMPCLOUD_CLIENT_ID": "id"}, "client_secret: is empty"),
         ({"SEKOIA_INTAKE_KEY": "hunter2 x"}, "intake_key: holds a space"),
+        ({"SEKOIA_INTAKE_KEY": "'hunter2'"}, "intake_key: stands in quotes; leave them out."),
+        ({"JUMPCLOUD_API_KEY": '"hunter2"'}, "apikey: stands in quotes; leave them out."),
+        (
+            {"SERVICE": "sso;radius"},
+            "service: 'sso;radius' cannot be a name; give",
+        ),
         ({"FREQUENCY": "0"}, "frequency: '0' is not possible; give a whole number, 1 or more."),
         ({"JUMPCLOUD_BASE_URL": "http://api.jumpcloud.com"}, "base_url: begins with http://"),
         ({"MODULE_JSON": "/nowhere/module.json"}, "/nowhere/module.json cannot be read"),
@@ -178,6 +205,65 @@ def test_a_bad_configuration_ends_it_with_one_line(
     assert said in told
     assert told.count("\n") == 1
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (
+            {"module": {"base_ur": "x", "apikey": "y"}},
+            "module.base_ur: there is no such key; did you mean base_url?",
+        ),
+        (
+            {"connector": {"frequncy": 5}},
+            "connector.frequncy: there is no such key; did you mean frequency?",
+        ),
+        ({"connector": {"Intake_Key": "x"}}, "did you mean intake_key?"),
+        (
+            {"connector": {"apikey": "hunter2"}},
+            "connector.apikey: there is no such key; it belongs into module.",
+        ),
+        ({"module": {"zzz": 1}}, "module.zzz: there is no such key; there are apikey, base_url, "),
+    ],
+)
+def test_a_misspelt_key_ends_it_with_the_right_one(
+    tmp_path: Path, document: dict[str, Any], said: str
+) -> None:
+    """Status 2: an organization of the EU is not asked for in the US, and no default steps in."""
+    path = tmp_path / "module.json"
+    path.write_text(json.dumps({"module": {}, "connector": {}, **document}))
+
+    with self_hosted(tmp_path, MODULE_JSON=str(path)) as process:
+        told = process.communicate(timeout=20)[1]
+
+    assert process.returncode == 2
+    assert said in told
+    assert told.count("\n") == 1
+    assert "hunter2" not in told
+
+
+def test_variables_that_look_like_ours_are_told_with_the_right_one(tmp_path: Path) -> None:
+    """A warning, for others may have variables of their own."""
+    misspelt = {
+        "FREQENCY": "5",
+        "SERVCE": "sso",
+        "JUMPCLOUD_APIKEY": "hunter2",
+        "LOGLEVEL": "debug",
+    }
+
+    with self_hosted(tmp_path, **misspelt) as process:
+        told = process.communicate(timeout=20)[1]
+
+    output = (tmp_path / "output").read_text()
+    for name, meant in (
+        ("FREQENCY", "FREQUENCY"),
+        ("SERVCE", "SERVICE"),
+        ("JUMPCLOUD_APIKEY", "JUMPCLOUD_API_KEY"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+    ):
+        assert f"The environment variable {name} is not read; did you mean {meant}?" in output
+    assert "JUMPCLOUD_API_KEY" in told
+    assert "hunter2" not in output + told
 
 
 def test_a_port_in_use_ends_it_with_one_line(tmp_path: Path) -> None:

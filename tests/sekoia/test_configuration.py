@@ -95,10 +95,31 @@ def test_services_are_a_list_of_names(service: object, services: list[str]) -> N
     assert connector(service=service).services == services
 
 
-@given(st.lists(st.text(alphabet="abc_, ", max_size=6), max_size=8))
+@pytest.mark.parametrize("service", ["sso;radius", "sso radius", "sso|radius", "sso, 'radius'"])
+def test_another_separator_than_a_comma_is_told(service: str) -> None:
+    """JumpCloud would refuse the whole as one name, once a minute."""
+    (fault,) = faults(ConnectorConfiguration, intake_key="key", service=service)
+
+    assert fault.startswith("service: ")
+    assert fault.endswith("names with commas between them, such as directory,sso.")
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_around_a_key_are_told(quote: str) -> None:
+    """A file that no shell reads keeps them, and each request would be refused."""
+    key = f"{quote}hunter2{quote}"
+    (at_connector,) = faults(ConnectorConfiguration, intake_key=key)
+
+    assert at_connector == "intake_key: stands in quotes; leave them out."
+    assert ModuleConfiguration(apikey=SecretStr(key)).faults_of_credentials == [
+        "apikey: stands in quotes; leave them out."
+    ]
+
+
+@given(st.lists(st.text(alphabet="abc_,", max_size=6), max_size=8))
 def test_services_are_never_empty_and_never_repeated(names: list[str]) -> None:
     """JumpCloud refuses an empty list, and repeats what is asked for twice."""
-    services = connector(service=",".join(names)).services
+    services = connector(service=" , ".join(names)).services
 
     assert services
     assert len(services) == len(set(services))

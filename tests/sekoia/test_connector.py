@@ -338,6 +338,28 @@ def test_a_data_folder_that_cannot_be_written_is_critical_and_waits_for_a_person
     assert running.stop() < 4
 
 
+def test_a_key_of_the_forms_that_nothing_reads_is_a_warning(running: _Running) -> None:
+    """Forms evolve: a key that was, or will be, stops nobody."""
+    connector = running.build(frequncy=7)
+    connector.module.configuration = {
+        "base_url": running.sandbox.addresses.jumpcloud_url,
+        "apikey": API_KEY,
+        "regoin": "EU",
+    }
+    running.start(connector.run)
+    assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
+    running.stop()
+    connector._send_logs_to_api()
+
+    assert wait_until(lambda: len(running.messages("warning")) >= 2, 10)
+    told = running.messages("warning")
+    assert any(text.startswith("module.regoin: there is no such key") for text in told)
+    assert (
+        "connector.frequncy: there is no such key; did you mean frequency? Nothing reads it."
+        in told
+    )
+
+
 @pytest.mark.parametrize("end", ["jumpcloud", "intake"])
 def test_a_stop_is_in_time_while_an_end_hangs(running: _Running, end: str) -> None:
     """What hangs is left behind."""

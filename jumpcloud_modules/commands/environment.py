@@ -1,0 +1,55 @@
+"""The variables that a self-hosted connector reads, and those that look like one of them."""
+
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Final
+
+from jumpcloud_modules.commands.document import VARIABLE
+from jumpcloud_modules.http.route import BUNDLE_VARIABLES
+from jumpcloud_modules.sekoia.spelling import nearest
+
+NEAR: Final = 0.82
+"""Below it stands what others set, as Kubernetes does JUMPCLOUD_PORT for a service of that name."""
+OWN: Final = frozenset(
+    {
+        "MODULE_JSON",
+        "DATA_DIR",
+        "LIVENESS_PORT",
+        "METRICS_PORT",
+        "MONITORING_ADDRESS",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "SENTRY_DSN",
+    }
+)
+OF_THE_NETWORK: Final = frozenset(
+    {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", *BUNDLE_VARIABLES}
+)
+"""What requests reads, the proxies also in small letters."""
+
+
+def variables_of(path: Path) -> set[str]:
+    """Return the variables that a module.json names; none where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return set()
+    return {found["name"] for found in VARIABLE.finditer(text)}
+
+
+def warnings(environment: Mapping[str, str], of_the_document: Set[str]) -> list[str]:
+    """Return a sentence for each variable that is set for nothing, as far as can be told."""
+    known = OWN | OF_THE_NETWORK | of_the_document
+    read = known | {name.lower() for name in OF_THE_NETWORK}
+    said = []
+    for name in sorted(environment.keys() - read):
+        if name.lower().endswith("_proxy"):  # of other programs, as ftp_proxy
+            continue
+        if near := nearest(name, known, NEAR):
+            said.append(f"The environment variable {name} is not read; did you mean {near}?")
+    if environment.get("SSL_CERT_FILE") and not any(map(environment.get, BUNDLE_VARIABLES)):
+        said.append(
+            "The environment variable SSL_CERT_FILE is not read; name the certificates to trust in"
+            " REQUESTS_CA_BUNDLE."
+        )
+    return said

@@ -1,0 +1,102 @@
+"""How a connector is doing, as plain values: what `GET /status` and the command `status` show.
+
+No secret and no event is among them. Knows nothing of where the values come from.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.progress import Progress
+
+State = Literal["starting", "waiting for another owner", "collecting", "stopped"]
+DELIVERIES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Say how much is left of what lies before the watermark; `seconds` of time, not of work.
+
+    `seconds_left` is how long the rest will take at the pace so far, None before that can be told.
+    """
+
+    windows: int = 0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Say what fails, since when (RFC 3339), how often it was tried, and the last error's words."""
+
+    end: str
+    since: str
+    failed_tries: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Say when (RFC 3339) how many events were accepted, in how many seconds."""
+
+    at: str
+    events: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Say how one connector is doing. What is not known, as of a stopped one, is None."""
+
+    state: State
+    version: str = ""
+    watermark: str | None = None
+    lag_seconds: float | None = None
+    backlog: Backlog = field(default_factory=Backlog)
+    late_events: int | None = None
+    delivered: int | None = None
+    quarantined: int | None = None
+    failing: tuple[Failing, ...] = ()
+    last_deliveries: tuple[Delivered, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether nothing fails, and nothing is the matter with the state."""
+        return not (self.failing or self.warnings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is written."""
+        return {"well": self.is_well, **asdict(self)}
+
+
+def watermark_of(progress: Progress) -> str | None:
+    """Return the instant up to which new events were read, None before there is one."""
+    return to_rfc3339(progress.watermark_ms) if progress.watermark_ms else None
+
+
+def open_ms(progress: Progress) -> int:
+    """Return how much time the open windows cover, in milliseconds."""
+    return sum((window.end_ms or window.start_ms) - window.start_ms for window in progress.windows)
+
+
+class BacklogPace:
+    """Estimate how long a backlog will take, from how fast it has become less so far."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._most: tuple[float, int] | None = None
+
+    def backlog(self, progress: Progress) -> Backlog:
+        """Return what is left of a backlog just now."""
+        left_ms, now = open_ms(progress), self._clock()
+        if not left_ms:
+            self._most = None
+            return Backlog()
+        if self._most is None or left_ms > self._most[1]:
+            self._most = now, left_ms
+        began, most_ms = self._most
+        done_ms, seconds = most_ms - left_ms, now - began
+        seconds_left = round(left_ms * seconds / done_ms, 1) if done_ms and seconds else None
+        return Backlog(len(progress.windows), left_ms / 1000, seconds_left)

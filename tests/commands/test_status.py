@@ -1,0 +1,119 @@
+"""How collecting is doing: asked of the running process, or read from its state."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.status import BacklogPace, Status
+from sandbox import API_KEY, faults
+from sandbox.connector import Settings
+from tests.process.scene import Scene, eventually, history, scene
+from tests.shell import Ended, self_hosted, typed
+
+
+class _Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_how_long_a_backlog_takes_is_told_by_how_fast_it_became_less() -> None:
+    """Nothing is known of it at first, and nothing is left in the end."""
+    clock = _Clock()
+    pace = BacklogPace(clock)
+    first = pace.backlog(Progress(0, 0, (Window(0, 8_000), Window(8_000, 10_000))))
+
+    clock.seconds = 30.0
+    later = pace.backlog(Progress(0, 0, (Window(0, 4_000),)))
+    ended = pace.backlog(Progress(0, 0))
+
+    assert (first.windows, first.seconds, first.seconds_left) == (2, 10.0, None)
+    assert (later.windows, later.seconds, later.seconds_left) == (1, 4.0, 20.0)
+    assert (ended.windows, ended.seconds, ended.seconds_left) == (0, 0.0, None)
+
+
+def _asked(on: Scene) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{on.connector.liveness_port}/status"
+    answer: dict[str, Any] = requests.get(url, timeout=10).json()
+    return answer
+
+
+def _status(on: Scene, *arguments: str) -> Ended:
+    environment = self_hosted(
+        on.sandbox, on.connector.data_folder, LIVENESS_PORT=str(on.connector.liveness_port)
+    )
+    return typed("status", *arguments, environment=environment)
+
+
+def test_a_running_connector_tells_how_it_is_doing_on_its_port_and_by_the_command() -> None:
+    """The same to a machine and to a person."""
+    with scene(history(400), Settings(frequency=1)) as on:
+        on.delivers_all()
+        on.polls()
+        asked, as_json, shown = _asked(on), _status(on, "--json"), _status(on)
+
+    assert asked["well"] is True
+    assert (asked["state"], asked["delivered"]) == ("collecting", 400)
+    assert asked["lag_seconds"] == 0
+    assert asked["backlog"] == {"windows": 0, "seconds": 0.0, "seconds_left": None}
+    assert asked["failing"] == []
+    assert asked["last_deliveries"][-1]["events"] > 0
+    assert asked["watermark"].endswith("Z")
+    assert (as_json.status, shown.status) == (0, 0)
+    assert as_json.document.keys() == asked.keys() == Status("stopped").to_json().keys()
+    assert "400 events since its start" in shown.out
+
+
+def test_what_fails_is_named_with_its_reason_and_the_exit_status_says_so() -> None:
+    """Without a key."""
+    with scene(history(50)) as on:
+        on.delivers_all()
+        on.sandbox.jumpcloud.faults.add(faults.EchoKey(401))
+        assert eventually(lambda: _asked(on)["failing"])
+        asked, shown = _asked(on), _status(on)
+
+    (failing,) = asked["failing"]
+    assert failing["end"] == "JumpCloud"
+    assert "answered 401" in failing["message"]
+    assert asked["well"] is False
+    assert shown.status == 1
+    assert "JumpCloud fails since" in shown.out
+    assert API_KEY not in str(asked) + shown.out
+
+
+@pytest.mark.parametrize("damage", [None, b"{"])
+def test_a_stopped_connector_is_told_by_its_state(damage: bytes | None) -> None:
+    """Nothing answers on its port; nothing in the folder is changed."""
+    with scene(history(50)) as on:
+        on.delivers_all()
+        on.polls()
+        on.connector.stop()
+        folder = on.connector.data_folder
+        if damage:
+            for name in ("context.json", "context.previous.json"):
+                (folder / name).write_bytes(damage)
+        before = _files(folder)
+        as_json, shown = _status(on, "--json"), _status(on)
+
+        assert as_json.document["state"] == "stopped"
+        assert as_json.status == shown.status == (1 if damage else 0)
+        assert (as_json.document["watermark"] is None) == bool(damage)
+        assert _files(folder) == before
+
+
+def test_no_state_and_no_connector_is_no_fault(tmp_path: Path) -> None:
+    """Nothing was collected yet."""
+    environment = {"DATA_DIR": str(tmp_path / "none"), "LIVENESS_PORT": "9"}
+    shown = typed("status", environment=environment)
+
+    assert shown.status == 0
+    assert "nothing yet" in shown.out
+    assert not (tmp_path / "none").exists()
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
