@@ -6,14 +6,17 @@ nothing it has in memory is of use any more.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import Lanes
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
+from jumpcloud_modules.collecting.streams import Once
 from jumpcloud_modules.delivery import Quarantined
+from jumpcloud_modules.events import Events
 from jumpcloud_modules.failure_log import Level, Tellers, Troubles
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Pace
@@ -23,10 +26,13 @@ from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
+from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.disk_lock import FILE_NAME as LOCK_FILE_NAME
 from jumpcloud_modules.state.folder import Folder
+from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
 
@@ -35,12 +41,15 @@ BACKLOG_WAITS = "The backlog and late events wait for it."
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Say what to collect from where, and where it goes."""
+    """Say what to collect from where, and where it goes.
+
+    `streams` are the services to ask for together; the plan's scope is completed by them.
+    """
 
     plan: Plan
     data_path: Path
     account: Account
-    services: list[str]
+    streams: list[list[str]]
     excluded_event_types: list[str]
     intake_url: str
     intake_key: str
@@ -71,7 +80,8 @@ class Parts:
 
     owner: Owner
     intake: Intake
-    collector: Collector
+    collectors: tuple[Collector, ...]
+    names: tuple[str, ...]
     clock: JumpCloudClock
     state_pace: Pace
     other_paces: tuple[Pace, ...]
@@ -82,6 +92,23 @@ class Parts:
     def is_failing(self) -> bool:
         """Tell whether anything is tried again just now."""
         return any(pace.is_failing for pace in (self.state_pace, *self.other_paces))
+
+    @property
+    def progress(self) -> Progress:
+        """Return how far all streams got together: as far as the one that is furthest behind."""
+        parts = [collector.progress for collector in self.collectors]
+        begun = [progress for progress in parts if progress.watermark_ms] or parts
+        return Progress(
+            beginning_ms=min(progress.beginning_ms for progress in begun),
+            watermark_ms=min(progress.watermark_ms for progress in begun),
+            windows=tuple(window for progress in begun for window in progress.windows),
+        )
+
+    @property
+    def collected_to_ms(self) -> int | None:
+        """Return the instant up to which all that has begun was collected, None before that."""
+        instants = (collector.collected_to_ms for collector in self.collectors)
+        return min((instant for instant in instants if instant is not None), default=None)
 
     def own(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once the state is this process's. Raises Stopped, or OwnershipLost if it was."""
@@ -101,10 +128,8 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     storage.keep_private(reasons_path)
     clock = JumpCloudClock(voice.warn)
     owner = ownership(settings.data_path)
-    lanes = Lanes(stop)
-    logs = _failure_logs(voice)
-    tail_pace, backlog_pace = (_pace(log, stop, lanes) for log in logs[:2])
-    intake_pace, state_pace = (_pace(log, stop) for log in logs[2:])
+    intake_log, state_log = (Troubles(end, voice.log) for end in ("The Sekoia intake", "The state"))
+    intake_pace, state_pace = _pace(intake_log, stop), _pace(state_log, stop)
     quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
         url=settings.intake_url,
@@ -118,37 +143,118 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         secrets=voice.secrets,
         check_owner=owner.check,
     )
-    collector = Collector(
-        settings.plan,
-        JumpCloud(_source(settings, voice, clock), clock, tail_pace, backlog_pace, lanes),
-        Durable(
-            State(settings.data_path),
-            lambda scope: Ledger(ledger_path, voice.warn, scope),
-            state_pace,
-            owner.check,
-        ),
-        intake,
-        Process(stop, voice.tell, voice.warn),
+    shared = _Shared(settings, voice, stop, clock, owner, state_pace, intake, Lanes(stop), Claims())
+    streams = _streams(shared)
+    return Parts(
+        owner=owner,
+        intake=intake,
+        collectors=tuple(stream.collector for stream in streams),
+        names=tuple(",".join(names) for names in settings.streams),
+        clock=clock,
+        state_pace=state_pace,
+        other_paces=(*(pace for stream in streams for pace in stream.paces), intake_pace),
+        failure_logs=(*(log for stream in streams for log in stream.logs), intake_log, state_log),
+        quarantine=quarantine,
     )
-    paces = (tail_pace, backlog_pace, intake_pace)
-    return Parts(owner, intake, collector, clock, state_pace, paces, logs, quarantine)
 
 
-def _source(settings: Settings, voice: Voice, clock: JumpCloudClock) -> JumpCloudApi:
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Hold what all streams of a connector share."""
+
+    settings: Settings
+    voice: Voice
+    stop: threading.Event
+    clock: JumpCloudClock
+    owner: Owner
+    state_pace: Pace
+    intake: Intake
+    lanes: Lanes
+    claims: Claims
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Hold one stream's collector, the ledger it files into, and how its requests fare."""
+
+    collector: Collector
+    ledger: Ledger
+    paces: tuple[Pace, ...]
+    logs: tuple[Troubles, ...]
+
+
+def _streams(shared: _Shared) -> list[_Stream]:
+    """Make a stream for each choice of services; each knows what the others delivered."""
+    settings, streams = shared.settings, list[_Stream]()
+    for number, services in enumerate(settings.streams):
+        folder = settings.data_path / NAMED_BESIDE_ALL if number else settings.data_path
+        streams.append(_stream(shared, services, folder, streams))
+    return streams
+
+
+def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_Stream]) -> _Stream:
+    """Make one stream of several; `streams` will hold all of them."""
+    settings, voice, stop, pace = shared.settings, shared.voice, shared.stop, shared.state_pace
+    scope = _scope(settings, services)
+    storage.keep_private(folder / "ledger")
+
+    def ledger_of(name: str) -> Ledger:
+        if name == scope:
+            return ledger
+        return Ledger(folder / "ledger", voice.warn, name, shared.claims)
+
+    def others() -> list[_Stream]:
+        return [stream for stream in streams if stream.ledger is not ledger]
+
+    def delivered_by_others(events: Events) -> set[int]:
+        return set().union(*(pace.call(partial(o.ledger.delivered, events)) for o in others()))
+
+    ledger = Ledger(folder / "ledger", voice.warn, scope, shared.claims)
+    first = streams[0].collector if streams else None
+    logs = _source_logs(voice, "" if first is None else ",".join(services))
+    tail_pace, backlog_pace = (_pace(log, stop, shared.lanes) for log in logs)
+    source, lanes = _source(settings, voice, shared.clock, services), shared.lanes
+    collector = Collector(
+        replace(settings.plan, scope=scope, readers=settings.plan.readers if first is None else 1),
+        JumpCloud(source, shared.clock, tail_pace, backlog_pace, lanes),
+        Durable(State(folder), ledger_of, pace, shared.owner.check),
+        Once(shared.intake, delivered_by_others),
+        Process(stop, voice.tell, voice.warn),
+        OtherStreams(
+            known_from_ms=lambda: first.progress.beginning_ms if first else 0,
+            needed_from_ms=lambda: [other.collector.needed_from_ms for other in others()],
+        ),
+    )
+    return _Stream(collector, ledger, (tail_pace, backlog_pace), logs)
+
+
+def _scope(settings: Settings, services: list[str]) -> str:
+    """Name what is asked for: a ledger answers for that alone."""
+    account = settings.account
+    parts = [account.base_url, account.organization_id or "", ",".join(sorted(services))]
+    if account.provider_id:
+        parts.append(f"provider {account.provider_id}")
+    if settings.excluded_event_types:
+        parts.append("without " + ",".join(sorted(settings.excluded_event_types)))
+    return " ".join(parts)
+
+
+def _source(
+    settings: Settings, voice: Voice, clock: JumpCloudClock, services: list[str]
+) -> JumpCloudApi:
     credentials = credentials_of(settings.account, voice.secrets, settings.user_agent)
     client = events_client(settings.account, credentials, settings.user_agent, clock)
     exclusion = Exclusion(settings.excluded_event_types, voice.warn)
-    return JumpCloudApi(client, settings.services, exclusion)
+    return JumpCloudApi(client, services, exclusion)
 
 
-def _failure_logs(voice: Voice) -> tuple[Troubles, ...]:
-    """Make the records of the tail, of what is read beside it, of the intake, and of the state."""
-    tellers = Tellers()
+def _source_logs(voice: Voice, name: str) -> tuple[Troubles, ...]:
+    """Make the records of a stream's tail, and of what is read beside it: each fails apart."""
+    tellers, named = Tellers(), f" ({name})" if name else ""
+    backlog = f" ({name}, backlog)" if name else " (backlog)"
     return (
-        Troubles("JumpCloud", voice.log, tellers=tellers),
-        Troubles("JumpCloud (backlog)", voice.log, consequence=BACKLOG_WAITS, tellers=tellers),
-        Troubles("The Sekoia intake", voice.log),
-        Troubles("The state", voice.log),
+        Troubles(f"JumpCloud{named}", voice.log, tellers=tellers),
+        Troubles(f"JumpCloud{backlog}", voice.log, consequence=BACKLOG_WAITS, tellers=tellers),
     )
 
 

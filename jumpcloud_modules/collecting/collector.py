@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from jumpcloud_modules.collecting.backlog import Backlog
 from jumpcloud_modules.collecting.delivering import Deliveries
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.ends import ALONE, Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.forgetting import Forgetting
 from jumpcloud_modules.collecting.late_events import LateEvents
 from jumpcloud_modules.collecting.page_size import PageSize
@@ -42,6 +42,7 @@ class Collector:
         durable: Durable,
         intake: Deliverer,
         process: Process,
+        others: OtherStreams = ALONE,
     ) -> None:
         self._plan = plan
         self._clock = jumpcloud.clock
@@ -50,7 +51,7 @@ class Collector:
         self.tally = Tally()
         self._is_started = False
         ledger = durable.ledgers(plan.scope)
-        self._startup = Startup(plan, jumpcloud, durable, process, ledger)
+        self._startup = Startup(plan, jumpcloud, durable, process, ledger, others)
         self._tracker = tracker = ProgressTracker()
         self._record = record = DeliveryRecord(durable, ledger, tracker)
         deliveries = Deliveries(intake, record, self.tally)
@@ -68,7 +69,7 @@ class Collector:
             pages_beside, jumpcloud.lanes, self._backlog, tracker, record, deliveries, self.tally
         )
         self._forgetting = Forgetting(
-            plan, self._clock, tracker, record, self._late_events, self._tail
+            plan, self._clock, tracker, record, self._late_events, self._tail, others
         )
         self._readers = Readers(self._windows.read, plan.readers)
         self._audit = Beside(has_thread=bool(plan.readers))
@@ -87,6 +88,11 @@ class Collector:
         if progress.windows:
             return progress.oldest_open_ms
         return self._tail.caught_up_ms or progress.watermark_ms
+
+    @property
+    def needed_from_ms(self) -> int | None:
+        """Return the instant before which nothing is read again, None before it is known."""
+        return self._forgetting.needed_from_ms if self._is_started else None
 
     def start(self) -> None:
         """Find the state, ask JumpCloud for the time, and commit where to go on from."""

@@ -37,4 +37,4 @@ class Deliveries:
                 raise
             self._record.settle(delivery, not_before_ms)
         self._tally.count_page(page, delivery)
-        return len(delivery.settled)
+        return len(delivery.settled) - delivery.elsewhere

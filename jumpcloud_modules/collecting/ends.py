@@ -4,7 +4,7 @@ Values that group what belongs together; who brings the parts is the assembly's 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from jumpcloud_modules.collecting.concurrency import Lanes
@@ -42,6 +42,23 @@ class Durable:
     ledgers: Callable[[str], Delivered]
     pace: Pace
     check_owner: Callable[[], None] = _nobody_else_may
+
+
+@dataclass(frozen=True, slots=True)
+class OtherStreams:
+    """Tell what the other streams of the connector know, and what they still need.
+
+    `known_from_ms` returns the instant from which they know all that they delivered; before it,
+    what both bring would come twice. `needed_from_ms` returns for each of them the instant before
+    which it reads nothing again, None while that is not known: until then nothing is forgotten.
+    """
+
+    known_from_ms: Callable[[], int] = lambda: 0
+    needed_from_ms: Callable[[], Iterable[int | None]] = tuple
+
+
+ALONE = OtherStreams()
+"""A connector of one stream."""
 
 
 @dataclass(frozen=True, slots=True)

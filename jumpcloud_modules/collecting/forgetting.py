@@ -6,6 +6,7 @@ Measured by the watermark and the last audit, never by the machine's clock.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from jumpcloud_modules.collecting.ends import OtherStreams
 from jumpcloud_modules.collecting.late_events import LateEvents
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Clock
@@ -30,6 +31,7 @@ class Forgetting:
         record: DeliveryRecord,
         late_events: LateEvents,
         tail: Tail,
+        others: OtherStreams,
     ) -> None:
         self._plan = plan
         self._clock = clock
@@ -37,6 +39,7 @@ class Forgetting:
         self._record = record
         self._late_events = late_events
         self._tail = tail
+        self._others = others
         self._done_at_ms: int | None = None
 
     def do_where_due(self) -> None:
@@ -48,8 +51,21 @@ class Forgetting:
         is_done = self._done_at_ms is not None and span_ms - self._done_at_ms < FORGET_EVERY_MS
         if is_done or accepted_ms is None:
             return
-        self._forget_before(floor(self._unneeded_before_ms(accepted_ms) - HOUR_MS, HOUR_MS))
+        before_ms = self._unneeded_before_ms(accepted_ms)
+        for needed_from_ms in self._others.needed_from_ms():
+            if needed_from_ms is None:
+                return
+            before_ms = min(before_ms, needed_from_ms)
+        self._forget_before(floor(before_ms - HOUR_MS, HOUR_MS))
         self._done_at_ms = span_ms
+
+    @property
+    def needed_from_ms(self) -> int | None:
+        """Return the instant before which nothing is read again, None before it is known."""
+        accepted_ms = self._tail.accepted_ms
+        if accepted_ms is None:
+            return None
+        return min(self._unneeded_before_ms(accepted_ms), self._tracker.progress.oldest_open_ms)
 
     def _unneeded_before_ms(self, accepted_ms: int) -> int:
         """Return the instant that the next audit does not reach behind: measured by the last one.

@@ -5,13 +5,14 @@ What follows from it is told. `resume` is the arithmetic of it. Nothing is read 
 
 from dataclasses import replace
 
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Delivered
 from jumpcloud_modules.collecting.resume import (
     confirmed,
     first_start,
     not_ahead,
+    within,
     within_retention,
 )
 from jumpcloud_modules.errors import Refused
@@ -36,6 +37,7 @@ class Startup:
         durable: Durable,
         process: Process,
         ledger: Delivered,
+        others: OtherStreams,
     ) -> None:
         self._plan = plan
         self._jumpcloud = jumpcloud
@@ -44,6 +46,7 @@ class Startup:
         self._pace = durable.pace
         self._process = process
         self._ledger = ledger
+        self._others = others
         self._began_at_ms = 0
 
     def progress(self) -> Progress:
@@ -58,7 +61,7 @@ class Startup:
         if progress.is_provisional:
             self._save(progress)
         self._learn_the_time(progress.watermark_ms)
-        return self._with_ledger(found, self._settled(found, progress))
+        return self._with_others(self._with_ledger(found, self._settled(found, progress)))
 
     def _save(self, progress: Progress) -> None:
         self._pace.call(lambda: self._durable.state.save(progress))
@@ -149,6 +152,16 @@ class Startup:
             scope=self._plan.scope,
             audited_ms=progress.audit_from_ms,
         )
+
+    def _with_others(self, progress: Progress) -> Progress:
+        """Leave out what another stream may have delivered and forgotten."""
+        known_from_ms = self._others.known_from_ms()
+        if progress.oldest_open_ms < known_from_ms:
+            self._process.tell(
+                f"Events from before {to_rfc3339(known_from_ms)} are left out here: which of them"
+                " another stream delivered is not known any more."
+            )
+        return within(progress, known_from_ms)
 
     def _taken_over(self, progress: Progress) -> Progress:
         """Go on from an instant that was named, and have the ledger answer for all that follows."""

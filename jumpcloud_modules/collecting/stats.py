@@ -41,7 +41,7 @@ class Tally:
                 counts,
                 pages=counts.pages + 1,
                 read=counts.read + read,
-                known=counts.known + read - len(delivery.settled),
+                known=counts.known + read - len(delivery.settled) + delivery.elsewhere,
                 delivered=counts.delivered + delivery.accepted,
                 set_aside=counts.set_aside + len(delivery.quarantined),
                 without_receipt=counts.without_receipt + delivery.missing_receipts,

@@ -9,7 +9,7 @@ import argparse
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 from typing import Final
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         found = _asking_for(found, options.service)
     secrets, clock = Secrets(), JumpCloudClock()
     start_ms = instant_before(options.since, clock.now_ms())
-    preview = Preview(_source(found, secrets, clock), clock)
+    preview = Preview(_sources(found, secrets, clock), clock)
     count = broken = 0
     for text in islice(preview.texts(start_ms), options.limit):
         line, breaks = LINE_BREAKS.subn(b" ", text)
@@ -90,31 +90,36 @@ def _asking_for(found: Configured, services: str) -> Configured:
     return Configured(found.account, connector, found.intake_url)
 
 
-def _source(found: Configured, secrets: Secrets, clock: JumpCloudClock) -> JumpCloudApi:
+def _sources(found: Configured, secrets: Secrets, clock: JumpCloudClock) -> list[JumpCloudApi]:
+    """Return what to read, stream after stream."""
     client = events_client(found.account, credentials_of(found.account, secrets), clock=clock)
     exclusion = Exclusion(found.connector.excluded_types, Terminal(sys.stderr).say)
-    return JumpCloudApi(client, found.connector.services, exclusion)
+    return [JumpCloudApi(client, services, exclusion) for services in found.connector.streams]
 
 
 class Preview:
     """Read events as collecting does, but give up after a few tries."""
 
-    def __init__(self, source: JumpCloudApi, clock: JumpCloudClock) -> None:
+    def __init__(self, sources: Sequence[JumpCloudApi], clock: JumpCloudClock) -> None:
         self._stop = threading.Event()
         pace = Pace(self._stop, self._note)
         size = PageSize(MOST_ROWS_AT_ONCE)
-        self._pages = Pages(source, size, pace, self._stop, clock.now_ms, 1)
+        self._streams = [
+            Pages(source, size, pace, self._stop, clock.now_ms, 1) for source in sources
+        ]
         self.failure: Failure | None = None
 
     def texts(self, start_ms: int) -> Iterator[bytes]:
         """Yield each event's text from an instant on, until there are no more, or a failure."""
-        seen: set[int] = set()  # where a chain of pages begins anew, its first events come again
-        with closing(self._pages.read(Reading(Window(start_ms)))) as pages, suppress(Stopped):
-            for lease in pages:
-                with lease:
-                    fresh = [event for event in lease.page.events if event.key not in seen]
-                    seen.update(event.key for event in fresh)
-                    yield from (bytes(event.raw) for event in fresh)
+        # Two streams may bring the same, and where a chain of pages begins anew, some come again.
+        seen: set[int] = set()
+        for stream in self._streams:
+            with closing(stream.read(Reading(Window(start_ms)))) as pages, suppress(Stopped):
+                for lease in pages:
+                    with lease:
+                        fresh = [event for event in lease.page.events if event.key not in seen]
+                        seen.update(event.key for event in fresh)
+                        yield from (bytes(event.raw) for event in fresh)
 
     def _note(self, failure: Failure) -> None:
         if isinstance(failure.error, Refused) or failure.in_a_row >= TRIES:

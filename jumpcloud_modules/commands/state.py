@@ -24,7 +24,12 @@ from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.instants import RETENTION, to_text
 from jumpcloud_modules.progress import Progress
-from jumpcloud_modules.state.inspection import Inspection, inspect, is_of_a_connector
+from jumpcloud_modules.state.inspection import (
+    NAMED_BESIDE_ALL,
+    Inspection,
+    inspect,
+    is_of_a_connector,
+)
 from jumpcloud_modules.state.ownership import ownership, wall_clock_ms, who_owns
 from jumpcloud_modules.state.starting_over import Kept, start_over
 
@@ -153,6 +158,8 @@ def _reset(options: argparse.Namespace, folder: Path) -> int:
     try:
         before = inspect(folder).found.progress
         kept = start_over(folder, since_ms, now_ms, again=options.again)
+        if is_of_a_connector(named := folder / NAMED_BESIDE_ALL):
+            start_over(named, since_ms, now_ms, again=options.again)
     finally:
         patience.cancel()
         owner.release()

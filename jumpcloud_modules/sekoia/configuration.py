@@ -328,7 +328,8 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         default=ALL_SERVICES,
         title="Services",
         description="JumpCloud services to collect, separated by commas, for example"
-        " directory,sso,radius. all collects present and future ones. The names that are known:"
+        " directory,sso,radius. all collects present and future ones; it is said to leave some out,"
+        " such as pam: all,pam collects both, and each event once. The names that are known:"
         f" {', '.join(SERVICES)}.",
     )
     excluded_event_types: Annotated[str, BeforeValidator(_name_list)] = Field(
@@ -382,12 +383,19 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     )
 
     @property
+    def streams(self) -> list[list[str]]:
+        """Return the names to ask for, stream by stream: `all`, and what is named beside it.
+
+        JumpCloud repeats events where `all` and others are asked for in one request.
+        """
+        others = [name for name in _names(self.service) if name.lower() != ALL_SERVICES]
+        has_all = len(others) < len(_names(self.service)) or not others
+        return [names for names in ([ALL_SERVICES] if has_all else [], others) if names]
+
+    @property
     def services(self) -> list[str]:
-        """Return the names to ask for: each once, or only `all`."""
-        chosen = _names(self.service)
-        if not chosen or ALL_SERVICES in (name.lower() for name in chosen):
-            return [ALL_SERVICES]
-        return chosen
+        """Return the names of all streams, each once."""
+        return [name for names in self.streams for name in names]
 
     @property
     def excluded_types(self) -> list[str]:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -79,6 +80,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
         self._totals = Counts()
+        self._began_at = time.monotonic()
+        self._beside: list[threading.Thread] = []
         self._backlog_pace = BacklogPace(time.monotonic)
         self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
@@ -148,7 +151,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         while collecting.is_alive() and self.running:
             self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
-        self._finish(self._parts.collector, collecting)
+        self._finish(self._parts, [collecting, *self._beside])
         self._parts.owner.release()
 
     def prepare(self) -> None:
@@ -193,8 +196,10 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if parts is None or not self._is_collecting:
             return Status("starting", version)
         now = time.time()
-        progress, counts = parts.collector.progress, self._totals + parts.collector.tally.peek()
-        is_begun = self._is_owner and parts.collector.collected_to_ms is not None
+        progress, counts = parts.progress, self._totals
+        for collector in parts.collectors:
+            counts += collector.tally.peek()
+        is_begun = self._is_owner and parts.collected_to_ms is not None
         waits: State = "starting" if self._is_owner else "waiting for another owner"
         return Status(
             state="collecting" if is_begun else waits,
@@ -224,13 +229,16 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if not self._is_collecting:
             sys.exit(0)  # the SDK's start-up waits without an ear for the stop event
 
-    def _finish(self, collector: Collector, collecting: threading.Thread) -> None:
+    def _finish(self, parts: Parts, polling: Sequence[threading.Thread]) -> None:
         deadline = time.monotonic() + SECONDS_TO_FINISH
-        collecting.join(SECONDS_TO_FINISH)
-        collector.join(max(0.0, deadline - time.monotonic()))
-        self._note(collector.tally.take())
-        is_settled = not collecting.is_alive()
-        said = announcements.stopped(collector.progress, self._totals, is_settled=is_settled)
+        for thread in polling:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for collector in parts.collectors:
+            collector.join(max(0.0, deadline - time.monotonic()))
+        for collector in parts.collectors:
+            self._note(collector.tally.take())
+        is_settled = not any(thread.is_alive() for thread in polling)
+        said = announcements.stopped(parts.progress, self._totals, is_settled=is_settled)
         self.log(said, level="info")
 
     def _starting(self) -> str:
@@ -255,18 +263,42 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
-            self._poll_until_stopped(parts.collector)
+            self._collect_streams(parts)
         except OwnershipLost as error:
             self._is_owner, self._assembled = False, None
             self._warn(str(error))
             parts.owner.release()
 
-    def _poll_until_stopped(self, collector: Collector) -> None:
+    def _collect_streams(self, parts: Parts) -> None:
+        """Poll the first stream here and the others beside it, once the first has begun.
+
+        One that is refused holds up no other.
+        """
+        first, *others = parts.collectors
+        self._start(first)
+        self._beside = [
+            threading.Thread(target=self._collect_beside, args=stream, name="stream", daemon=True)
+            for stream in zip(others, parts.names[1:], strict=True)
+        ]
+        for thread in self._beside:
+            thread.start()
+        self._poll_until_stopped(first)
+
+    def _collect_beside(self, collector: Collector, name: str) -> None:
+        try:
+            self._start(collector)
+            self._poll_until_stopped(collector, name)
+        except (Stopped, OwnershipLost):  # the first stream tells of it
+            return
+
+    def _start(self, collector: Collector) -> None:
         while not self._is_started(collector):
             self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
+
+    def _poll_until_stopped(self, collector: Collector, name: str = "") -> None:
         while self.running:
             began = time.monotonic()
-            self._poll(collector)
+            self._poll(collector, name)
             self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
 
     def _is_started(self, collector: Collector) -> bool:
@@ -279,7 +311,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             return not self.running
         return True
 
-    def _poll(self, collector: Collector) -> None:
+    def _poll(self, collector: Collector, name: str) -> None:
         began = time.monotonic()
         try:
             collector.poll()
@@ -292,7 +324,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.heartbeat()
         counts = collector.tally.take()
         self._note(counts)
-        self.log(_summary(counts, collector, time.monotonic() - began), level="info")
+        self.log(_summary(counts, collector, time.monotonic() - began, name), level="info")
 
     @property
     def _interval(self) -> int:
@@ -316,7 +348,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             plan=self._plan,
             data_path=self.data_path,
             account=self.module.account(configuration.organization_id),
-            services=configuration.services,
+            streams=configuration.streams,
             excluded_event_types=configuration.excluded_types,
             intake_url=configuration.intake_server or self.intake_url,
             intake_key=configuration.intake_key,
@@ -328,20 +360,11 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     @property
     def _plan(self) -> Plan:
         configuration = self.configuration
-        scope = [
-            self.module.configuration.base_url,
-            self._organization_id or "",
-            ",".join(sorted(configuration.services)),
-        ]
-        if provider_id := self.module.configuration.provider_id:
-            scope.append(f"provider {provider_id}")
-        if configuration.excluded_types:
-            scope.append("without " + ",".join(sorted(configuration.excluded_types)))
         return Plan(
             history_ms=configuration.history_hours * HOUR_MS,
             audit_ms=configuration.audit_hours * HOUR_MS,
             audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
-            scope=" ".join(scope),
+            scope="",  # completed by each stream's services
             most_rows=configuration.chunk_size,
         )
 
@@ -414,7 +437,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._warn(str(event))
 
     def _note(self, counts: Counts) -> None:
-        self._totals += counts
+        with self._log_lock:  # each stream notes its own
+            self._totals += counts
         collected = counts.read - counts.known
         COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
         if counts.without_receipt:
@@ -439,19 +463,20 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _lag_seconds(self, parts: Parts) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
-        collector = parts.collector
-        if (collected_to_ms := collector.collected_to_ms) is None:
-            return 0.0
+        if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
+            return time.monotonic() - self._began_at if parts.is_failing else 0.0
         age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(collector.progress.windows)
+        is_behind = parts.is_failing or bool(parts.progress.windows)
         return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
 
 
-def _summary(counts: Counts, collector: Collector, seconds: float) -> str:
+def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:
     windows = len(collector.progress.windows)
     backlog = f"; {windows} stretches of backlog still open" if windows else ""
+    polled = f"Polled {name} in" if name else "Polled in"
     return (
-        f"Polled in {seconds:.1f} s: {counts.read} events read in {counts.pages} pages,"
+        f"{polled} {seconds:.1f} s: {counts.read} events read"
+        f" in {counts.pages} pages,"
         f" {counts.delivered} delivered, {counts.known} known already,"
         f" {counts.set_aside} set aside; newest {to_rfc3339(collector.progress.watermark_ms)}"
         f"{backlog}."

@@ -15,6 +15,8 @@ from jumpcloud_modules.state.ownership import who_owns
 
 LEDGER = "ledger"
 QUARANTINE = "quarantine"
+NAMED_BESIDE_ALL = "streams/named"
+"""Where the state of the services is that are asked for beside `all`, below the data folder."""
 REASONS = "quarantine-reasons"
 _TRACES = (FILE_NAME, PREVIOUS_FILE_NAME, "owner.lock", "owner.lease", LEDGER, QUARANTINE)
 

@@ -78,21 +78,25 @@ def test_unknown_keys_are_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "services"),
+    ("service", "streams"),
     [
-        ("all", ["all"]),
-        ("directory", ["directory"]),
-        (" directory , sso,,directory ", ["directory", "sso"]),
-        ("directory,ALL,sso", ["all"]),
-        (" , ", ["all"]),
-        ("tomorrows_service", ["tomorrows_service"]),
-        (["ldap", "radius"], ["ldap", "radius"]),
-        ([], ["all"]),
+        ("all", [["all"]]),
+        ("directory", [["directory"]]),
+        (" directory , sso,,directory ", [["directory", "sso"]]),
+        ("directory,ALL,sso", [["all"], ["directory", "sso"]]),
+        ("all,pam", [["all"], ["pam"]]),
+        (" , ", [["all"]]),
+        ("tomorrows_service", [["tomorrows_service"]]),
+        (["ldap", "radius"], [["ldap", "radius"]]),
+        ([], [["all"]]),
     ],
 )
-def test_services_are_a_list_of_names(service: object, services: list[str]) -> None:
-    """Blanks are ignored, `all` swallows the rest, unknown names pass, each counts once."""
-    assert connector(service=service).services == services
+def test_services_are_a_list_of_names(service: object, streams: list[list[str]]) -> None:
+    """Blanks are ignored, unknown names pass, each counts once; `all` has a stream of its own."""
+    configuration = connector(service=service)
+
+    assert configuration.streams == streams
+    assert configuration.services == [name for names in streams for name in names]
 
 
 @pytest.mark.parametrize("service", ["sso;radius", "sso radius", "sso|radius", "sso, 'radius'"])

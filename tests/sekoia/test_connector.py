@@ -106,14 +106,14 @@ def test_it_collects_until_it_is_stopped(running: _Running) -> None:
 def test_the_provider_belongs_to_the_scope_only_where_it_is_named(running: _Running) -> None:
     """Whoever names none goes on with the ledger that there is."""
     connector = running.build()
-    without = connector._plan.scope
+    without = connector._assemble().collectors[0]._plan.scope
 
     connector.module.configuration = {
         **connector.module.configuration.model_dump(),
         "provider_id": "p1",
     }
 
-    assert connector._plan.scope == f"{without} provider p1"
+    assert connector._assemble().collectors[0]._plan.scope == f"{without} provider p1"
 
 
 def test_a_restart_goes_on_where_it_was(running: _Running) -> None:
@@ -153,7 +153,7 @@ def _delivered(messages: list[str]) -> int:
 def test_lag_is_nothing_when_caught_up_and_grows_while_failing(running: _Running) -> None:
     """The platform's dashboards show it."""
     connector = running.build()
-    collector = connector._parts.collector
+    collector = connector._parts.collectors[0]
     running.start(connector.run)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
     assert wait_until(lambda: collector._tail.caught_up_ms and not collector.progress.windows, 10)
@@ -266,7 +266,7 @@ def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running)
         connector_module, "SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE", 0.05
     )
     connector = running.build()
-    collector, failures = connector._parts.collector, [ZeroDivisionError("unexpected")] * 2
+    collector, failures = connector._parts.collectors[0], [ZeroDivisionError("unexpected")] * 2
     poll = collector.poll
 
     def failing() -> None:

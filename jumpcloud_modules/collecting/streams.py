@@ -1,0 +1,41 @@
+"""Several streams of one connector: what one of them delivered, no other sends again.
+
+`all` is said to leave services out. Asked for beside it, in a stream of their own, they have a
+watermark, a ledger and counts of their own: counts of both together would hide what one lacks.
+"""
+
+from collections.abc import Callable
+
+from jumpcloud_modules.collecting.protocols import Deliverer
+from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.events import Events
+
+
+class Once:
+    """Deliver for one stream what no other stream delivered.
+
+    `others` returns the keys of those events that another stream delivered. An event that is on
+    its way in another stream is claimed there, so that it does not come here before that is known.
+    """
+
+    def __init__(self, intake: Deliverer, others: Callable[[Events], set[int]]) -> None:
+        self._intake = intake
+        self._others = others
+
+    def deliver(self, events: Events, delivery: Delivery) -> None:
+        """Do as the intake does; what another stream delivered is settled without being sent."""
+        self._intake.deliver(self._not_elsewhere(events, delivery), delivery)
+
+    def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
+        """Do as the intake does; what another stream set aside is settled."""
+        self._intake.set_aside(self._not_elsewhere(events, delivery), reason, delivery)
+
+    def _not_elsewhere(self, events: Events, delivery: Delivery) -> Events:
+        known = self._others(events)
+        if not known:
+            return events
+        places = range(len(events))
+        elsewhere = events.at([place for place in places if events.keys[place] in known])
+        delivery.settled.extend(elsewhere)
+        delivery.elsewhere += len(elsewhere)
+        return events.at([place for place in places if events.keys[place] not in known])
