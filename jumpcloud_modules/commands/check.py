@@ -17,6 +17,7 @@ from jumpcloud_modules.commands.document import WRONG_CONFIGURATION
 from jumpcloud_modules.commands.report import Check, Report
 from jumpcloud_modules.commands.terminal import Cell, Terminal, Tone
 from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
 
 TONES: dict[str, Tone] = {"ok": "good", "failed": "bad", "skipped": "dim"}
 
@@ -47,12 +48,13 @@ def status_of(report: Report) -> int:
 
 
 def as_json(report: Report) -> str:
-    """Write a report for a machine."""
+    """Write a report for a machine; `all` is none of the services."""
     checks = [
         {"name": c.name, "status": c.status, "message": c.message, "remedy": c.remedy or None}
         for c in report.checks
     ]
-    document = {"ok": report.ok, "checks": checks, "services": report.services}
+    services = {name: n for name, n in report.services.items() if name != ALL_SERVICES}
+    document = {"ok": report.ok, "checks": checks, "services": services}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
 
 
