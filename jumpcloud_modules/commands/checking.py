@@ -19,12 +19,12 @@ from jumpcloud_modules.commands.jumpcloud_checks import (
     JumpCloudChecks,
 )
 from jumpcloud_modules.commands.report import TRY_AGAIN, Check, Report, skipped
-from jumpcloud_modules.errors import Refused, StateUnavailable, TryAgain
+from jumpcloud_modules.errors import CannotWork, Refused, StateUnavailable, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_text
 from jumpcloud_modules.intake.client import REMEDIES
 from jumpcloud_modules.intake.probe import NotTested, probe
-from jumpcloud_modules.state.inspection import Inspection, inspect
+from jumpcloud_modules.state.inspection import Inspection, fault_of_folder, inspect
 
 AFTER_THE_CONFIGURATION = ("jumpcloud", *OF_JUMPCLOUD, "intake")
 
@@ -35,9 +35,7 @@ def check(installation: Installation, secrets: Secrets) -> Report:
     try:
         configured = _configured(installation)
     except ConfigurationError as error:
-        failed = Check("configuration", "failed", *_cut(str(error)))
-        rest = skipped(AFTER_THE_CONFIGURATION, "the configuration cannot work")
-        return Report((failed, *rest, _state(state)))
+        return _cannot_work(_cut(str(error)), state)
     account = configured.account
     secrets.add(account.api_key, account.client_secret, configured.connector.intake_key)
     intake = Question(
@@ -45,8 +43,31 @@ def check(installation: Installation, secrets: Secrets) -> Report:
         lambda: probe(configured.intake_url, configured.connector.intake_key, secrets),
         SECONDS_FOR_ONE_ROUND,
     )
-    checks, services = JumpCloudChecks(configured, secrets).run(installation.name)
+    try:
+        jumpcloud = JumpCloudChecks(configured, secrets)
+    except CannotWork as error:
+        return _cannot_work(_cut(str(error), ": "), state)
+    except Refused as error:  # a service account whose tokens nobody can be asked for
+        return _cannot_work((str(error), "Correct base_url."), state)
+    checks, services = jumpcloud.run(_read_well(installation))
     return Report((*checks, _intake(intake), _state(state)), services)
+
+
+State = tuple[Path, Inspection]
+
+
+def _cannot_work(why: tuple[str, str], state: Question[State]) -> Report:
+    failed = Check("configuration", "failed", *why)
+    rest = skipped(AFTER_THE_CONFIGURATION, "the configuration cannot work")
+    return Report((failed, *rest, _state(state)))
+
+
+def _read_well(installation: Installation) -> Check:
+    """Say that the configuration can work, and what of it nobody reads."""
+    said = f"Each value of {installation.name} is possible."
+    if warnings := installation.warnings():
+        return Check("configuration", "ok", " ".join([said, *warnings]), "Correct what is unread.")
+    return Check("configuration", "ok", said)
 
 
 def _configured(installation: Installation) -> Configured:
@@ -57,10 +78,13 @@ def _configured(installation: Installation) -> Configured:
         raise ConfigurationError(f"{error} Check URL_SECRETS.") from None
 
 
-def _cut(text: str) -> tuple[str, str]:
-    """Divide what is wrong from what to do: messages say both, with a semicolon between."""
-    wrong, mark, remedy = text.rpartition("; ")
-    if not mark or ". " in remedy:
+def _cut(text: str, mark: str = "; ") -> tuple[str, str]:
+    """Divide what is wrong from what to do: a message says both, with a mark between.
+
+    Several of them are left as they are.
+    """
+    wrong, found, remedy = text.rpartition(mark)
+    if not found or mark in wrong or ". " in remedy:
         return text, "Correct the configuration."
     return wrong + ".", remedy[:1].upper() + remedy[1:]
 
@@ -70,9 +94,10 @@ def _intake(question: Question[None]) -> Check:
         question.answer()
     except NotTested as error:
         return Check("intake", "skipped", f"Not tested: {error}")
+    except CannotWork as error:
+        return Check("intake", "failed", *_cut(str(error), ": "))
     except (TryAgain, Refused) as error:
-        message, remedy = _told_of_intake(error)
-        return Check("intake", "failed", message, remedy)
+        return Check("intake", "failed", *_told_of_intake(error))
     return Check("intake", "ok", "The intake takes the key.")
 
 
@@ -86,15 +111,19 @@ def _told_of_intake(error: TryAgain | Refused) -> tuple[str, str]:
     return message, own
 
 
-def _look_at_state(installation: Installation) -> tuple[Path, Inspection]:
+def _look_at_state(installation: Installation) -> State:
     folder = installation.folder
+    if fault := fault_of_folder(folder):
+        raise ConfigurationError(fault)
     return folder, inspect(folder)
 
 
-def _state(question: Question[tuple[Path, Inspection]]) -> Check:
+def _state(question: Question[State]) -> Check:
     try:
         folder, found = question.answer()
-    except (ConfigurationError, StateUnavailable, TryAgain) as error:
+    except ConfigurationError as error:
+        return Check("state", "failed", *_cut(str(error)))
+    except (StateUnavailable, TryAgain) as error:
         said = str(error).removesuffix(_WAITS_FOR_THE_STATE)
         return Check("state", "failed", said, _STATE_REMEDY)
     return state_check(folder, found)

@@ -30,6 +30,8 @@ class _Module(JumpcloudDirectoryInsightsModule):
 
 def read(installation: Installation) -> Configured:
     """Read both forms. Raises ConfigurationError with a sentence for each bad value."""
+    if faults := installation.faults():
+        raise ConfigurationError(" ".join(faults))
     connector = installations.connector(installation)
     url = installations.intake_url(installation, connector)
     module = _Module()

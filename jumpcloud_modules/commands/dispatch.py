@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jumpcloud_modules.commands.document import WRONG_CONFIGURATION, ConfigurationError
-from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.errors import CannotWork, StateUnavailable
 
 WELL: Final = 0
 NOT_WELL: Final = 1
@@ -61,18 +61,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(name: str, arguments: Sequence[str]) -> int:
     """Run a command: a closed pipe and Ctrl-C end it without a word."""
-    command = importlib.import_module(f"{__package__}.{COMMANDS[name].module}")
-    parser = argparse.ArgumentParser(
-        prog=f"python main.py {name}",
-        description=command.__doc__,
-        epilog=STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.configure(parser)
     try:
-        status: int = command.run(parser.parse_args(arguments))
+        status = _run(name, arguments)
         sys.stdout.flush()
-    except ConfigurationError as error:
+    except (ConfigurationError, CannotWork) as error:
         sys.stderr.write(f"{error}\n")
         return WRONG_CONFIGURATION
     except StateUnavailable as error:
@@ -83,6 +75,19 @@ def run(name: str, arguments: Sequence[str]) -> int:
         return WELL
     except KeyboardInterrupt:
         return INTERRUPTED
+    return status
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    command = importlib.import_module(f"{__package__}.{COMMANDS[name].module}")
+    parser = argparse.ArgumentParser(
+        prog=f"python main.py {name}",
+        description=command.__doc__,
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.configure(parser)
+    status: int = command.run(parser.parse_args(arguments))
     return status
 
 

@@ -16,8 +16,11 @@ from pydantic import ValidationError
 from sekoia_automation.configuration.filesystem import FileSystemConfiguration
 from sekoia_automation.storage import get_data_path
 
+from jumpcloud_modules.commands import environment
 from jumpcloud_modules.commands.document import ConfigurationError, read_document
+from jumpcloud_modules.commands.run import faults_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECRETS_TIMEOUT_SECONDS: Final = (3.0, 4.0)
 LIVENESS_PORT: Final = 8000
@@ -38,6 +41,12 @@ class Installation(Protocol):
     @property
     def liveness_port(self) -> int:
         """Return the port that a running connector answers on."""
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each thing that keeps a start from being one."""
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each name that nobody reads."""
 
     def module(self) -> dict[str, Any]:
         """Return the account's form, with its secrets."""
@@ -72,6 +81,14 @@ class SelfHosted:
     def liveness_port(self) -> int:
         """Return LIVENESS_PORT."""
         return _port(self.environment.get("LIVENESS_PORT"))
+
+    def faults(self) -> list[str]:
+        """Return what a start would say of both parts, all at once."""
+        return faults_of(read_document(Path(self.name), self.environment))
+
+    def warnings(self) -> list[str]:
+        """Return what a start would say of the variables."""
+        return environment.warnings(self.environment, environment.variables_of(Path(self.name)))
 
     def module(self) -> dict[str, Any]:
         """Return the part `module`."""
@@ -119,6 +136,15 @@ class OnThePlatform:
     def intake_url(self) -> str | None:
         """Return the intake of the platform's region."""
         return self._text("intake_url")
+
+    def faults(self) -> list[str]:
+        """Return nothing: each form has its own faults, told when it is read."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """Return the keys that no form has: on the platform, forms may be older or newer."""
+        forms = {"module": self._form("module_configuration"), "connector": self.connector()}
+        return [said for part, form in forms.items() for said in unknown_keys(form, part)]
 
     def module(self) -> dict[str, Any]:
         """Return the account's form, the secrets laid over it."""
@@ -170,12 +196,12 @@ class OnThePlatform:
         return str(value) if value else None
 
 
-def find(environment: Mapping[str, str] = os.environ, data: str | None = None) -> Installation:
+def find(variables: Mapping[str, str] = os.environ, data: str | None = None) -> Installation:
     """Return the platform's installation where its forms are, or else the self-hosted one."""
     configuration = FileSystemConfiguration()
     if any(configuration.load(name, non_exist_ok=True) for name in OF_THE_CONNECTOR):
         return OnThePlatform(configuration, data)
-    return SelfHosted(environment, data)
+    return SelfHosted(variables, data)
 
 
 def connector(installation: Installation) -> ConnectorConfiguration:

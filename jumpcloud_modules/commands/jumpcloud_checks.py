@@ -44,12 +44,11 @@ class JumpCloudChecks:
         exclusion = Exclusion(configured.connector.excluded_types)
         self._api = JumpCloudApi(client, [ALL_SERVICES], exclusion)
 
-    def run(self, where: str) -> tuple[list[Check], dict[str, int]]:
+    def run(self, configuration: Check) -> tuple[list[Check], dict[str, int]]:
         """Return the checks up to `counts`, and the events by service."""
         began = monotonic()
         refusal = self._first_answer()
         milliseconds = (monotonic() - began) * 1000
-        configuration = Check("configuration", "ok", f"Each value of {where} is possible.")
         verdict = self._verdict(refusal)
         if refusal is not None and verdict is None:
             failed = Check("jumpcloud", "failed", *_told(refusal, _UNREACHED))

@@ -3,9 +3,12 @@
 A connector may be at work on it meanwhile. Knows nothing of what a person is told about it.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from s3path import S3Path
 
 from jumpcloud_modules.progress import Found
 from jumpcloud_modules.state import storage
@@ -64,6 +67,19 @@ def inspect(folder: Path) -> Inspection:
         ledger=_size_of(_below(folder / LEDGER)),
         quarantine=_size_of(p for p in _below(folder / QUARANTINE) if p.name.endswith(".json")),
     )
+
+
+def fault_of_folder(folder: Path) -> str | None:
+    """Say what keeps a folder of a disk from being written, as far as a look tells; None for S3."""
+    if isinstance(folder, S3Path):
+        return None
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        return f"{folder} cannot be the data folder, since {there} is a file; name another one."
+    if not os.access(there, os.W_OK | os.X_OK):
+        user = f"the user {os.geteuid()}"
+        return f"The data folder {folder} cannot be written by {user}; give it to that user."
+    return None
 
 
 def is_of_a_connector(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """`check` as the real process: it names each thing that does not work, and changes nothing."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from jumpcloud_modules.commands.configured import Configured
 from jumpcloud_modules.commands.jumpcloud_checks import JumpCloudChecks
+from jumpcloud_modules.commands.report import Check
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.jumpcloud.insights import SERVICES
@@ -24,7 +26,7 @@ from sandbox import Answers, Sandbox, faults, generate
 from sandbox.connector import ConnectorProcess, platform_variables
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Waits
-from tests.shell import Ended, self_hosted, typed
+from tests.shell import ROOT, Ended, self_hosted, typed
 
 NAMES = [
     "configuration",
@@ -212,6 +214,26 @@ TROUBLES = {
         skipped=tuple(NAMES[1:8]),
         status=2,
     ),
+    "certificates that are not there": Trouble(
+        "configuration",
+        "Name a file that holds the certificates",
+        variables={
+            "REQUESTS_CA_BUNDLE": "/nowhere/company.pem",
+            "JUMPCLOUD_BASE_URL": "https://127.0.0.1:9/",
+        },
+        skipped=tuple(NAMES[1:8]),
+        status=2,
+    ),
+    "a proxy that is none": Trouble(
+        "configuration",
+        "Give http://host:port.",
+        variables={"HTTP_PROXY": "gopher://proxy:70", "NO_PROXY": ""},
+        skipped=tuple(NAMES[1:8]),
+        status=2,
+    ),
+    "a data folder within a file": Trouble(
+        "state", "Name another one.", variables={"DATA_DIR": f"{__file__}/data"}
+    ),
     "a service that there is not": Trouble(
         "configuration",
         "Correct service",
@@ -260,7 +282,9 @@ def test_a_wrong_region_is_named_with_the_right_one() -> None:
         connector = ConnectorConfiguration(intake_key="x")
         configured = Configured(account, connector, "")
 
-        checks, services = JumpCloudChecks(configured, Secrets(), [us, eu]).run("module.json")
+        checks, services = JumpCloudChecks(configured, Secrets(), [us, eu]).run(
+            Check("configuration", "ok", "It is well.")
+        )
 
     found = {check.name: check for check in checks}
     assert services == {}
@@ -269,6 +293,24 @@ def test_a_wrong_region_is_named_with_the_right_one() -> None:
         f"These credentials belong to JumpCloud's region EU: set base_url to {eu.base_url}"
     )
     assert [found[name].status for name in OF_THE_KEY] == ["skipped"] * 3
+
+
+def test_names_that_nobody_reads_are_told_with_the_nearest(tmp_path: Path) -> None:
+    """A misspelt variable leaves a connector that works, a misspelt key none."""
+    document = json.loads((ROOT / "module.json").read_bytes())
+    document["module"]["base_ur"] = document["module"].pop("base_url")
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document))
+    with Sandbox(some_events(20)) as sandbox:
+        of_variable = checked(sandbox, tmp_path, FREQENCY="30")
+        of_key = checked(sandbox, tmp_path, MODULE_JSON=str(path))
+
+    configuration = by_name(of_variable)["configuration"]
+    assert (of_variable.status, statuses(of_variable)) == (0, {})
+    assert "FREQENCY is not read; did you mean FREQUENCY?" in configuration["message"]
+    assert of_key.status == 2
+    assert "module.base_ur: there is no such key" in by_name(of_key)["configuration"]["message"]
+    assert by_name(of_key)["configuration"]["remedy"] == "Did you mean base_url?"
 
 
 def test_a_clock_that_is_ten_minutes_off_is_named(tmp_path: Path) -> None:
