@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from jumpcloud_modules.instants import to_rfc3339
+from jumpcloud_modules.instants import to_text
 from jumpcloud_modules.progress import Progress
 
-State = Literal["starting", "waiting for another owner", "collecting", "stopped"]
+State = Literal["starting", "waiting for another owner", "collecting", "stopped", "not answering"]
 DELIVERIES_SHOWN = 5
 
 
@@ -51,6 +51,7 @@ class Status:
 
     state: State
     version: str = ""
+    folder: str = ""
     watermark: str | None = None
     lag_seconds: float | None = None
     backlog: Backlog = field(default_factory=Backlog)
@@ -73,7 +74,12 @@ class Status:
 
 def watermark_of(progress: Progress) -> str | None:
     """Return the instant up to which new events were read, None before there is one."""
-    return to_rfc3339(progress.watermark_ms) if progress.watermark_ms else None
+    return to_text(progress.watermark_ms) if progress.watermark_ms else None
+
+
+def age_seconds(progress: Progress, now_ms: int) -> float:
+    """Return the age of the oldest instant that was not collected yet."""
+    return max(0.0, (now_ms - progress.oldest_open_ms) / 1000)
 
 
 def open_ms(progress: Progress) -> int:

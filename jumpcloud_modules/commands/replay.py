@@ -1,4 +1,4 @@
-"""Send quarantined events once more: `python main.py replay [--list] [--data DIR]`.
+"""Send quarantined events once more: `python main.py replay [--dry-run] [--data DIR]`.
 
 What gets its receipt leaves the quarantine. The intake is the configured one; JumpCloud is not
 asked, and its key not needed.
@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what can be typed."""
-    parser.add_argument("--list", action="store_true", help="name the events and send nothing")
+    parser.add_argument(
+        "--list", "--dry-run", action="store_true", help="list what would be sent, and send nothing"
+    )
     parser.add_argument("--data", metavar="DIR", help="the data folder (default: configured)")
 
 

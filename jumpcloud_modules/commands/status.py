@@ -4,13 +4,16 @@
     status --watch    again and again, until Ctrl-C
     status --json     as GET /status gives it
 
-The running connector is asked on LIVENESS_PORT of this machine. Where none answers there, the data
-folder is read, which tells how far collecting got and what is left.
+The connector that runs on the data folder is asked on LIVENESS_PORT of this machine. Where it does
+not answer there, the folder is read, which tells how far collecting got and what is left.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +22,21 @@ import requests
 
 from jumpcloud_modules.commands import installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
+from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.terminal import Cell, Terminal, Tone
 from jumpcloud_modules.errors import StateUnavailable
-from jumpcloud_modules.state.inspection import inspect
-from jumpcloud_modules.status import Backlog, Status, open_ms, watermark_of
+from jumpcloud_modules.state.inspection import (
+    Inspection,
+    inspect,
+    is_of_a_connector,
+    quarantined,
+)
+from jumpcloud_modules.state.ownership import wall_clock_ms
+from jumpcloud_modules.status import Backlog, Status, age_seconds, open_ms, watermark_of
 
 TIMEOUT_SECONDS: Final = (1.0, 3.0)
 SECONDS_BETWEEN_LOOKS: Final = 2.0
+KEYS: Final = {field.name for field in fields(Status)}
 
 Shown = dict[str, Any]
 
@@ -40,27 +51,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show the status, and return the exit status: of the last look, where it is watched."""
     place, terminal = installation.find(data=options.data), Terminal()
+    if options.data and not is_of_a_connector(place.folder):
+        raise ConfigurationError(f"{place.folder} holds no state of a connector; name another one.")
+    shown = look(place.liveness_port, place.folder)
+    _show(shown, terminal, as_json=options.json)
+    if options.watch:
+        with suppress(KeyboardInterrupt):
+            for shown in _looks(place):
+                _separate(terminal, as_json=options.json)
+                _show(shown, terminal, as_json=options.json)
+    return WELL if shown["well"] else NOT_WELL
+
+
+def _looks(place: installation.Installation) -> Iterator[Shown]:
     while True:
-        shown = _running(place.liveness_port) or _stopped(place.folder)
-        if options.watch and not options.json:
-            terminal.clear()
-        _show(shown, terminal, as_json=options.json)
-        if not options.watch:
-            return WELL if shown["well"] else NOT_WELL
         time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield look(place.liveness_port, place.folder)
 
 
-def _running(port: int) -> Shown | None:
-    """Return what the connector on a port of this machine says, None where there is none."""
-    try:
-        answer = requests.Session().get(
-            f"http://127.0.0.1:{port}/status", timeout=TIMEOUT_SECONDS, allow_redirects=False
-        )
-        shown = answer.json()
-    except (requests.RequestException, ValueError):
-        return None
-    is_ours = answer.status_code == 200 and isinstance(shown, dict) and "watermark" in shown
-    return shown if is_ours else None
+def look(port: int, folder: Path) -> Shown:
+    """Return what the connector on a folder says, or else what its state says."""
+    shown = _running(port, folder)
+    if shown is None:
+        return _stopped(folder)
+    if shown["quarantined"] is None:  # it has not looked itself
+        with suppress(StateUnavailable):
+            shown["quarantined"] = quarantined(folder)
+    return shown
+
+
+def _running(port: int, folder: Path) -> Shown | None:
+    """Return what the connector on a port of this machine says, None unless it is this folder's."""
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy leads to this machine itself
+        try:
+            answer = session.get(
+                f"http://127.0.0.1:{port}/status", timeout=TIMEOUT_SECONDS, allow_redirects=False
+            )
+            shown = answer.json()
+        except (requests.RequestException, ValueError):
+            return None
+    is_status = answer.status_code == 200 and isinstance(shown, dict) and shown.keys() >= KEYS
+    return shown if is_status and _is_same(shown["folder"], folder) else None
+
+
+def _is_same(name: str, folder: Path) -> bool:
+    is_local = type(folder) is type(Path())
+    return name == str(folder) or (is_local and Path(name).resolve() == folder.resolve())
 
 
 def _stopped(folder: Path) -> Shown:
@@ -68,25 +105,41 @@ def _stopped(folder: Path) -> Shown:
     try:
         inspection = inspect(folder)
     except StateUnavailable as error:
-        return Status("stopped", warnings=(str(error),)).to_json()
+        return Status("stopped", folder=str(folder), warnings=(str(error),)).to_json()
     progress = inspection.found.progress
-    warnings = [inspection.found.warning] if inspection.is_damaged else []
+    status = Status(
+        "not answering" if inspection.owner else "stopped",
+        folder=str(folder),
+        quarantined=inspection.quarantine.files,
+        warnings=tuple(_warnings(inspection)),
+    )
+    if progress is None:
+        return status.to_json()
+    return replace(
+        status,
+        watermark=watermark_of(progress),
+        lag_seconds=round(age_seconds(progress, wall_clock_ms()), 1),
+        backlog=Backlog(len(progress.windows), open_ms(progress) / 1000),
+    ).to_json()
+
+
+def _warnings(inspection: Inspection) -> Iterator[str]:
+    if inspection.is_damaged:
+        yield inspection.found.warning
     if inspection.is_ledger_missing:
-        warnings.append("The ledger of delivered events is missing.")
+        yield "The ledger of delivered events is missing."
     if inspection.owner:
-        warnings.append(
+        yield (
             f"The state is owned by {inspection.owner}, which does not answer on this port: set"
             " LIVENESS_PORT to its port."
         )
-    if progress is None:
-        return Status("stopped", warnings=tuple(warnings)).to_json()
-    return Status(
-        "stopped",
-        watermark=watermark_of(progress),
-        backlog=Backlog(len(progress.windows), open_ms(progress) / 1000),
-        quarantined=inspection.quarantine.files,
-        warnings=tuple(warnings),
-    ).to_json()
+
+
+def _separate(terminal: Terminal, *, as_json: bool) -> None:
+    if terminal.is_a_terminal and not as_json:
+        terminal.clear()
+    elif not as_json:
+        terminal.say("")
 
 
 def _show(shown: Shown, terminal: Terminal, *, as_json: bool) -> None:
@@ -95,8 +148,8 @@ def _show(shown: Shown, terminal: Terminal, *, as_json: bool) -> None:
         sys.stdout.flush()
         return
     tone: Tone = "good" if shown["well"] else "bad"
-    rows = [(Cell("state"), Cell(shown["state"], tone))]
-    rows += [(Cell(name), Cell(text)) for name, text in _facts(shown) if text]
+    rows = [(Cell("state", "dim"), Cell(shown["state"], tone))]
+    rows += [(Cell(name, "dim"), Cell(text)) for name, text in _facts(shown) if text]
     terminal.table(rows)
     for failing in shown["failing"]:
         terminal.say(
@@ -106,6 +159,7 @@ def _show(shown: Shown, terminal: Terminal, *, as_json: bool) -> None:
         )
     for warning in shown["warnings"]:
         terminal.say(warning, "bad")
+    sys.stdout.flush()
 
 
 def _facts(shown: Shown) -> list[tuple[str, str]]:
@@ -117,6 +171,7 @@ def _facts(shown: Shown) -> list[tuple[str, str]]:
             left += f", about {backlog['seconds_left']:.0f} s to go"
     return [
         ("version", shown["version"]),
+        ("folder", shown["folder"]),
         ("collected up to", shown["watermark"] or "nothing yet"),
         ("lag", _number(shown["lag_seconds"], " s")),
         ("backlog left", left or "none"),

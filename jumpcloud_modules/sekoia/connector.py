@@ -194,7 +194,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """Return how collecting is doing just now."""
         parts, version = self._assembled, str(self.module.manifest.get("version", ""))
         if parts is None or not self._is_collecting:
-            return Status("starting", version)
+            return Status("starting", version, str(self._data_path or ""))
         now = time.time()
         progress, counts = parts.progress, self._totals
         for collector in parts.collectors:
@@ -204,6 +204,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         return Status(
             state="collecting" if is_begun else waits,
             version=version,
+            folder=str(self.data_path),
             watermark=watermark_of(progress),
             lag_seconds=round(self._lag_seconds(parts), 1) if is_begun else None,
             backlog=self._backlog_pace.backlog(progress),

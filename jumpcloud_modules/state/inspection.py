@@ -65,8 +65,13 @@ def inspect(folder: Path) -> Inspection:
         found=State(folder).load(),
         owner=who_owns(folder),
         ledger=_size_of(_below(folder / LEDGER)),
-        quarantine=_size_of(p for p in _below(folder / QUARANTINE) if p.name.endswith(".json")),
+        quarantine=_quarantine(folder),
     )
+
+
+def quarantined(folder: Path) -> int:
+    """Count the events in a folder's quarantine. Raises StateUnavailable."""
+    return _quarantine(folder).files
 
 
 def fault_of_folder(folder: Path) -> str | None:
@@ -86,6 +91,10 @@ def is_of_a_connector(folder: Path) -> bool:
     """Tell whether a folder holds anything of a connector's. Raises StateUnavailable."""
     with storage.unavailable_unless("listed", folder):
         return any((folder / name).exists() for name in _TRACES)
+
+
+def _quarantine(folder: Path) -> Size:
+    return _size_of(p for p in _below(folder / QUARANTINE) if p.name.endswith(".json"))
 
 
 def _below(folder: Path) -> Iterator[Path]:

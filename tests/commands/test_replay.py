@@ -62,9 +62,10 @@ def test_an_event_refused_again_stays(
         assert "kept, because the intake refused it" in capsys.readouterr().out
 
 
-def test_listing_sends_nothing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It names the file and its size."""
-    status = replay.main(["--list", "--data", str(data)])
+@pytest.mark.parametrize("option", ["--list", "--dry-run"])
+def test_listing_sends_nothing(data: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the file and its size, and needs neither key nor address."""
+    status = replay.main([option, "--data", str(data)])
 
     listed = capsys.readouterr().out
     assert status == 0

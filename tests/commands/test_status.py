@@ -1,5 +1,10 @@
 """How collecting is doing: asked of the running process, or read from its state."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +12,14 @@ import pytest
 import requests
 
 from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.ownership import ownership
 from jumpcloud_modules.status import BacklogPace, Status
 from sandbox import API_KEY, faults
 from sandbox.connector import Settings
+from tests.doubles import NOON_MS, Waits
 from tests.process.scene import Scene, eventually, history, scene
-from tests.shell import Ended, self_hosted, typed
+from tests.shell import ROOT, Ended, self_hosted, typed
 
 
 class _Clock:
@@ -83,6 +91,67 @@ def test_what_fails_is_named_with_its_reason_and_the_exit_status_says_so() -> No
     assert shown.status == 1
     assert "JumpCloud fails since" in shown.out
     assert API_KEY not in str(asked) + shown.out
+
+
+def test_another_folders_connector_is_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    """Two may run on one machine, and the port is asked whichever folder is meant."""
+    State(tmp_path).save(Progress(NOON_MS, NOON_MS, scope="x"))
+    with scene(history(50)) as on:
+        on.delivers_all()
+        port = str(on.connector.liveness_port)
+        environment = self_hosted(on.sandbox, tmp_path, LIVENESS_PORT=port)
+        owner = ownership(tmp_path)
+        stopped = typed("status", "--json", environment=environment)
+        owner.acquire(Waits(stop_after=1), lambda _: None)
+        owned = typed("status", "--json", environment=environment)
+        owner.release()
+        nowhere = typed("status", "--data", str(tmp_path / "none"), environment=environment)
+
+    assert stopped.document["folder"] == owned.document["folder"] == str(tmp_path)
+    assert (stopped.document["state"], owned.document["state"]) == ("stopped", "not answering")
+    assert stopped.document["watermark"] == "2025-10-09T12:00:00.000Z"
+    assert stopped.document["lag_seconds"] > 0
+    assert "does not answer on this port" in owned.document["warnings"][-1]
+    assert (nowhere.status, nowhere.out) == (2, "")
+    assert "holds no state of a connector" in nowhere.err
+
+
+def test_a_proxy_for_everything_is_not_asked_for_this_machine() -> None:
+    """Nor does one keep the status from being read."""
+    with scene(history(50)) as on:
+        on.delivers_all()
+        environment = self_hosted(
+            on.sandbox,
+            on.connector.data_folder,
+            LIVENESS_PORT=str(on.connector.liveness_port),
+            HTTP_PROXY="http://127.0.0.1:9",
+            http_proxy="http://127.0.0.1:9",
+        )
+        (on.connector.data_folder / "quarantine").mkdir()
+        (on.connector.data_folder / "quarantine/0a1b2c3d4e5f6071.json").write_text("{}")
+        shown = typed("status", "--json", environment=environment)
+
+    assert shown.document["state"] == "collecting"
+    assert shown.document["quarantined"] == 1
+
+
+def test_a_watched_status_ends_with_ctrl_c(tmp_path: Path) -> None:
+    """It is looked at again and again, and ends with the status of the last look."""
+    with subprocess.Popen(
+        [sys.executable, "main.py", "status", "--watch", "--json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "LIVENESS_PORT": "9"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        looks = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=15)
+
+    assert [look["state"] for look in looks] == ["stopped"] * 2
+    assert (process.returncode, told) == (0, "")
 
 
 @pytest.mark.parametrize("damage", [None, b"{"])
