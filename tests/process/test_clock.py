@@ -22,8 +22,11 @@ AWAY_SECONDS = 3
 PAGES_IN_MEMORY = 5
 SECONDS_TO_END = 2.0
 """A stop that takes longer may have left something behind: it waits for 2.5 seconds."""
-SOON_SECONDS = 20.0
-"""How soon a new event is accepted at the latest: a poll a second takes one or two."""
+SOON_SECONDS = 90.0
+"""How soon a new event is accepted at the latest: a poll a second takes one or two.
+
+On a machine that is busy with other tests; a clock that held it up would do so for ten minutes.
+"""
 
 SETTINGS = Settings(chunk_size=1_000)
 WITHOUT_AUDITS = Settings(chunk_size=1_000, audit_hours=0)
@@ -160,6 +163,7 @@ def _restart(on: Scene, *, after: int, meanwhile: Callable[[], object]) -> bool:
     began = time.monotonic()
     on.connector.stop()
     is_in_time = time.monotonic() - began < SECONDS_TO_END
+    is_in_time = is_in_time and "a request hung" not in on.connector.output
     time.sleep(AWAY_SECONDS)
     meanwhile()
     on.connector.start()
