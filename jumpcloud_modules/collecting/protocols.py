@@ -94,6 +94,9 @@ class Delivered(Protocol):
     def claim(self, events: Events) -> AbstractContextManager[Events]:
         """Give the events that are new, to this caller alone until the block ends."""
 
+    def delivered(self, events: Events) -> set[int]:
+        """Return the keys of those events that were delivered."""
+
     def record(self, events: Events, not_before_ms: int) -> None:
         """Take claimed events as delivered."""
 

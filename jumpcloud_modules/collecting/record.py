@@ -11,6 +11,7 @@ from jumpcloud_modules.collecting.ends import Durable
 from jumpcloud_modules.collecting.protocols import Delivered
 from jumpcloud_modules.collecting.tracker import ProgressTracker
 from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.progress import Progress
 
@@ -37,8 +38,16 @@ class DeliveryRecord:
     def claim(self, events: Events) -> Iterator[Events]:
         """Give the events that are new, to this caller alone until the block ends."""
         with ExitStack() as claims:
-            # Only the claiming is tried again: with its block, it would deliver again.
-            yield self._pace.call(lambda: claims.enter_context(self._ledger.claim(events)))
+            yield self._claimed(events, claims)
+
+    def _claimed(self, events: Events, claims: ExitStack) -> Events:
+        while True:
+            try:
+                # Not at the storage's pace: who waits here for another's claim would keep the turn
+                # that the other needs to file what it delivered, and neither would go on.
+                return claims.enter_context(self._ledger.claim(events))
+            except StateUnavailable:
+                self._pace.call(lambda: self._ledger.delivered(events))
 
     def settle(self, delivery: Delivery, not_before_ms: int) -> None:
         """Have what has its receipt survive a kill, before anything else is waited for."""
