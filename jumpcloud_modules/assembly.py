@@ -143,7 +143,8 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         secrets=voice.secrets,
         check_owner=owner.check,
     )
-    shared = _Shared(settings, voice, stop, clock, owner, state_pace, intake, Lanes(stop), Claims())
+    lanes, claims = Lanes(stop), Claims(stop)
+    shared = _Shared(settings, voice, stop, clock, owner, state_pace, intake, lanes, claims)
     streams = _streams(shared)
     return Parts(
         owner=owner,
