@@ -26,7 +26,7 @@ from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.progress import Progress
+from jumpcloud_modules.progress import Progress, of_all
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.checkpoint import State
 from jumpcloud_modules.state.claims import Claims
@@ -96,13 +96,7 @@ class Parts:
     @property
     def progress(self) -> Progress:
         """Return how far all streams got together: as far as the one that is furthest behind."""
-        parts = [collector.progress for collector in self.collectors]
-        begun = [progress for progress in parts if progress.watermark_ms] or parts
-        return Progress(
-            beginning_ms=min(progress.beginning_ms for progress in begun),
-            watermark_ms=min(progress.watermark_ms for progress in begun),
-            windows=tuple(window for progress in begun for window in progress.windows),
-        )
+        return of_all([collector.progress for collector in self.collectors])
 
     @property
     def collected_to_ms(self) -> int | None:

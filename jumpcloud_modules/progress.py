@@ -3,7 +3,7 @@
 Values only; `state/checkpoint.py` writes them down.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from jumpcloud_modules.instants import SECOND_MS, floor
@@ -112,6 +112,19 @@ class Progress:
             return self
         index = self.windows.index(window)
         return replace(self, windows=(*self.windows[:index], *by, *self.windows[index + 1 :]))
+
+
+def of_all(parts: Sequence[Progress]) -> Progress:
+    """Return how far several streams got together: as far as the one that is furthest behind.
+
+    Those that have not begun count only where none has; there is at least one stream.
+    """
+    begun = [progress for progress in parts if progress.watermark_ms] or parts
+    return Progress(
+        beginning_ms=min(progress.beginning_ms for progress in begun),
+        watermark_ms=min(progress.watermark_ms for progress in begun),
+        windows=tuple(window for progress in begun for window in progress.windows),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
@@ -39,6 +40,7 @@ from jumpcloud_modules.status import (
     Failing,
     State,
     Status,
+    Stream,
     watermark_of,
 )
 
@@ -82,7 +84,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._totals = Counts()
         self._began_at = time.monotonic()
         self._beside: list[threading.Thread] = []
-        self._backlog_pace = BacklogPace(time.monotonic)
+        self._backlog_paces = defaultdict[str, BacklogPace](lambda: BacklogPace(time.monotonic))
         self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
@@ -206,8 +208,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             version=version,
             folder=str(self.data_path),
             watermark=watermark_of(progress),
-            lag_seconds=round(self._lag_seconds(parts), 1) if is_begun else None,
-            backlog=self._backlog_pace.backlog(progress),
+            lag_seconds=self._rounded_lag(parts, parts.collected_to_ms, progress),
+            backlog=self._backlog_paces[""].backlog(progress),
+            streams=self._streams(parts),
             late_events=counts.late,
             delivered=counts.delivered,
             quarantined=parts.quarantine.count(),
@@ -222,6 +225,18 @@ class JumpcloudDirectoryInsightsConnector(Connector):
                 for failing in log.goes_on()
             ),
             last_deliveries=tuple(self._last_deliveries),
+        )
+
+    def _streams(self, parts: Parts) -> tuple[Stream, ...]:
+        return tuple(
+            Stream(
+                services,
+                watermark_of(progress),
+                self._rounded_lag(parts, collector.collected_to_ms, progress),
+                self._backlog_paces[services].backlog(progress),
+            )
+            for services, collector in zip(parts.names, parts.collectors, strict=True)
+            for progress in [collector.progress]
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
@@ -466,9 +481,20 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
         if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
             return time.monotonic() - self._began_at if parts.is_failing else 0.0
+        return self._lag_since(parts, collected_to_ms, parts.progress)
+
+    def _lag_since(self, parts: Parts, collected_to_ms: int, progress: Progress) -> float:
         age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(parts.progress.windows)
+        is_behind = parts.is_failing or bool(progress.windows)
         return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
+
+    def _rounded_lag(
+        self, parts: Parts, collected_to_ms: int | None, progress: Progress
+    ) -> float | None:
+        """Return the lag as the status shows it, None before anything was collected."""
+        if collected_to_ms is None or not self._is_owner:
+            return None
+        return round(self._lag_since(parts, collected_to_ms, progress), 1)
 
 
 def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:

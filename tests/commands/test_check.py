@@ -20,6 +20,7 @@ from jumpcloud_modules.jumpcloud.regions import Region
 from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ownership import ownership
 from sandbox import SERVICES as EMULATED
 from sandbox import Answers, Sandbox, faults, generate
@@ -425,6 +426,27 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     assert f"The state in {tmp_path / FILE_NAME}" in by_name(ended)["state"]["message"]
     assert "backup" in by_name(ended)["state"]["remedy"]
     assert ended.status == 1
+
+
+def test_the_state_of_what_is_asked_for_beside_all_is_checked_too(tmp_path: Path) -> None:
+    """How far each stream got; damage, or a lost ledger, of either is named with its folder."""
+    named = tmp_path / NAMED_BESIDE_ALL
+    keep_state(tmp_path)
+    keep_state(named)
+    State(named).save(Progress(NOON_MS, NOON_MS, scope="x y pam"))
+    with Sandbox(some_events(20)) as sandbox:
+        sound = checked(sandbox, tmp_path)
+        (named / "ledger/about.json").unlink()
+        without_ledger = checked(sandbox, tmp_path)
+        (named / FILE_NAME).write_bytes(b'{"most_recent')
+        damaged = checked(sandbox, tmp_path)
+
+    said = [by_name(ended)["state"]["message"] for ended in (sound, without_ledger, damaged)]
+    assert statuses(sound) == {}
+    assert statuses(without_ledger) == statuses(damaged) == {"state": "failed"}
+    assert "up to 2025-10-09T13:00:00.000Z and pam up to 2025-10-09T12:00:00.000Z; no" in said[0]
+    assert said[1] == f"The ledger of delivered events is missing in {named}."
+    assert f"The state in {named / FILE_NAME}" in said[2]
 
 
 def test_a_lost_ledger_is_named(tmp_path: Path) -> None:

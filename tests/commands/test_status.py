@@ -76,6 +76,45 @@ def test_a_running_connector_tells_how_it_is_doing_on_its_port_and_by_the_comman
     assert "400 events since its start" in shown.out
 
 
+def test_two_streams_are_told_apart_whether_the_connector_runs_or_not() -> None:
+    """To a machine and to a person; what is above them holds for both together."""
+    with scene(history(400), Settings(service="all,pam")) as on:
+        on.delivers_all()
+        assert eventually(lambda: all(s["watermark"] for s in _asked(on)["streams"]))
+        running, shown_running = _status(on, "--json"), _status(on)
+        on.connector.stop()
+        stopped, shown_stopped = _status(on, "--json"), _status(on)
+
+    for ended, shown in ((running, shown_running), (stopped, shown_stopped)):
+        document, lines = ended.document, shown.out.splitlines()
+        assert (ended.status, shown.status) == (0, 0)
+        assert [stream["services"] for stream in document["streams"]] == ["all", "pam"]
+        assert document["watermark"] == min(s["watermark"] for s in document["streams"])
+        assert document["lag_seconds"] == max(s["lag_seconds"] for s in document["streams"])
+        for stream in document["streams"]:
+            assert stream["backlog"] == {"windows": 0, "seconds": 0.0, "seconds_left": None}
+            told = f"{stream['services']} "
+            (line,) = [line for line in lines if line.startswith(told)]
+            assert "collected up to 20" in line
+            assert "lag " in line
+            assert "backlog left: none" in line
+
+
+def test_one_stream_is_not_told_twice_to_a_person(tmp_path: Path) -> None:
+    """And once to a machine."""
+    State(tmp_path).save(Progress(NOON_MS, NOON_MS, scope="https://a/ org all"))
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger/about.json").write_text("{}")
+    environment = {"DATA_DIR": str(tmp_path), "LIVENESS_PORT": "9"}
+
+    as_json = typed("status", "--json", environment=environment)
+    shown = typed("status", environment=environment)
+
+    (stream,) = as_json.document["streams"]
+    assert (stream["services"], stream["watermark"]) == ("all", as_json.document["watermark"])
+    assert shown.out.count("collected up to") == 1
+
+
 def test_what_fails_is_named_with_its_reason_and_the_exit_status_says_so() -> None:
     """Without a key."""
     with scene(history(50)) as on:
