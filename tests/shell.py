@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import Sandbox
+from tests import leaks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,4 +54,5 @@ def typed(*arguments: str, environment: Mapping[str, str], timeout_seconds: floa
         timeout=timeout_seconds,
         check=False,
     )
+    leaks.note(ended.stdout, ended.stderr, environment, name=" ".join(["main.py", *arguments]))
     return Ended(ended.returncode, ended.stdout, ended.stderr)
