@@ -22,7 +22,7 @@ from sandbox import Event, Sandbox
 from sandbox.connector import ConnectorProcess
 from sandbox.events import MARKER
 
-FEWEST_BYTES = 8
+MIN_BYTES = 8
 """A shorter secret may be a part of any word."""
 OF_SECRETS = ("JUMPCLOUD_API_KEY", "JUMPCLOUD_CLIENT_SECRET", "SEKOIA_INTAKE_KEY", "TOKEN")
 QUARANTINE = "quarantine"
@@ -58,7 +58,7 @@ def leaks(channels: Sequence[Channel], unshown: Unshown) -> list[str]:
     found = []
     for channel in channels:
         for secret, name in unshown.secrets.items():
-            if len(secret) >= FEWEST_BYTES and secret in channel.content:
+            if len(secret) >= MIN_BYTES and secret in channel.content:
                 found.append(f"{name} stands in {channel.name}, {_line(channel.content, secret)}")
         bodies = () if channel.may_show_events else unshown.bodies
         shown = next((body for body in bodies if body in channel.content), None)

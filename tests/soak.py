@@ -34,7 +34,7 @@ FAULT_RATE = 0.2
 FIRST_FAULT = Status(503)
 """What the first request to each end meets, so that no run is without a fault."""
 LOST_REPLY_RATE = 0.02
-FEWEST_KILLS = 2
+MIN_KILLS = 2
 """So many before a stop may stand in for a kill."""
 STOP_SHARE = 0.15
 CLOCK_SHARE = 0.4
@@ -197,11 +197,11 @@ class Soak:
         if self._clock.ahead_seconds and self._chance.random() < 0.5:
             self._clock.right()
             return
-        most_seconds = self._chance.choice(CLOCK_STEPS_SECONDS)
-        self._clock.step(self._chance.choice((-1, 1)) * most_seconds * self._chance.random())
+        max_seconds = self._chance.choice(CLOCK_STEPS_SECONDS)
+        self._clock.step(self._chance.choice((-1, 1)) * max_seconds * self._chance.random())
 
     def _end(self, connector: ConnectorProcess) -> None:
-        is_early = self._kills < FEWEST_KILLS
+        is_early = self._kills < MIN_KILLS
         if not self._plan.stops or is_early or self._chance.random() >= STOP_SHARE:
             self._kills += 1
             connector.kill()

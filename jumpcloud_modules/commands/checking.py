@@ -141,7 +141,7 @@ def state_check(folder: Path, found: Inspection) -> Check:
         places = " and ".join(map(str, found.without_ledger))
         said = f"The ledger of delivered events is missing in {places}."
         return Check("state", "failed", said, _LEDGER_REMEDY)
-    windows = sum(len(progress.windows) for _, progress in found.begun)
+    windows = sum(len(checkpoint.windows) for _, checkpoint in found.begun)
     open_ = f"{f'{windows} stretches of backlog are' if windows else 'no backlog is'} open"
     kept = found.quarantine.files
     aside = f"; {kept} events are in the quarantine" if kept else ""
@@ -154,8 +154,8 @@ def _reached(found: Inspection) -> str:
     if len(found.begun) == 1:
         return f"up to {to_text(found.begun[0][1].watermark_ms)}"
     return " and ".join(
-        f"{stream.services or stream.folder} up to {to_text(progress.watermark_ms)}"
-        for stream, progress in found.begun
+        f"{stream.services or stream.folder} up to {to_text(checkpoint.watermark_ms)}"
+        for stream, checkpoint in found.begun
     )
 
 

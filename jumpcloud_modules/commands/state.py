@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.commands import installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
@@ -23,7 +24,6 @@ from jumpcloud_modules.commands.spans import instant_before
 from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.instants import RETENTION, to_text
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.state.inspection import (
     Inspection,
     StreamState,
@@ -34,7 +34,7 @@ from jumpcloud_modules.state.ownership import ownership, wall_clock_ms, who_owns
 from jumpcloud_modules.state.starting_over import Kept, start_over
 
 SECONDS_FOR_A_LEASE_TO_LAPSE: Final = 60.0
-MOST_WINDOWS_SHOWN: Final = 5
+MAX_WINDOWS_SHOWN: Final = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -88,29 +88,29 @@ def as_document(folder: Path, found: Inspection) -> dict[str, Any]:
 
 
 def _stream(stream: StreamState) -> dict[str, Any]:
-    progress = stream.found.progress
+    checkpoint = stream.found.checkpoint
     return {
         "folder": str(stream.folder),
         "services": stream.services,
         "damage": stream.found.warning or None,
-        "progress": progress and _progress(progress),
+        "progress": checkpoint and _checkpoint(checkpoint),
         "ledger": {"files": stream.ledger.files, "bytes": stream.ledger.size_bytes},
     }
 
 
-def _progress(progress: Progress) -> dict[str, Any]:
+def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
-        "beginning": to_text(progress.beginning_ms),
-        "watermark": to_text(progress.watermark_ms),
+        "beginning": to_text(checkpoint.beginning_ms),
+        "watermark": to_text(checkpoint.watermark_ms),
         "windows": [
             {
                 "start": to_text(window.start_ms),
                 "end": None if window.end_ms is None else to_text(window.end_ms),
             }
-            for window in progress.windows
+            for window in checkpoint.windows
         ],
-        "audited": None if progress.audited_ms is None else to_text(progress.audited_ms),
-        "scope": progress.scope,
+        "audited": None if checkpoint.audited_ms is None else to_text(checkpoint.audited_ms),
+        "scope": checkpoint.scope,
     }
 
 
@@ -130,7 +130,7 @@ def _lines(folder: Path, found: Inspection) -> list[tuple[str, str]]:
 def _stream_lines(stream: StreamState) -> list[tuple[str, str]]:
     lines = [
         ("damage", stream.found.warning or "none"),
-        *_progress_lines(stream.found.progress),
+        *_checkpoint_lines(stream.found.checkpoint),
         ("ledger", f"{stream.ledger.files} files, {stream.ledger.size_bytes:,} bytes"),
     ]
     if stream.is_ledger_missing:
@@ -138,21 +138,21 @@ def _stream_lines(stream: StreamState) -> list[tuple[str, str]]:
     return lines
 
 
-def _progress_lines(progress: Progress | None) -> list[tuple[str, str]]:
-    if progress is None:
+def _checkpoint_lines(checkpoint: Checkpoint | None) -> list[tuple[str, str]]:
+    if checkpoint is None:
         return [("read up to", "nothing was collected yet")]
     windows = [
         ("open", f"{to_text(w.start_ms)} to {to_text(w.end_ms) if w.end_ms else 'now'}")
-        for w in progress.windows[:MOST_WINDOWS_SHOWN]
+        for w in checkpoint.windows[:MAX_WINDOWS_SHOWN]
     ]
-    more = len(progress.windows) - MOST_WINDOWS_SHOWN
+    more = len(checkpoint.windows) - MAX_WINDOWS_SHOWN
     return [
-        ("read up to", to_text(progress.watermark_ms)),
-        ("but for", f"{len(progress.windows)} stretches of backlog"),
+        ("read up to", to_text(checkpoint.watermark_ms)),
+        ("but for", f"{len(checkpoint.windows)} stretches of backlog"),
         *windows,
         *([("", f"and {more} more")] if more > 0 else []),
-        ("from", to_text(progress.beginning_ms)),
-        ("of", progress.scope),
+        ("from", to_text(checkpoint.beginning_ms)),
+        ("of", checkpoint.scope),
     ]
 
 
@@ -215,7 +215,7 @@ def _told(since_ms: int, before: Inspection, *, again: bool) -> list[str]:
             " back. --again sends everything."
         )
     lines.append("Late events from before that instant are not looked for any more.")
-    oldest_ms = min((progress.oldest_open_ms for _, progress in before.begun), default=since_ms)
+    oldest_ms = min((checkpoint.oldest_open_ms for _, checkpoint in before.begun), default=since_ms)
     if oldest_ms < since_ms:
         lines.append(
             f"What was not collected yet between {to_text(oldest_ms)} and then is left out."

@@ -20,12 +20,12 @@ from typing import Any, Final
 import orjson
 import requests
 
+from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.commands import installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.terminal import Cell, Terminal, Tone
 from jumpcloud_modules.errors import StateUnavailable
-from jumpcloud_modules.progress import Progress, of_all
 from jumpcloud_modules.state.inspection import (
     Inspection,
     inspect,
@@ -123,22 +123,22 @@ def _stopped(folder: Path) -> Shown:
     begun = inspection.begun
     if not begun:
         return status.to_json()
-    together = _stream("", of_all([progress for _, progress in begun]))
+    together = _stream("", of_all([checkpoint for _, checkpoint in begun]))
     return replace(
         status,
         watermark=together.watermark,
         lag_seconds=together.lag_seconds,
         backlog=together.backlog,
-        streams=tuple(_stream(stream.services, progress) for stream, progress in begun),
+        streams=tuple(_stream(stream.services, checkpoint) for stream, checkpoint in begun),
     ).to_json()
 
 
-def _stream(services: str, progress: Progress) -> Stream:
+def _stream(services: str, checkpoint: Checkpoint) -> Stream:
     return Stream(
         services,
-        watermark_of(progress),
-        round(age_seconds(progress, wall_clock_ms()), 1),
-        Backlog(len(progress.windows), open_ms(progress) / 1000),
+        watermark_of(checkpoint),
+        round(age_seconds(checkpoint, wall_clock_ms()), 1),
+        Backlog(len(checkpoint.windows), open_ms(checkpoint) / 1000),
     )
 
 

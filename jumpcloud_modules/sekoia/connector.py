@@ -17,6 +17,7 @@ from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfig
 from sekoia_automation.module import LogLevelStr
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
@@ -25,7 +26,6 @@ from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
@@ -35,7 +35,7 @@ from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 from jumpcloud_modules.status import (
     DELIVERIES_SHOWN,
-    BacklogPace,
+    BacklogEstimate,
     Delivered,
     Failing,
     State,
@@ -84,7 +84,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._totals = Counts()
         self._began_at = time.monotonic()
         self._beside: list[threading.Thread] = []
-        self._backlog_paces = defaultdict[str, BacklogPace](lambda: BacklogPace(time.monotonic))
+        self._backlog_retries = defaultdict[str, BacklogEstimate](
+            lambda: BacklogEstimate(time.monotonic)
+        )
         self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
@@ -198,18 +200,18 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
         now = time.time()
-        progress, counts = parts.progress, self._totals
+        checkpoint, counts = parts.checkpoint, self._totals
         for collector in parts.collectors:
-            counts += collector.tally.peek()
+            counts += collector.stats.peek()
         is_begun = self._is_owner and parts.collected_to_ms is not None
         waits: State = "starting" if self._is_owner else "waiting for another owner"
         return Status(
             state="collecting" if is_begun else waits,
             version=version,
             folder=str(self.data_path),
-            watermark=watermark_of(progress),
-            lag_seconds=self._rounded_lag(parts, parts.collected_to_ms, progress),
-            backlog=self._backlog_paces[""].backlog(progress),
+            watermark=watermark_of(checkpoint),
+            lag_seconds=self._rounded_lag(parts, parts.collected_to_ms, checkpoint),
+            backlog=self._backlog_retries[""].backlog(checkpoint),
             streams=self._streams(parts),
             late_events=counts.late,
             delivered=counts.delivered,
@@ -231,12 +233,12 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         return tuple(
             Stream(
                 services,
-                watermark_of(progress),
-                self._rounded_lag(parts, collector.collected_to_ms, progress),
-                self._backlog_paces[services].backlog(progress),
+                watermark_of(checkpoint),
+                self._rounded_lag(parts, collector.collected_to_ms, checkpoint),
+                self._backlog_retries[services].backlog(checkpoint),
             )
             for services, collector in zip(parts.names, parts.collectors, strict=True)
-            for progress in [collector.progress]
+            for checkpoint in [collector.checkpoint]
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
@@ -252,9 +254,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         for collector in parts.collectors:
             collector.join(max(0.0, deadline - time.monotonic()))
         for collector in parts.collectors:
-            self._note(collector.tally.take())
-        is_settled = not any(thread.is_alive() for thread in polling)
-        said = announcements.stopped(parts.progress, self._totals, is_settled=is_settled)
+            self._note(collector.stats.take())
+        is_final = not any(thread.is_alive() for thread in polling)
+        said = announcements.stopped(parts.checkpoint, self._totals, is_final=is_final)
         self.log(said, level="info")
 
     def _starting(self) -> str:
@@ -338,7 +340,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
             return
         self.heartbeat()
-        counts = collector.tally.take()
+        counts = collector.stats.take()
         self._note(counts)
         self.log(_summary(counts, collector, time.monotonic() - began, name), level="info")
 
@@ -381,7 +383,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             audit_ms=configuration.audit_hours * HOUR_MS,
             audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
             scope="",  # completed by each stream's services
-            most_rows=configuration.chunk_size,
+            max_rows=configuration.chunk_size,
         )
 
     @property
@@ -481,31 +483,31 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
         if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
             return time.monotonic() - self._began_at if parts.is_failing else 0.0
-        return self._lag_since(parts, collected_to_ms, parts.progress)
+        return self._lag_since(parts, collected_to_ms, parts.checkpoint)
 
-    def _lag_since(self, parts: Parts, collected_to_ms: int, progress: Progress) -> float:
+    def _lag_since(self, parts: Parts, collected_to_ms: int, checkpoint: Checkpoint) -> float:
         age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(progress.windows)
+        is_behind = parts.is_failing or bool(checkpoint.windows)
         return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
 
     def _rounded_lag(
-        self, parts: Parts, collected_to_ms: int | None, progress: Progress
+        self, parts: Parts, collected_to_ms: int | None, checkpoint: Checkpoint
     ) -> float | None:
         """Return the lag as the status shows it, None before anything was collected."""
         if collected_to_ms is None or not self._is_owner:
             return None
-        return round(self._lag_since(parts, collected_to_ms, progress), 1)
+        return round(self._lag_since(parts, collected_to_ms, checkpoint), 1)
 
 
 def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:
-    windows = len(collector.progress.windows)
+    windows = len(collector.checkpoint.windows)
     backlog = f"; {windows} stretches of backlog still open" if windows else ""
     polled = f"Polled {name} in" if name else "Polled in"
     return (
         f"{polled} {seconds:.1f} s: {counts.read} events read"
         f" in {counts.pages} pages,"
         f" {counts.delivered} delivered, {counts.known} known already,"
-        f" {counts.set_aside} set aside; newest {to_rfc3339(collector.progress.watermark_ms)}"
+        f" {counts.set_aside} set aside; newest {to_rfc3339(collector.checkpoint.watermark_ms)}"
         f"{backlog}."
     )
 

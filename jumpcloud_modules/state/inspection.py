@@ -10,9 +10,9 @@ from pathlib import Path
 
 from s3path import S3Path
 
-from jumpcloud_modules.progress import Found, Progress
+from jumpcloud_modules.checkpoint import Checkpoint, Found
 from jumpcloud_modules.state import storage
-from jumpcloud_modules.state.checkpoint import FILE_NAME, PREVIOUS_FILE_NAME, State
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, PREVIOUS_FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.owners import Record
 from jumpcloud_modules.state.ownership import who_owns
 
@@ -43,14 +43,14 @@ class StreamState:
     @property
     def services(self) -> str:
         """Return what is asked for in it, separated by commas; empty where that is not known."""
-        progress = self.found.progress
-        return services_of(progress.scope) if progress else ""
+        checkpoint = self.found.checkpoint
+        return services_of(checkpoint.scope) if checkpoint else ""
 
     @property
     def is_ledger_missing(self) -> bool:
         """Tell whether what was delivered is no longer known, though something was."""
-        progress = self.found.progress
-        is_begun = progress is not None and not progress.is_provisional
+        checkpoint = self.found.checkpoint
+        is_begun = checkpoint is not None and not checkpoint.is_provisional
         return is_begun and not self.found.is_takeover and not self.ledger.files
 
 
@@ -77,10 +77,10 @@ class Inspection:
         return tuple(stream.folder for stream in self.streams if stream.is_ledger_missing)
 
     @property
-    def begun(self) -> tuple[tuple[StreamState, Progress], ...]:
+    def begun(self) -> tuple[tuple[StreamState, Checkpoint], ...]:
         """Return the streams that got anywhere, with how far."""
-        found = ((stream, stream.found.progress) for stream in self.streams)
-        return tuple((stream, progress) for stream, progress in found if progress is not None)
+        found = ((stream, stream.found.checkpoint) for stream in self.streams)
+        return tuple((stream, checkpoint) for stream, checkpoint in found if checkpoint is not None)
 
 
 def services_of(scope: str) -> str:
@@ -108,7 +108,7 @@ def folders_of_streams(folder: Path) -> list[Path]:
 
 
 def _stream(folder: Path) -> StreamState:
-    return StreamState(folder, State(folder).load(), _size_of(_below(folder / LEDGER)))
+    return StreamState(folder, CheckpointStore(folder).load(), _size_of(_below(folder / LEDGER)))
 
 
 def quarantined(folder: Path) -> int:

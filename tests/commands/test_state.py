@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.instants import HOUR_MS, to_rfc3339
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ownership import ownership
 from jumpcloud_modules.state.starting_over import start_over
@@ -26,8 +26,8 @@ def state_typed(folder: Path, *arguments: str) -> Ended:
 def folder(tmp_path: Path) -> Path:
     """Leave the state of a connector that has stopped."""
     windows = (Window(NOON_MS + HOUR_MS, NOON_MS + 2 * HOUR_MS),)
-    progress = Progress(NOON_MS, NOON_MS + 3 * HOUR_MS, windows, scope="https://a/  all")
-    State(tmp_path).save(progress)
+    checkpoint = Checkpoint(NOON_MS, NOON_MS + 3 * HOUR_MS, windows, scope="https://a/  all")
+    CheckpointStore(tmp_path).save(checkpoint)
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger/about.json").write_text('{"scope": "https://a/  all", "forgotten_ms": 0}')
     (tmp_path / "quarantine").mkdir()
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def two_streams(folder: Path) -> Path:
     """Have services be asked for beside `all`, which are further behind."""
     named = folder / NAMED_BESIDE_ALL
-    State(named).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="https://a/  pam,sso"))
+    CheckpointStore(named).save(Checkpoint(NOON_MS, NOON_MS + HOUR_MS, scope="https://a/  pam,sso"))
     (named / "ledger").mkdir()
     (named / "ledger/about.json").write_text("{}")
     return folder
@@ -195,10 +195,10 @@ def test_a_state_that_was_reset_begins_at_the_very_instant(tmp_path: Path) -> No
     """Nobody rounded it, and it is told who did it."""
     start_over(tmp_path, NOON_MS, NOON_MS + HOUR_MS, again=False)
 
-    found = State(tmp_path).load()
+    found = CheckpointStore(tmp_path).load()
 
-    assert found.progress is not None
-    assert found.progress.watermark_ms == NOON_MS
+    assert found.checkpoint is not None
+    assert found.checkpoint.watermark_ms == NOON_MS
     assert found.is_takeover
     assert found.warning == ""
     assert found.message == (
@@ -215,7 +215,7 @@ def test_a_reset_starts_every_stream_over_and_says_how_to_undo_that(two_streams:
 
     copies = [next(folder.glob("context.before-*.json")) for folder in (two_streams, named)]
     ledgers = [next(folder.glob("ledger.before-*")) for folder in (two_streams, named)]
-    first, second = (State(folder).load().progress for folder in (two_streams, named))
+    first, second = (CheckpointStore(folder).load().checkpoint for folder in (two_streams, named))
     assert ended.status == 0
     assert first is not None
     assert second is not None

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.checkpoint import Checkpoint, Window
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ownership import ownership
-from jumpcloud_modules.status import BacklogPace, Status
+from jumpcloud_modules.status import BacklogEstimate, Status
 from sandbox import faults
 from sandbox.connector import Settings
 from tests.doubles import NOON_MS, Waits
@@ -31,12 +31,12 @@ class _Clock:
 def test_how_long_a_backlog_takes_is_told_by_how_fast_it_became_less() -> None:
     """Nothing is known of it at first, and nothing is left in the end."""
     clock = _Clock()
-    pace = BacklogPace(clock)
-    first = pace.backlog(Progress(0, 0, (Window(0, 8_000), Window(8_000, 10_000))))
+    estimate = BacklogEstimate(clock)
+    first = estimate.backlog(Checkpoint(0, 0, (Window(0, 8_000), Window(8_000, 10_000))))
 
     clock.seconds = 30.0
-    later = pace.backlog(Progress(0, 0, (Window(0, 4_000),)))
-    ended = pace.backlog(Progress(0, 0))
+    later = estimate.backlog(Checkpoint(0, 0, (Window(0, 4_000),)))
+    ended = estimate.backlog(Checkpoint(0, 0))
 
     assert (first.windows, first.seconds, first.seconds_left) == (2, 10.0, None)
     assert (later.windows, later.seconds, later.seconds_left) == (1, 4.0, 20.0)
@@ -101,7 +101,7 @@ def test_two_streams_are_told_apart_whether_the_connector_runs_or_not() -> None:
 
 def test_one_stream_is_not_told_twice_to_a_person(tmp_path: Path) -> None:
     """And once to a machine."""
-    State(tmp_path).save(Progress(NOON_MS, NOON_MS, scope="https://a/ org all"))
+    CheckpointStore(tmp_path).save(Checkpoint(NOON_MS, NOON_MS, scope="https://a/ org all"))
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger/about.json").write_text("{}")
     environment = {"DATA_DIR": str(tmp_path), "LIVENESS_PORT": "9"}
@@ -132,7 +132,7 @@ def test_what_fails_is_named_with_its_reason_and_the_exit_status_says_so() -> No
 
 def test_another_folders_connector_is_not_taken_for_this_one_s(tmp_path: Path) -> None:
     """Two may run on one machine, and the port is asked whichever folder is meant."""
-    State(tmp_path).save(Progress(NOON_MS, NOON_MS, scope="x"))
+    CheckpointStore(tmp_path).save(Checkpoint(NOON_MS, NOON_MS, scope="x"))
     with scene(history(50)) as on:
         on.delivers_all()
         port = str(on.connector.liveness_port)

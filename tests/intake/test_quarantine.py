@@ -43,8 +43,8 @@ def test_a_full_quarantine_names_what_it_does_not_keep(
     tmp_path: Path, files: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its bound holds over restarts, and what is inside may still be met again."""
-    monkeypatch.setattr(quarantine_module, "MOST_FILES", files)
-    monkeypatch.setattr(quarantine_module, "MOST_BYTES", size)
+    monkeypatch.setattr(quarantine_module, "MAX_FILES", files)
+    monkeypatch.setattr(quarantine_module, "MAX_BYTES", size)
     events = [event_at(NOON_MS, str(number)) for number in range(3)]
     quarantine = Quarantine(Folder(tmp_path))
     quarantine.keep(events[0], "x")
@@ -64,8 +64,8 @@ def test_an_event_that_went_makes_room(
     tmp_path: Path, files: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By number and by bytes, without a restart; and it is no longer counted."""
-    monkeypatch.setattr(quarantine_module, "MOST_FILES", files)
-    monkeypatch.setattr(quarantine_module, "MOST_BYTES", size)
+    monkeypatch.setattr(quarantine_module, "MAX_FILES", files)
+    monkeypatch.setattr(quarantine_module, "MAX_BYTES", size)
     quarantine = Quarantine(Folder(tmp_path / "q"), Folder(tmp_path / "reasons"))
     first = quarantine.keep(event_at(NOON_MS, "1"), "x")
     assert first.path is not None

@@ -1,6 +1,6 @@
 """What is still to be read: windows of time, and the watermark that the tail starts from.
 
-Values only; `state/checkpoint.py` writes them down.
+Values only; `state/checkpoint_store.py` writes them down.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Checkpoint:
     """Say how far the connector got.
 
     Nothing before `beginning_ms` is this connector's concern. Everything from there to
@@ -82,48 +82,48 @@ class Progress:
         """Return what is left of a window that was open before, or the window itself."""
         return next((rest for rest in self.windows if rest.end_ms == window.end_ms), window)
 
-    def with_tail_at(self, position_ms: int | None, *, is_read: bool = True) -> "Progress":
+    def with_tail_at(self, position_ms: int | None, *, is_read: bool = True) -> "Checkpoint":
         """Move the watermark forward to a position, with or without more pages to come."""
         watermark_ms = max(self.watermark_ms, position_ms or 0)
         return replace(self, watermark_ms=watermark_ms, is_tail_read=is_read)
 
-    def with_rest(self, window: Window, rest: Window) -> "Progress":
+    def with_rest(self, window: Window, rest: Window) -> "Checkpoint":
         """Shrink an open window to what is left of it."""
         return self._replacing(window, (rest,))
 
-    def back_at(self, position_ms: int) -> "Progress":
+    def back_at(self, position_ms: int) -> "Checkpoint":
         """Move the watermark back to a position, if it is later."""
         return replace(self, watermark_ms=min(self.watermark_ms, position_ms))
 
-    def without(self, window: Window) -> "Progress":
+    def without(self, window: Window) -> "Checkpoint":
         """Close a window that has been read to its end."""
         return self._replacing(window, ())
 
-    def cut(self, window: Window, slices: Iterable[Window]) -> "Progress":
+    def cut(self, window: Window, slices: Iterable[Window]) -> "Checkpoint":
         """Put slices in the place of an open window."""
         return self._replacing(window, tuple(slices))
 
-    def with_backlog(self, windows: Iterable[Window], watermark_ms: int) -> "Progress":
+    def with_backfill(self, windows: Iterable[Window], watermark_ms: int) -> "Checkpoint":
         """Open windows up to a new watermark, which must leave no time between them and it."""
         return replace(self, windows=(*self.windows, *windows), watermark_ms=watermark_ms)
 
-    def _replacing(self, window: Window, by: tuple[Window, ...]) -> "Progress":
+    def _replacing(self, window: Window, by: tuple[Window, ...]) -> "Checkpoint":
         if window not in self.windows:
             return self
         index = self.windows.index(window)
         return replace(self, windows=(*self.windows[:index], *by, *self.windows[index + 1 :]))
 
 
-def of_all(parts: Sequence[Progress]) -> Progress:
+def of_all(parts: Sequence[Checkpoint]) -> Checkpoint:
     """Return how far several streams got together: as far as the one that is furthest behind.
 
     Those that have not begun count only where none has; there is at least one stream.
     """
-    begun = [progress for progress in parts if progress.watermark_ms] or parts
-    return Progress(
-        beginning_ms=min(progress.beginning_ms for progress in begun),
-        watermark_ms=min(progress.watermark_ms for progress in begun),
-        windows=tuple(window for progress in begun for window in progress.windows),
+    begun = [checkpoint for checkpoint in parts if checkpoint.watermark_ms] or parts
+    return Checkpoint(
+        beginning_ms=min(checkpoint.beginning_ms for checkpoint in begun),
+        watermark_ms=min(checkpoint.watermark_ms for checkpoint in begun),
+        windows=tuple(window for checkpoint in begun for window in checkpoint.windows),
     )
 
 
@@ -131,12 +131,12 @@ def of_all(parts: Sequence[Progress]) -> Progress:
 class Found:
     """Say what the state holds at a start, and what there is to tell about it.
 
-    `progress` is None where it does not say how far collecting got. `is_takeover` says that it goes
-    on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows how
-    far back late events were looked for.
+    `checkpoint` is None where it does not say how far collecting got. `is_takeover` says that it
+    goes on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows
+    how far back late events were looked for.
     """
 
-    progress: Progress | None
+    checkpoint: Checkpoint | None
     message: str = ""
     warning: str = ""
     is_takeover: bool = False
