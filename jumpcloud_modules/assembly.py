@@ -1,7 +1,7 @@
-"""Which parts make a connector: plain values in, parts that know each other out.
+"""Make the parts of a connector from plain settings, and connect them with each other.
 
-Knows nothing of the SDK. A process that lost its state to another one assembles itself anew, since
-nothing it has in memory is of use any more.
+Knows nothing of the SDK. A process that lost its state to another process makes new parts, because
+what it has in memory is out of date.
 """
 
 import threading
@@ -58,7 +58,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Name who hears what the parts have to say, and what no message may hold."""
+    """Hold where messages and counts of the parts go, and the secrets that no message may show."""
 
     log: Callable[[str, Level], None]
     on_accepted: Callable[[int, float], None]
@@ -76,7 +76,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Hold what one ownership of the state collects with."""
+    """Hold what a connector collects with, for as long as it owns its state."""
 
     owner: Owner
     intake: Intake
@@ -118,7 +118,7 @@ class Parts:
 def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     """Make the parts of a connector; none of them has begun.
 
-    Raises CannotWork for what no waiting would mend.
+    Raises CannotWork for what waiting does not solve.
     """
     storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
     ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
@@ -179,7 +179,7 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Hold one stream's collector, the ledger it files into, and how its requests fare."""
+    """Hold one stream's collector and ledger, its retries and their failure logs."""
 
     collector: Collector
     ledger: Ledger
@@ -188,7 +188,7 @@ class _Stream:
 
 
 def _streams(shared: _Shared) -> list[_Stream]:
-    """Make a stream for each choice of services; each knows what the others delivered."""
+    """Make a stream for each list of services; each knows what the others delivered."""
     settings, streams = shared.settings, list[_Stream]()
     for number, services in enumerate(settings.streams):
         folder = settings.data_path / NAMED_BESIDE_ALL if number else settings.data_path
@@ -233,7 +233,7 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
 
 
 def _scope(settings: Settings, services: list[str]) -> str:
-    """Name what is asked for: a ledger answers for that alone."""
+    """Name what is asked for: each scope has a ledger of its own."""
     account = settings.account
     parts = [account.base_url, account.organization_id or "", ",".join(sorted(services))]
     if account.provider_id:
@@ -253,7 +253,7 @@ def _source(
 
 
 def _source_logs(voice: Voice, name: str) -> tuple[FailureLog, ...]:
-    """Make the records of a stream's tail, and of what is read beside it: each fails apart."""
+    """Make one failure log for a stream's tail and one for its backfill: they fail separately."""
     tellers, named = Tellers(), f" ({name})" if name else ""
     backlog = f" ({name}, backlog)" if name else " (backlog)"
     return (

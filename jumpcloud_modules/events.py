@@ -1,4 +1,4 @@
-"""A page's bytes cut into events, undecoded.
+"""Cut a page's bytes into events without decoding them.
 
 An event stays the exact slice of the page it came in; only its identity and its time are read.
 Knows nothing of HTTP, of windows, or of what an event means.
@@ -178,7 +178,7 @@ def _times(timestamps: list[str]) -> list[datetime]:
 
 
 def _key_of_text(raw: Raw) -> int:
-    """Hash a text that other people had a hand in, so that none can be made to equal another."""
+    """Hash a text that users can influence, with a hash for which nobody can construct a clash."""
     return int.from_bytes(blake2b(raw, digest_size=8).digest(), "big")
 
 

@@ -28,7 +28,7 @@ OF_THE_CONNECTOR: Final = ("connector_configuration", "trigger_configuration")
 
 
 class Installation(Protocol):
-    """Be one connector's place. What cannot be read raises ConfigurationError."""
+    """Where one connector is configured and keeps its state. Raises ConfigurationError."""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class Installation(Protocol):
         """Return the port that a running connector answers on."""
 
     def faults(self) -> list[str]:
-        """Return a sentence for each thing that keeps a start from being one."""
+        """Return a sentence for each thing that would make a start fail."""
 
     def warnings(self) -> list[str]:
         """Return a sentence for each name that nobody reads."""

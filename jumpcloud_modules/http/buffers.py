@@ -1,7 +1,7 @@
-"""Memory for large bodies, used again as soon as nothing looks into it any more.
+"""A pool of memory for large bodies: a buffer is used again once nothing refers to it any more.
 
-Fresh memory is cleared by the kernel, page by page, when it is first written. Knows nothing of what
-the bodies hold.
+Saves time, since the kernel clears fresh memory when it is first written. Knows nothing of what the
+bodies hold.
 """
 
 import threading
@@ -12,7 +12,7 @@ _SPARE_PART = 16
 
 
 class Buffers:
-    """Lend memory; a few pieces of it are kept."""
+    """Lend buffers, and keep a few of them for the next call."""
 
     def __init__(self, max_kept: int) -> None:
         self._max_kept = max_kept
@@ -41,7 +41,7 @@ class Buffers:
 
 
 def _is_free(buffer: bytearray) -> bool:
-    """Tell whether nothing looks into it: Python refuses to resize it otherwise."""
+    """Tell whether nothing refers to a buffer: Python refuses to resize it otherwise."""
     try:
         last = buffer.pop()
     except BufferError:

@@ -176,7 +176,7 @@ class Transport:
         return f" ({text})" if text else ""
 
     def _target(self, answer: requests.Response) -> str:
-        """Name where a redirect leads by its host alone: the rest of it may hold anything."""
+        """Name where a redirect leads by its host alone: the rest of it may hold a secret."""
         host = host_of(answer.headers.get("Location", ""))[:_QUOTED_CHARACTERS]
         return f" and redirected to {self._secrets.redact(host)}" if host else ""
 

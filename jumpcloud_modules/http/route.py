@@ -1,6 +1,6 @@
-"""The way to an end, as the environment tells it: through which proxy, trusting which certificates.
+"""The proxy and the trusted certificates for an end, as the environment names them.
 
-What cannot work is found here, before the first request, where trying again would mend nothing.
+A setting that cannot work is found here, before the first request, since retrying does not help.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ BUNDLE_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Hold what requests wants to know; `proxy` is its host and port, without user or password."""
+    """Hold the settings for requests; `proxy` is its host and port, without user or password."""
 
     proxies: dict[str, str]
     verify: bool | str

@@ -1,4 +1,4 @@
-"""Events as the intake takes them: in batches of its size, each a compressed body.
+"""Group events into batches that the intake accepts, and write their compressed bodies.
 
 Knows nothing of HTTP, of receipts, or of what is refused.
 """

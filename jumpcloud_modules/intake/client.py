@@ -39,7 +39,7 @@ _REQUEST = "POST /batch"
 
 
 class _StillRefused(Refused):
-    """Report that an event that is held up to the intake was refused once more."""
+    """Report that the intake refused the held event again."""
 
 
 class Intake:
@@ -80,8 +80,8 @@ class Intake:
         """Send events and return when the intake has each of them, or it was set aside.
 
         Holds and repeats for as long as it takes. `delivery` grows with each batch; whatever is
-        raised, of the events that are not in it nothing is known. Raises Stopped when asked to
-        stop meanwhile.
+        raised, the events that are not in it may or may not have arrived. Raises Stopped when
+        asked to stop meanwhile.
         """
         for batch in batches(events):
             if len(batch) == 1 and len(batch.raws[0]) > MAX_EVENT_BYTES:
@@ -126,7 +126,7 @@ class Intake:
         return receipts
 
     def _isolate(self, single: Events, reason: str, delivery: Delivery) -> None:
-        """Set a refused event aside, unless so many are refused that it cannot be the events."""
+        """Set a refused event aside, unless too many are: then the events are not the reason."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
             self._refused_in_a_row = 0
             if self._hold_until_accepted(single, delivery):
@@ -137,7 +137,7 @@ class Intake:
     def _hold_until_accepted(self, single: Events, delivery: Delivery) -> bool:
         """Return False where the event itself is still refused after many slow tries.
 
-        That the intake is away, or refuses the key meanwhile, says nothing of the event.
+        Tries that fail because the intake is down or refuses the key do not count.
         """
         refusals = 0
         while refusals < HOLDING_TRIES:

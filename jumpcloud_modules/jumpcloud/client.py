@@ -1,7 +1,7 @@
 """JumpCloud over HTTP: whose credentials, which organization, and what to do about a refusal.
 
-Knows none of what JumpCloud is asked for, and tries each request once, but for a token that was
-replaced: the caller decides when to try again.
+Knows nothing of events. Tries each request once, or twice where a token was replaced: the caller
+decides when to try again.
 """
 
 from collections.abc import Mapping

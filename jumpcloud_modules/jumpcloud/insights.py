@@ -271,7 +271,7 @@ def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> i
 
 
 def _descends(found: Events, query: Query, now_ms: int) -> bool:
-    """Tell whether a page descends as a whole: a single strange time is no proof."""
+    """Tell whether a page is sorted in descending order; one wrong time is not enough to say so."""
     first_ms = next(_times_within(found.times, query, now_ms), 0)
     last_ms = next(_times_within(reversed(found.times), query, now_ms), 0)
     if first_ms <= last_ms + _DISORDER_TOLERANCE_MS:
@@ -281,7 +281,7 @@ def _descends(found: Events, query: Query, now_ms: int) -> bool:
 
 
 def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int) -> int | None:
-    """Trust the last event's time and the cursor's as far as both agree, and never past now."""
+    """Return the earlier of the last event's time and the cursor's, and never later than now."""
     last_ms = next(_times_within(reversed(found.times), query, now_ms), None)
     cursor_ms = time_ms_of(cursor)
     if last_ms is None or cursor_ms is None:
@@ -290,7 +290,7 @@ def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int
 
 
 def _times_within(times: Iterable[datetime], query: Query, now_ms: int) -> Iterator[int]:
-    """Yield the times that lie in what was asked for: another is not where JumpCloud keeps it."""
+    """Yield the times that lie in the span that was asked for; JumpCloud sorts others elsewhere."""
     latest_ms = now_ms if query.end_ms is None else min(now_ms, query.end_ms - 1)
     for time in times:
         if time != UNDATED and query.start_ms <= (time_ms := to_ms(time)) <= latest_ms:

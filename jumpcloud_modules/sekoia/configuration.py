@@ -1,4 +1,4 @@
-"""What a person fills into the two forms: values checked, faults told in one sentence each.
+"""The two forms that a person fills in: checked values, and a sentence for each mistake.
 
 The manifests are written from these models (tools/manifests.py). Nothing here knows where a
 configuration comes from.
@@ -152,7 +152,7 @@ Identifier = Annotated[str, BeforeValidator(_header_value)]
 def _form(
     title: str, required: list[str], secrets: list[str] | None = None
 ) -> Callable[[dict[str, Any]], None]:
-    """Return what makes pydantic's schema one that the platform's forms show."""
+    """Return the additions to pydantic's schema that the platform's forms need."""
 
     def adapt(schema: dict[str, Any]) -> None:
         schema.pop("description", None)
@@ -278,7 +278,7 @@ class ModuleConfiguration(_Form):
         return self._faults_of_service_account(secret)
 
     def faults_of_organization(self, organization_id: str | None) -> list[str]:
-        """Return why the organization cannot be left open; it may be given in either form."""
+        """Return why an organization has to be named; it may be named in either form."""
         if organization_id or not self.client_id:
             return []
         return [NO_ORGANIZATION]

@@ -1,4 +1,4 @@
-"""The SDK's side: configuration in, the polling loop, logs, metrics and health out."""
+"""The connector of the SDK: the polling loop, logs, metrics and health."""
 
 import sys
 import threading
@@ -115,7 +115,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     # Running
 
     def execute(self) -> None:
-        """Run until stopped; a configuration that cannot work is told and ends it."""
+        """Run until stopped; a configuration that cannot work is logged and ends it."""
         try:
             super().execute()
         except (ModuleConfigurationError, TriggerConfigurationError) as error:
@@ -155,7 +155,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._parts.owner.release()
 
     def prepare(self) -> None:
-        """Make the parts, and find what no waiting would mend.
+        """Make the parts, and find what waiting does not solve.
 
         Raises the SDK's errors for a bad configuration, and CannotWork.
         """
@@ -225,7 +225,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
-        """End soon: what has its receipt is committed, what hangs is left behind."""
+        """End soon: commit what the intake accepted, and leave behind threads that hang."""
         super().stop(*args, **kwargs)
         if not self._is_collecting:
             sys.exit(0)  # the SDK's start-up waits without an ear for the stop event
@@ -259,7 +259,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             return
 
     def _collect_as_owner(self) -> None:
-        """Collect until stopped, or until the state is another's: then all is assembled anew."""
+        """Collect until stopped, or until another process owns the state: then make new parts."""
         parts = self._parts
         try:
             parts.own(self._stop_event, self._warn)
@@ -273,7 +273,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     def _collect_streams(self, parts: Parts) -> None:
         """Poll the first stream here and the others beside it, once the first has begun.
 
-        One that is refused holds up no other.
+        A stream that is refused does not hold up the others.
         """
         first, *others = parts.collectors
         self._start(first)
@@ -449,7 +449,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             )
 
     def _show_metrics(self) -> None:
-        """Make the SDK's metrics before threads use them: it makes each at its first use."""
+        """Create the SDK's metrics before threads use them; it creates each at its first use."""
         intake_key = self.configuration.intake_key
         self.put_forwarded_events(intake_key=intake_key, count=0)
         self.put_discarded_events(intake_key=intake_key, count=0)

@@ -1,7 +1,7 @@
-"""Log records on their way to the platform, which may be slow or down.
+"""Send log records to the platform, which may be slow or down.
 
-Adding a record never waits. A background thread sends them and goes on trying; what does not fit
-the bound is dropped, oldest first, and counted.
+Adding a record never waits. A background thread sends them and goes on trying; past the bound the
+oldest are dropped, and counted.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""The module on the SDK: its configuration told in sentences, its error reports without keys."""
+"""The module of the SDK: its configuration, checked, and error reports without keys."""
 
 import sys
 from dataclasses import replace
@@ -67,7 +67,7 @@ class JumpcloudDirectoryInsightsModule(Module):
         sentry_sdk.set_context("module_configuration", shown)
 
     def account(self, organization_id: str | None = None) -> Account:
-        """Return whom to ask with what, for another organization than the account's where named.
+        """Return the account, for the organization that is named here or else for its own.
 
         Raises ModuleConfigurationError with a sentence for each reason why they cannot be used.
         """

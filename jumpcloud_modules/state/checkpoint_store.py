@@ -2,7 +2,7 @@
 
 It carries a version and a checksum, and its previous good copy is kept beside it. Its
 `most_recent_date_seen` is what module 1.8.2 reads and writes; where it differs from what was
-written here, 1.8.2 (or a person) has moved on, and its word is taken.
+written here, 1.8.2 (or a person) has changed it, and collecting goes on from there.
 """
 
 import hashlib
@@ -166,7 +166,7 @@ def _is_intact(document: dict[str, Any]) -> bool:
 
 
 def _taken_over(document: dict[str, Any] | None) -> Found | None:
-    """Go on from `most_recent_date_seen`: the word of 1.8.2, or of a newer version."""
+    """Go on from `most_recent_date_seen`, as 1.8.2 or a newer version wrote it."""
     if not document or (document.get("version") == VERSION and not _is_intact(document)):
         return None
     return _from_date_seen(document, _reason_for_takeover(document))

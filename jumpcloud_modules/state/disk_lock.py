@@ -1,8 +1,8 @@
 """Ownership of a state on a disk: the operating system's lock on a file beside it.
 
-The system lets go of it when its holder ends, however it ends, so the next process goes on at
-once. A process that is suspended keeps it. On a network file system the server may take the lock
-away from a client that it does not hear; nothing here can notice that.
+The system releases it when its process ends, however it ends, so the next process can go on at
+once. A process that is suspended keeps it. On a network file system the server may release the lock
+of a client that it has lost; nothing here can notice that.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """One small object on S3, written only where it still is what its writer read.
 
 Two writers that read the same object cannot both replace it: the storage refuses the second
-(`If-Match`, `If-None-Match`). A storage that knows no such conditions is looked at before each
-write, which leaves a gap. Speaks to the same client as the S3 paths; knows nothing of leases.
+(`If-Match`, `If-None-Match`). Where a storage ignores such conditions, the object is read before
+each write, which leaves a gap. Speaks to the same client as the S3 paths; knows nothing of leases.
 """
 
 from dataclasses import dataclass

@@ -65,9 +65,9 @@ class Ledger:
     def claim(self, events: Events) -> Iterator[Events]:
         """Give the events that were not delivered, to one caller for one block.
 
-        Waits while any of them is claimed: whether it is new is known only then. However the block
-        ends, what it recorded is known by then, and the rest is new again. Raises StateUnavailable,
-        with nothing claimed.
+        Waits while any of them is claimed, since only then is it known whether it is new. However
+        the block ends, what it recorded counts as delivered, and the rest is new again. Raises
+        StateUnavailable, with nothing claimed.
         """
         with self._claims.taking(events.keys, lambda: self._fresh(events)) as fresh:
             yield fresh
@@ -134,7 +134,7 @@ class Ledger:
         )
 
     def know_of(self, other: "Ledger", spans_ms: Iterable[tuple[int, int]]) -> None:
-        """Know, without counting them, another scope's events of the hours that spans touch.
+        """Take over another scope's events of the hours that spans touch, without counting them.
 
         Raises StateUnavailable.
         """
@@ -169,10 +169,10 @@ class Ledger:
             return self._files.forgotten_ms
 
     def remember_from(self, start_ms: int) -> None:
-        """Take note that all from an instant on is read (again), so that none of it is forgotten.
+        """Note that all from an instant on is read (again) and has to be remembered.
 
-        Copies of what was forgotten go first: found again at a restart, they would count twice.
-        Raises StateUnavailable.
+        Copies of forgotten files are removed first: after a restart, their events would count
+        twice. Raises StateUnavailable.
         """
         with self._write_lock, self._lock:
             self._load_once()
@@ -195,9 +195,10 @@ class Ledger:
         self._last_hour = now_ms // HOUR_MS
 
     def write(self) -> None:
-        """Make what was recorded survive a kill, the first time even if that is nothing.
+        """Make what was recorded survive a kill; write a first file even for nothing.
 
-        Whoever waits for another's write finds that it wrote for both. Raises StateUnavailable.
+        A thread that waits for another's write finds its own events written, too. Raises
+        StateUnavailable.
         """
         with self._write_lock:
             with self._lock:

@@ -137,7 +137,7 @@ class LedgerFiles:
         self.is_bare = False
 
     def take_unsynced(self) -> set[Path]:
-        """Return the files that a power cut could still harm, for the caller to sync."""
+        """Return the files that are not synced yet, for the caller to sync."""
         paths, self._unsynced = self._unsynced, set()
         return paths
 
@@ -200,9 +200,9 @@ class LedgerFiles:
     # The folder and what it says of itself
 
     def _choose_folder(self) -> None:
-        """Choose the folder itself, or, where it is another scope's, one of our own below.
+        """Choose the folder itself, or a folder below it where it belongs to another scope.
 
-        A folder that does not say whose it is belongs to who comes without one of its own.
+        A folder without a valid `about.json` is taken by a scope that has no folder of its own.
         """
         digest = blake2b(self._scope.encode(), digest_size=8).hexdigest()
         below = self._root / f"scope-{digest}"
@@ -214,8 +214,8 @@ class LedgerFiles:
                 self._folder, content, about = below, of_below, _about(of_below)
         if content is not None and about is None:
             self._tell(
-                f"The ledger file {self._folder / ABOUT_FILE_NAME} is damaged: the ledger is taken"
-                " for the one of this configuration, and for one that has forgotten nothing."
+                f"The ledger file {self._folder / ABOUT_FILE_NAME} is damaged: it is assumed"
+                " that the ledger is this configuration's, and that nothing was dropped from it."
             )
         self._is_described = about is not None
         self.forgotten_ms = about["forgotten_ms"] if about else 0

@@ -40,7 +40,7 @@ SECONDS_TO_GIVE_BACK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Say how long a lease lasts, and how often it is renewed, looked at, and trusted less.
+    """Say how long a lease lasts, how often it is renewed, and its safety margin.
 
     `settle` is how long a storage without conditions is given to show who wrote last.
     """
@@ -135,8 +135,8 @@ class S3Lease:
             self._renew_in_turn()
         if self._age() >= self._terms.trusted_seconds:
             raise StateUnavailable(
-                f"Renewing {self._object.path} took longer than its lease can be relied on."
-                " Collecting waits until it does not: check the object storage."
+                f"Renewing {self._object.path} takes longer than the lease may be trusted."
+                " Collecting waits until it is faster: check the object storage."
             )
 
     def release(self) -> None:
@@ -176,7 +176,7 @@ class S3Lease:
 
     def _is_last_writer(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
         tell(
-            f"The object storage does not heed conditions on writing {self._object.path}, so two"
+            f"The object storage ignores conditions on writing {self._object.path}, so two"
             " connectors that start in the same second may both collect for a while; start one"
             " at a time."
         )
@@ -194,7 +194,7 @@ class S3Lease:
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
     def _content(self) -> bytes:
-        """Write down who owns it, never twice in the same words: each write has its own ETag."""
+        """Return the lease's content, different each time, so that each write has its own ETag."""
         self._writes += 1
         return to_json(self._record, token=self._token, writes=self._writes)
 
@@ -230,7 +230,7 @@ class S3Lease:
             self._etag = self._etag_while_ours()
         raise StateUnavailable(
             f"The lease {self._object.path} changed {TRIES} times while it was renewed."
-            " Collecting waits until it stays: check who else writes it."
+            " Collecting waits until it stays the same: check who else writes it."
         )
 
     def _etag_while_ours(self) -> str | None:

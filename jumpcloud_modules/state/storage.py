@@ -38,15 +38,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_once(path: Path, content: bytes) -> None:
     """Write a file that carries its own checksum and is never rewritten.
 
-    It survives a kill at once, and on a disk a power cut after `sync`. Either may leave it
-    incomplete before, which its reader notices. Raises StateUnavailable.
+    It survives a kill at once, and on a disk a power cut after `sync`. Before that, it may be
+    incomplete, which its reader notices. Raises StateUnavailable.
     """
     with unavailable_unless("written", path), _opened(path) as file:
         file.write(content)
 
 
 def sync(path: Path) -> None:
-    """Have what was written once survive a power cut, too, if it is still needed.
+    """Make a file that was written once survive a power cut, if it still exists.
 
     Raises StateUnavailable.
     """
@@ -57,7 +57,7 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a power cut survived by which files a folder holds, too. Raises StateUnavailable."""
+    """Make the list of a folder's files survive a power cut. Raises StateUnavailable."""
     with unavailable_unless("written", folder), suppress(FileNotFoundError):
         _sync_folder(folder)
 
@@ -117,7 +117,7 @@ def make_folder(folder: Path) -> None:
 def check_writable(folder: Path, *names: str) -> None:
     """Raise CannotWork where a folder of a disk, or what of its `names` exists, is read-only.
 
-    A full disk is none of that: it is waited for when the state is written.
+    A full disk does not raise: writing the state waits until there is room.
     """
     if not _is_local(folder):
         return
@@ -165,7 +165,7 @@ def open_private(path: Path | str, flags: int) -> int:
 
 @contextmanager
 def unavailable_unless(done: str, path: Path) -> Iterator[None]:
-    """Give whatever fails one name: each S3 client raises a family of its own."""
+    """Raise StateUnavailable for whatever fails: each S3 client has errors of its own."""
     try:
         yield
     except Exception as error:
