@@ -120,6 +120,7 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
 
     Raises CannotWork for what waiting does not solve.
     """
+    # First: what waiting does not solve would be tried for ever, once the parts are at work.
     storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
     ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
     storage.keep_private(ledger_path)
@@ -192,6 +193,7 @@ def _streams(shared: _Shared) -> list[_Stream]:
     settings, streams = shared.settings, list[_Stream]()
     for number, services in enumerate(settings.streams):
         folder = settings.data_path / NAMED_BESIDE_ALL if number else settings.data_path
+        # The list is still being filled; a stream looks at the others only once all are made.
         streams.append(_stream(shared, services, folder, streams))
     return streams
 
@@ -266,6 +268,7 @@ def _retry(
     failure_log: FailureLog, stop: threading.Event, concurrency: ConcurrencyLimit | None = None
 ) -> Retry:
     def on_failure(failure: Failure) -> None:
+        # A 429 is meant for all requests with these credentials, so all readers slow down.
         if concurrency and getattr(failure.error, "limited", False):
             concurrency.lower()
         failure_log.failed(failure)

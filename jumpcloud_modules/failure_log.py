@@ -165,6 +165,8 @@ class FailureLog:
 
     def recovered(self, failures: int) -> None:
         """Take note that a try succeeded after failures: of none while all is well."""
+        # Called at each success, so without the lock: a failure that comes in this very moment is
+        # over at a later success.
         if not self._incidents:
             return
         with self._lock:

@@ -129,6 +129,7 @@ class Backfill:
         return end_ms
 
     def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
+        # Counting would wait for its turn, and the tail waits for this.
         if self._retry.is_failing:
             return even_slices(start_ms, end_ms)
         try:

@@ -119,6 +119,7 @@ class Collector:
                 self._audit.do(self._look_for_late_events)
                 self._forgetting.do_where_due()
         finally:
+            # After a failure, too: what was delivered until then is known after a restart.
             self._record.commit()
         self._readers.check()
         self._audit.check()

@@ -66,12 +66,14 @@ class ConcurrencyLimit:
     def slot(self) -> Iterator["Slot"]:
         """Hold a slot. Raises Stopped when asked to stop while waiting for it."""
         with self._changed:
+            # Nobody has read for a while: how idle the processor was says nothing of reading.
             if not self._taken:
                 self._watch_from_now()
             self._watch_processor()
             while self._taken >= self.slots:
                 if self._stop.is_set():
                     raise Stopped("stopped while waiting for a slot")
+                # With a timeout: neither the stop event nor time that passes wakes who waits here.
                 self._changed.wait(0.25)
                 self._watch_processor()
             self._taken += 1
@@ -105,6 +107,7 @@ class ConcurrencyLimit:
             return
         share = (self._processor_seconds() - self._used_before) / seconds
         self._watch_from_now()
+        # Between the two shares the number stays as it is, or it would swing.
         if share > BUSY_SHARE:
             self._useful = max(self._useful - 1, min(MIN_READERS, self._max_slots))
         elif share < IDLE_SHARE:

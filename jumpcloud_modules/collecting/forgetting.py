@@ -53,6 +53,7 @@ class Forgetting:
             return
         before_ms = self._unneeded_before_ms(accepted_ms)
         for needed_from_ms in self._others.needed_from_ms():
+            # A stream that has not begun yet may still need all of it.
             if needed_from_ms is None:
                 return
             before_ms = min(before_ms, needed_from_ms)

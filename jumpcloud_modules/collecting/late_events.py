@@ -110,6 +110,7 @@ class LateEvents:
         ):
             return False
         self._counted_ahead_at_ms = span_ms
+        # A second early: JumpCloud refuses a start in its future, and its servers' clocks differ.
         since_ms = self._clock.now_ms() - SECOND_MS
         try:
             held = self._source.count(since_ms, None) - self._source.count(since_ms, from_ms)
@@ -182,6 +183,8 @@ class LateEvents:
     ) -> Iterator[list[Window]]:
         if end_ms <= start_ms or not self._by_hour.may_be_asked:
             return
+        # Both before anything is counted: what is published meanwhile, and what open windows lack,
+        # is left to the next audit.
         now_ms, is_whole = self._clock.now_ms(), not list(being_read())
         asked_ms = end_ms - start_ms
         try:
@@ -190,6 +193,7 @@ class LateEvents:
                 yield from map(joined, self._short_of_piece(first_ms, last_ms, being_read))
         except (TryAgain, Refused) as error:
             self._by_hour.failed(error)
+            # A timeout or a 5xx may say that the span was too long to be counted.
             if isinstance(error, TryAgain) and error.burdened:
                 self._at_once.halve(asked_ms)
             if not self._by_minute.failures:  # otherwise that is said, of all counts

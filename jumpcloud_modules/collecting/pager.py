@@ -79,6 +79,7 @@ class Pages:
             while asked:
                 opened, query = self._wait(asked.opened), asked.query
                 going_on = go_on()
+                # Asked for before this body is read, so that JumpCloud works on it meanwhile.
                 asked = self._ask_ahead(query, opened.cursor) if going_on else None
                 lease = self._room.lease(partial(self._read, opened, query), reading.passed)
                 yield lease
@@ -89,6 +90,8 @@ class Pages:
                 if lease.cursor != (asked and asked.query.cursor):
                     asked = self._ask_instead(asked, query, lease.cursor)
         finally:
+            # A generator may be closed in the middle of a window; nobody else knows of this
+            # request.
             if asked:
                 asked.drop()
 
@@ -103,6 +106,7 @@ class Pages:
             except BaseException as error:  # noqa: BLE001 -- the reader raises it
                 asked.opened.set_exception(error)
 
+        # In a thread, since requests cannot send a request without waiting for its headers.
         threading.Thread(target=run, name="page", daemon=True).start()
         return asked
 
@@ -123,6 +127,7 @@ class Pages:
 
         def attempt() -> Page:
             try:
+                # A connection whose body broke off cannot go on, so only the first try has one.
                 return (ready.pop() if ready else self._source.open(query)).read(self._now_ms())
             except PageTooLarge as error:
                 if query.limit > 1:
@@ -138,6 +143,7 @@ class Pages:
             if self._stop.is_set():
                 raise Stopped("stopped while a page was on its way")
             try:
+                # With a timeout, since the stop event does not wake who waits for a future.
                 return future.result(_STOP_CHECK_SECONDS)
             except NotYet:
                 if future.done():  # meanwhile, or it is the error of the page itself

@@ -53,6 +53,7 @@ class Questions:
             self._on_limited()
             asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
             return min(asked, MAX_RETRY_AFTER_SECONDS)
+        # One failure may be a hiccup.
         if not self.are_failing:
             return 0.0
         return min(2.0 ** min(self.failures, 10), MAX_COUNTS_REST_SECONDS)

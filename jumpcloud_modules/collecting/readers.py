@@ -100,6 +100,7 @@ class Readers:
         while True:
             with self._lock:
                 if not self._waiting:
+                    # Under the lock: `offer` would count on a thread that is about to end.
                     self._threads.remove(threading.current_thread())
                     return
                 window = self._waiting.pop()
@@ -110,6 +111,8 @@ class Readers:
             except Exception as error:  # noqa: BLE001 -- kept for `check`
                 with self._lock:
                     self._failure.append(error)
+                    # The last in the row, so that a window that keeps failing does not hold up the
+                    # others.
                     self._waiting.appendleft(window)
                     self._threads.remove(threading.current_thread())
                 return

@@ -67,6 +67,7 @@ class DeliveryRecord:
 
     def _commit_now_and_then(self) -> None:
         """Commit while pages follow each other, unless somebody does so just now."""
+        # Waiting for another thread's commit would hold up this page; the next takes it along.
         if self._durable.state.is_save_due and self._commit_lock.acquire(blocking=False):
             try:
                 self._write_down()

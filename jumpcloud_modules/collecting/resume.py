@@ -52,6 +52,7 @@ def not_ahead(
     as it may be new. What was delivered of that, the ledger knows.
     """
     ahead_ms = checkpoint.watermark_ms - now_ms
+    # JumpCloud's dates are whole seconds.
     if ahead_ms <= SECOND_MS:
         return checkpoint, ""
     if accepted_ms is not None and checkpoint.beginning_ms <= accepted_ms <= now_ms:

@@ -55,6 +55,8 @@ class Tail:
         read.
         """
         start_ms, ahead_from_ms = self._start_ms(), self._ahead_from_ms()
+        # The tail has no end, so events with future times come at each poll. Once they are known, a
+        # few of them are enough to see that nothing else is new.
         if not self._is_future_read:
             is_read = self._read_new(Window(start_ms))
             is_dated = is_read and self._clock.is_known
@@ -95,6 +97,7 @@ class Tail:
         with closing(self._pages.read(reading)) as leases:
             for lease in leases:
                 events += self._take(lease, reading)
+                # Counts may be wrong, so the tail notices for itself that it is far behind.
                 if events > MIN_EVENTS_A_SLICE and self._is_far_behind(reading):
                     return False
         return True
@@ -107,6 +110,7 @@ class Tail:
 
     def _take(self, lease: PageLease, reading: Reading) -> int:
         """Deliver a page, and return how many events it held."""
+        # A page came, so JumpCloud has accepted this start: it is not in its future.
         self.accepted_ms = max(self.accepted_ms or 0, reading.window.start_ms)
         with lease:
             events = len(lease.page.events)

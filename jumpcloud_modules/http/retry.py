@@ -119,6 +119,7 @@ class Retry:
         if not self.is_failing:
             return self._try(attempt)
         # Whoever has the turn waits and tries with it held: the others would only knock as well.
+        # With a timeout, since the stop event does not wake who waits for a lock.
         while not self._turn.acquire(timeout=_STOP_CHECK_SECONDS):
             self._check_stop()
         try:

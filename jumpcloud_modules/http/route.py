@@ -37,6 +37,7 @@ def route_to(url: str, secrets: Secrets) -> Route:
 
     Raises CannotWork.
     """
+    # By requests' own rules (NO_PROXY, upper and lower case), but once and not at each request.
     settings = requests.Session().merge_environment_settings(url, {}, None, None, None)
     proxies = dict(settings["proxies"])
     verify = True if settings["verify"] is None else settings["verify"]
@@ -77,6 +78,8 @@ def _checked_proxy(url: str, proxy: str, secrets: Secrets) -> str:
             " http://host:port."
         )
     if parts.password:
+        # Both forms: an error may quote the address as it was given, or the password as it was
+        # sent.
         secrets.add(parts.password, unquote(parts.password))
     return host
 

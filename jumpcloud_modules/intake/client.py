@@ -104,6 +104,7 @@ class Intake:
             receipts = self._accept(batch, self._push)
         except (BatchTooLarge, BatchRejected) as error:
             if len(batch) > 1:
+                # The intake does not name the event that it refuses.
                 half = len(batch) // 2
                 self._send(batch[:half], delivery)
                 self._send(batch[half:], delivery)
@@ -169,6 +170,8 @@ class Intake:
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
+        # Right before each request: after an ownership was lost, another process delivers the same
+        # events.
         self._state_retry.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:

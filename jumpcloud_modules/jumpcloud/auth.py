@@ -116,6 +116,7 @@ class ServiceAccount:
 
     def headers(self) -> Mapping[str, str]:
         """Return the token's header, of a new one where the old one has ended."""
+        # Both before the lock is waited for: whoever held it meanwhile has counted its try.
         token, tries = self._token, self._tries
         if token is None or self._clock() >= token.ends:
             with self._lock:
@@ -133,6 +134,7 @@ class ServiceAccount:
         Returns False shortly after the last time: then the reason is not the token.
         """
         token, tries = self._token, self._tries
+        # Compared by identity: where another token is in use by now, that one is worth a try.
         if token is None or token.headers is not refused:
             return True
         with self._lock:
@@ -154,6 +156,7 @@ class ServiceAccount:
         if current and (token is None or current.headers is not token.headers):
             return current
         if self._failure and self._tries != tries:
+            # A copy for each thread: raising an error changes its traceback.
             raise copy.copy(self._failure)
         return None
 
@@ -185,6 +188,7 @@ class ServiceAccount:
             except PageTooLarge as error:
                 raise TryAgain(f"{error}.", end=END, request=_REQUEST) from None
         text, life_seconds = _read(body)
+        # Before the token is used, so that no message can ever show it.
         self.secrets.add_passing(text)
         rest = min(MAX_REST_SECONDS, life_seconds / 10)
         ends = asked_at + life_seconds

@@ -98,9 +98,11 @@ class JumpCloudClock:
 
     def now_ms(self) -> int:
         """Return JumpCloud's time, or the machine's where no answer carried a date."""
+        # Without the lock: an offset is replaced as a whole and never changed.
         offset, machine_ms, span_ms = self._offset, self.machine_ms(), self.span_ms()
         if offset is None or offset.holds(machine_ms - span_ms):
             return machine_ms
+        # The earliest that it can be, since JumpCloud refuses what begins in its future.
         return span_ms + offset.min_ms
 
     def learn(self, date: str | None, asked_ms: int) -> None:
@@ -108,6 +110,8 @@ class JumpCloudClock:
         written_ms = _written_ms(date)
         if written_ms is None:
             return
+        # The date was written when the question was sent, at the earliest, and now, at the latest.
+        # It stands for a whole second.
         answer = _Offset(written_ms - self.span_ms(), written_ms + SECOND_MS - asked_ms)
         with self._lock:
             self._offset = self._believed(answer)

@@ -155,6 +155,7 @@ class JumpCloudApi:
         answer = self._post("/events", query.start_ms, query.end_ms, body)
         try:
             return OpenPage(answer, query, self._client, self._exclusion)
+        # Otherwise its connection is taken until the garbage collector finds it.
         except TryAgain:
             answer.close()
             raise
@@ -327,6 +328,7 @@ def _is_bucket(bucket: object, span_ms: range) -> bool:
     if not isinstance(bucket, dict) or not _is_count(bucket.get("doc_count")):
         return False
     key = bucket.get("key")
+    # JSON has one kind of number, so a key may come as 1.7e12.
     return isinstance(key, int | float) and span_ms.start <= key < span_ms.stop
 
 

@@ -53,6 +53,7 @@ class PlatformLogs:
         delay_seconds = 1.0
         while not (self._closing.is_set() and not self._records):
             self._filled.wait()
+            # Before the records are taken: one that is added meanwhile sets it again.
             self._filled.clear()
             while batch := self._take():
                 try:
@@ -76,6 +77,8 @@ class PlatformLogs:
 
     def _put_back(self, batch: list[Record]) -> None:
         with self._lock:
+            # To the front and in their order. Where that is too many, the next `ship` drops the
+            # oldest.
             self._records.extendleft(reversed(batch))
 
 

@@ -19,6 +19,7 @@ def keep_small() -> None:
     What small blocks leave free is kept up to a bound: to give it back and take it again costs a
     page fault every 4 KiB. A C library without such settings stays as it is.
     """
+    # The C library that the process has loaded anyway. musl has no mallopt.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)

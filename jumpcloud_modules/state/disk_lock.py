@@ -40,6 +40,8 @@ class DiskLock:
         self._locked: Identity | None = None
         self._is_unguarded = False
         self._was_held = False
+        # flock belongs to the open file, which a child inherits: the lock would outlive this
+        # process for as long as the child lives.
         os.register_at_fork(after_in_child=self._close)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
@@ -79,6 +81,8 @@ class DiskLock:
             return True
         if self._locked is None:
             return False
+        # Somebody may have removed the file, and another process may hold a new one of this name:
+        # then the lock on the old file guards nothing.
         with storage.unavailable_unless("looked at", self._path):
             try:
                 return self._locked == _identity(self._path.stat())

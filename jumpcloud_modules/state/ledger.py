@@ -52,6 +52,8 @@ class Ledger:
     ) -> None:
         self._files = LedgerFiles(folder, scope, tell)
         self._claims = claims or Claims()
+        # Taken in this order: `_write_lock` or `_sync_lock`, then `_lock`. A journal is written and
+        # synced without `_lock`, so that others can claim events meanwhile.
         self._lock = threading.RLock()
         self._write_lock = threading.Lock()
         self._sync_lock = threading.Lock()
@@ -84,6 +86,8 @@ class Ledger:
 
     def _known_sets(self, events: Events) -> list[set[int]]:
         self._load_once()
+        # Where an event claims to be older than its query, it is filed as undated; a later query
+        # may find it under its own hour.
         hours = {UNDATED_HOUR, *(number for number, _ in _by_hour(events))}
         return [self._hour(number).keys for number in sorted(hours)]
 
@@ -138,6 +142,7 @@ class Ledger:
 
         Raises StateUnavailable.
         """
+        # Before this ledger's lock is taken: two ledgers never wait for each other.
         keys = other.keys_within(spans_ms)
         with self._lock:
             self._load_once()
@@ -205,6 +210,8 @@ class Ledger:
                 self._load_once()
                 if not self._pending and not self._files.is_bare:
                     return
+                # Until `take_in` these are neither pending nor in a file that is known: whoever
+                # looks for keys looks here, too.
                 self._being_written, self._pending = self._pending, {}
             try:
                 self._files.add(self._being_written)
@@ -245,6 +252,7 @@ class Ledger:
             kept = {instant_ms // HOUR_MS for instant_ms in keep_ms} | {UNDATED_HOUR}
             limit = before_ms // HOUR_MS
             old = [n for n in self._known_hours() if n < limit and n not in kept]
+            # The next write would bring back an hour of which something is pending.
             old = [number for number in old if number not in self._pending]
             self._files.forget(old, limit * HOUR_MS)
             for number in old:
@@ -277,6 +285,7 @@ class Ledger:
 
     def _evict(self) -> None:
         total = sum(len(h.keys) for n, h in self._in_use.items() if n != UNDATED_HOUR)
+        # Never the hour used last: the next page is most likely of that hour.
         for number in list(self._in_use)[:-1]:
             if total <= MAX_KEYS_IN_USE and len(self._in_use) <= MAX_HOURS_IN_USE:
                 return
@@ -304,6 +313,7 @@ def _runs(events: Events) -> Iterator[Events]:
     start = 0
     while start < len(events):
         hour = _hour_of(events.times[start])
+        # Pages are sorted by time: an hour's end is found without looking at each event.
         end = bisect_right(events.times, hour, start, key=_hour_of)
         yield events[start:end]
         start = end

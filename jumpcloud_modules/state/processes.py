@@ -25,6 +25,7 @@ def has_ended(name: str | None) -> bool:
     if not place or place != _place() or not number.isdecimal() or not started:
         return False
     found = _start_of(int(number))
+    # Numbers are used again after a while, by a process with another start.
     return _is_nobody(int(number)) if found is None else found != started
 
 
@@ -50,8 +51,10 @@ def _is_nobody(number: int) -> bool:
 def _start_of(number: int) -> str | None:
     """Return when a process started, in the kernel's ticks: "" once it ended, None if unseen."""
     try:
+        # The name in brackets may itself hold spaces and brackets.
         fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    # Z and X are processes that have ended, but whose parent has not asked for their status.
     is_over = len(fields) <= _START_FIELD or fields[0] in "ZX"
     return "" if is_over else fields[_START_FIELD]

@@ -108,6 +108,7 @@ class S3Lease:
         self._was_held = self._is_held = False
         self._turn = threading.Lock()
         self._ended = threading.Event()
+        # No thread of a child's renews the lease.
         os.register_at_fork(after_in_child=self._let_go)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
@@ -144,6 +145,8 @@ class S3Lease:
         if not self._is_held:
             return
         self._let_go()
+        # In a thread, since a storage that hangs must not keep the process from ending: then the
+        # lease lapses by itself.
         giving = threading.Thread(target=self._give_back, name="lease's end", daemon=True)
         giving.start()
         giving.join(SECONDS_TO_GIVE_BACK)
@@ -157,9 +160,12 @@ class S3Lease:
             return False
         self._record = this_process(self._now_ms())
         began = self._clock()
+        # Counted from before the request: it may have been written at any moment since, and others
+        # count from when they see it.
         self._etag = self._object.write(content := self._content(), found.etag if found else None)
         if self._etag is None:
             return False
+        # Some storages that speak S3 accept conditions and ignore them, so this has to be tried.
         self._object.try_conditions(content)
         if not self._object.is_conditional and not self._is_last_writer(stop, tell):
             return False
@@ -180,6 +186,8 @@ class S3Lease:
             " connectors that start in the same second may both collect for a while; start one"
             " at a time."
         )
+        # All who wrote in the same instant wait here. One content is left, and only its writer
+        # finds its own token in it.
         if stop.wait(self._terms.settle.total_seconds()):
             raise Stopped("stopped while the lease settled")
         found = self._object.read()
@@ -208,6 +216,7 @@ class S3Lease:
                 self._renew_in_turn()
 
     def _renew_in_turn(self) -> None:
+        # With a timeout, since the thread that has the turn may hang in a request.
         if not self._turn.acquire(timeout=SECONDS_TO_WAIT_FOR_A_RENEWAL):
             raise StateUnavailable(
                 f"The object storage does not answer when {self._object.path} is renewed."
@@ -227,6 +236,8 @@ class S3Lease:
             if etag is not None:
                 self._etag, self._renewed_at = etag, began
                 return
+            # Another ETag does not prove another owner: where the answer to a write was lost, the
+            # write itself may have changed it.
             self._etag = self._etag_while_ours()
         raise StateUnavailable(
             f"The lease {self._object.path} changed {TRIES} times while it was renewed."
@@ -260,6 +271,7 @@ class S3Lease:
 
     def _give_back(self) -> None:
         """Write that it is free, over nobody's lease but our own; otherwise it lapses by itself."""
+        # In turn: a renewal that is under way would overwrite it and claim the lease again.
         with contextlib.suppress(StateUnavailable, OwnershipLost), self._turn:
             if self._object.write(GIVEN_BACK, self._etag) is None:
                 etag = self._etag_while_ours()
