@@ -20,7 +20,8 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, from_ms, to_ms
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.claims import Claims
-from jumpcloud_modules.state.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
+from jumpcloud_modules.state.ledger_files import AHEAD, LedgerFiles
+from jumpcloud_modules.state.ledger_format import ByHour, Entries, merge
 
 MAX_KEYS_IN_USE = 40_000
 """Keys held in memory, besides those of the hour in use."""
