@@ -19,7 +19,8 @@ from sekoia_automation.storage import get_data_path
 from jumpcloud_modules.commands import environment
 from jumpcloud_modules.commands.document import ConfigurationError, read_document
 from jumpcloud_modules.commands.run import faults_of
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECRETS_TIMEOUT_SECONDS: Final = (3.0, 4.0)

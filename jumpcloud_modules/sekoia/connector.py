@@ -26,7 +26,8 @@ from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.sekoia import announcements
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule

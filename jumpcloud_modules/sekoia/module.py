@@ -11,7 +11,8 @@ from sekoia_automation.module import Module
 from sentry_sdk.types import Event, Hint
 
 from jumpcloud_modules.jumpcloud.account import Account
-from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
