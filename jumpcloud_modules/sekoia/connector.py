@@ -3,12 +3,10 @@
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-import requests
 from prometheus_client import Counter
 from pydantic import BaseModel, ValidationError
 from sekoia_automation.configuration.exception import MissingConfigurationError
@@ -28,29 +26,19 @@ from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
-from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
+from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.spelling import unknown_keys
-from jumpcloud_modules.status import (
-    DELIVERIES_SHOWN,
-    BacklogEstimate,
-    Delivered,
-    Failing,
-    State,
-    Status,
-    watermark_of,
-)
+from jumpcloud_modules.sekoia.status_report import StatusReport
+from jumpcloud_modules.status import Status
 
 SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
 SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
-LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
-LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
-LAG_GRACE_SECONDS = 30.0
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
@@ -81,10 +69,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
         self._totals = Counts()
-        self._began_at = time.monotonic()
         self._beside: list[threading.Thread] = []
-        self._backlog_estimate = BacklogEstimate(time.monotonic)
-        self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
+        self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
 
@@ -196,33 +182,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         parts, version = self._assembled, str(self.module.manifest.get("version", ""))
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
-        now = time.time()
-        checkpoint, counts = parts.checkpoint, self._totals
-        for collector in parts.collectors:
-            counts += collector.stats.peek()
-        is_begun = self._is_owner and parts.collected_to_ms is not None
-        waits: State = "starting" if self._is_owner else "waiting for another owner"
-        return Status(
-            state="collecting" if is_begun else waits,
+        return self._report.status(
+            parts,
             version=version,
             folder=str(self.data_path),
-            watermark=watermark_of(checkpoint),
-            lag_seconds=round(self._lag_seconds(parts), 1) if is_begun else None,
-            backlog=self._backlog_estimate.backlog(checkpoint),
-            late_events=counts.late,
-            delivered=counts.delivered,
-            quarantined=parts.quarantine.count(),
-            failing=tuple(
-                Failing(
-                    failing.end,
-                    to_rfc3339(int((now - failing.seconds) * 1000)),
-                    failing.failed_tries,
-                    self._redacted(failing.message),
-                )
-                for log in parts.failure_logs
-                for failing in log.goes_on()
-            ),
-            last_deliveries=tuple(self._last_deliveries),
+            totals=self._totals,
+            is_owner=self._is_owner,
+            lag_seconds=self._lag_seconds(parts),
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
@@ -370,10 +336,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             max_rows=configuration.chunk_size,
         )
 
-    @property
-    def _organization_id(self) -> str | None:
-        return self.configuration.organization_id or self.module.configuration.organization_id
-
     # Pushing
 
     def push_events_to_intakes(
@@ -412,15 +374,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._platform_logs.ship(records)
 
     def _post_logs(self, records: list[Record]) -> None:
-        answer = requests.post(
-            self.logs_url,
-            json={"logs": records},
-            headers=self._headers,
-            timeout=LOGS_TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
-        if answer.status_code not in LOGS_REFUSED_FOR_GOOD:
-            answer.raise_for_status()
+        post(self.logs_url, self._headers, records)
 
     def _warn(self, text: str) -> None:
         self.log(text, level="warning")
@@ -429,8 +383,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         intake_key = self.configuration.intake_key
         self.put_forwarded_events(intake_key=intake_key, count=count)
         self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
-        at = to_rfc3339(time.time_ns() // 1_000_000)
-        self._last_deliveries.append(Delivered(at, count, round(seconds, 3)))
+        self._report.note_accepted(count, seconds)
         self.heartbeat()
         self._last_events_time = self._last_heartbeat
 
@@ -464,12 +417,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
-        """Return 0 when caught up, or the age of the oldest instant not collected yet."""
-        if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
-            return time.monotonic() - self._began_at if parts.is_failing else 0.0
-        age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(parts.checkpoint.windows)
-        return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
+        return self._report.lag_seconds(parts, self._interval)
 
 
 def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:

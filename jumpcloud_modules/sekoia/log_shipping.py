@@ -6,14 +6,18 @@ oldest are dropped, and counted.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+import requests
 
 MAX_RECORDS = 5_000
 """Log records that wait for the platform; beyond it the oldest are dropped."""
 MAX_RECORDS_AT_ONCE = 500
 MAX_DELAY_SECONDS = 30.0
+_TIMEOUT_SECONDS: Final = (5.0, 15.0)
+_REFUSED_FOR_GOOD: Final = (400, 413, 422)
 
 Record = dict[str, Any]
 
@@ -80,6 +84,22 @@ class PlatformLogs:
             # To the front and in their order. Where that is too many, the next `ship` drops the
             # oldest.
             self._records.extendleft(reversed(batch))
+
+
+def post(url: str, headers: Mapping[str, str], records: list[Record]) -> None:
+    """Post records to the platform. Raises RequestException where they have to be sent again.
+
+    Not where the platform refuses their content: it would do so for ever.
+    """
+    answer = requests.post(
+        url,
+        json={"logs": records},
+        headers=headers,
+        timeout=_TIMEOUT_SECONDS,
+        allow_redirects=False,
+    )
+    if answer.status_code not in _REFUSED_FOR_GOOD:
+        answer.raise_for_status()
 
 
 def _record_of_dropped(count: int) -> Record:
