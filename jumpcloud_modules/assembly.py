@@ -21,9 +21,10 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.failure_log import FailureLog, Level, Tellers
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Retry
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
+from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
@@ -43,7 +44,8 @@ BACKLOG_WAITS = "The backlog and late events wait for it."
 class Settings:
     """Say what to collect from where, and where it goes.
 
-    `streams` are the services to ask for together; the plan's scope is completed by them.
+    `streams` are the services to ask for together; the plan's scope is completed by them. What only
+    one of the clients needs is in its options, which are passed on as they are.
     """
 
     plan: Plan
@@ -51,9 +53,8 @@ class Settings:
     account: Account
     streams: list[list[str]]
     excluded_event_types: list[str]
-    intake_url: str
-    intake_key: str
-    user_agent: str
+    jumpcloud: ClientOptions
+    intake: IntakeOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +136,10 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     intake_retry, state_retry = _retry(intake_log, stop), _retry(state_log, stop)
     quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
-        url=settings.intake_url,
-        intake_key=settings.intake_key,
-        quarantine=quarantine,
+        settings.intake,
+        quarantine,
         retry=intake_retry,
         state_retry=state_retry,
-        user_agent=settings.user_agent,
         on_accepted=voice.on_accepted,
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
@@ -248,8 +247,8 @@ def _scope(settings: Settings, services: list[str]) -> str:
 def _source(
     settings: Settings, voice: Voice, clock: JumpCloudClock, services: list[str]
 ) -> JumpCloudApi:
-    credentials = credentials_of(settings.account, voice.secrets, settings.user_agent)
-    client = events_client(settings.account, credentials, settings.user_agent, clock)
+    credentials = credentials_of(settings.account, voice.secrets, settings.jumpcloud)
+    client = events_client(settings.account, credentials, settings.jumpcloud, clock)
     exclusion = Exclusion(settings.excluded_event_types, voice.warn)
     return JumpCloudApi(client, services, exclusion)
 

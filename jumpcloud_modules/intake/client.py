@@ -5,6 +5,7 @@ ledger, or of where the events came from.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -42,32 +43,39 @@ class _StillRefused(Refused):
     """Report that the intake refused the held event again."""
 
 
+@dataclass(frozen=True, slots=True)
+class IntakeOptions:
+    """Say which intake to deliver to, and how: all that a configuration decides of it."""
+
+    url: str
+    key: str = field(repr=False)
+    user_agent: str = "jumpcloud-directory-insights"
+
+
 class Intake:
     """Deliver events to one intake key."""
 
     def __init__(
         self,
-        url: str,
-        intake_key: str,
+        options: IntakeOptions,
         quarantine: Quarantine,
         retry: Retry,
         state_retry: Retry,
-        user_agent: str = "jumpcloud-directory-insights",
         on_accepted: Callable[[int, float], None] = lambda _, __: None,
         on_set_aside: Callable[[Quarantined], None] = lambda _: None,
         secrets: Secrets | None = None,
         check_owner: Callable[[], None] = lambda: None,
     ) -> None:
         secrets = secrets or Secrets()
-        secrets.add(intake_key)
+        secrets.add(options.key)
         headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": user_agent,
+            "User-Agent": options.user_agent,
         }
-        self._transport = Transport(END, url, headers, secrets)
-        self._url = url.rstrip("/") + "/batch"
-        self._intake_key = intake_key
+        self._transport = Transport(END, options.url, headers, secrets)
+        self._url = options.url.rstrip("/") + "/batch"
+        self._intake_key = options.key
         self._quarantine = quarantine
         self._retry = retry
         self._state_retry = state_retry

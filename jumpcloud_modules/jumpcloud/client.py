@@ -5,6 +5,8 @@ decides when to try again.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import requests
 
@@ -19,6 +21,16 @@ BY_A_PROXY = 500
 """A status from which on an answer may be a gateway's, whose clock is nobody's business."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Say how to ask JumpCloud: all that a connector's configuration decides of it."""
+
+    user_agent: str = "jumpcloud-directory-insights"
+
+
+DEFAULT_OPTIONS: Final = ClientOptions()
+
+
 class Client:
     """Speak to one organization's JumpCloud; each answer tells the clock what time it is there.
 
@@ -31,7 +43,7 @@ class Client:
         credentials: Credentials,
         organization_id: str | None = None,
         provider_id: str | None = None,
-        user_agent: str = "jumpcloud-directory-insights",
+        options: ClientOptions = DEFAULT_OPTIONS,
         clock: JumpCloudClock | None = None,
     ) -> None:
         self._clock = clock or JumpCloudClock()
@@ -40,7 +52,7 @@ class Client:
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": user_agent,
+            "User-Agent": options.user_agent,
         }
         if organization_id:
             headers["x-org-id"] = organization_id

@@ -23,6 +23,8 @@ from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.intake.client import IntakeOptions
+from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
@@ -312,15 +314,19 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _assemble(self) -> Parts:
         configuration = self.configuration
+        user_agent = self.http_default_headers["User-Agent"]
         settings = Settings(
             plan=self._plan,
             data_path=self.data_path,
             account=self.module.account(configuration.organization_id),
             streams=configuration.streams,
             excluded_event_types=configuration.excluded_types,
-            intake_url=configuration.intake_server or self.intake_url,
-            intake_key=configuration.intake_key,
-            user_agent=self.http_default_headers["User-Agent"],
+            jumpcloud=ClientOptions(user_agent),
+            intake=IntakeOptions(
+                url=configuration.intake_server or self.intake_url,
+                key=configuration.intake_key,
+                user_agent=user_agent,
+            ),
         )
         voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
         return assemble(settings, voice, self._stop_event)
