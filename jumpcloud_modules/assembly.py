@@ -1,7 +1,7 @@
-"""Which parts make a connector: plain values in, parts that know each other out.
+"""Make the parts of a connector from plain settings, and connect them with each other.
 
-Knows nothing of the SDK. A process that lost its state to another one assembles itself anew, since
-nothing it has in memory is of use any more.
+Knows nothing of the SDK. A process that lost its state to another process makes new parts, because
+what it has in memory is out of date.
 """
 
 import threading
@@ -21,9 +21,10 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.failure_log import FailureLog, Level, Tellers
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Retry
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
+from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
@@ -43,7 +44,8 @@ BACKLOG_WAITS = "The backlog and late events wait for it."
 class Settings:
     """Say what to collect from where, and where it goes.
 
-    `streams` are the services to ask for together; the plan's scope is completed by them.
+    `streams` are the services to ask for together; the plan's scope is completed by them. What only
+    one of the clients needs is in its options, which are passed on as they are.
     """
 
     plan: Plan
@@ -51,14 +53,13 @@ class Settings:
     account: Account
     streams: list[list[str]]
     excluded_event_types: list[str]
-    intake_url: str
-    intake_key: str
-    user_agent: str
+    jumpcloud: ClientOptions
+    intake: IntakeOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Name who hears what the parts have to say, and what no message may hold."""
+    """Hold where messages and counts of the parts go, and the secrets that no message may show."""
 
     log: Callable[[str, Level], None]
     on_accepted: Callable[[int, float], None]
@@ -76,7 +77,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Hold what one ownership of the state collects with."""
+    """Hold what a connector collects with, for as long as it owns its state."""
 
     owner: Owner
     intake: Intake
@@ -112,8 +113,9 @@ class Parts:
 def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     """Make the parts of a connector; none of them has begun.
 
-    Raises CannotWork for what no waiting would mend.
+    Raises CannotWork for what waiting does not solve.
     """
+    # First: what waiting does not solve would be tried for ever, once the parts are at work.
     storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
     ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
     storage.keep_private(ledger_path)
@@ -128,12 +130,10 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     intake_retry, state_retry = _retry(intake_log, stop), _retry(state_log, stop)
     quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
-        url=settings.intake_url,
-        intake_key=settings.intake_key,
-        quarantine=quarantine,
+        settings.intake,
+        quarantine,
         retry=intake_retry,
         state_retry=state_retry,
-        user_agent=settings.user_agent,
         on_accepted=voice.on_accepted,
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
@@ -172,7 +172,7 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Hold one stream's collector, the ledger it files into, and how its requests fare."""
+    """Hold one stream's collector and ledger, its retries and their failure logs."""
 
     collector: Collector
     ledger: Ledger
@@ -181,10 +181,11 @@ class _Stream:
 
 
 def _streams(shared: _Shared) -> list[_Stream]:
-    """Make a stream for each choice of services; each knows what the others delivered."""
+    """Make a stream for each list of services; each knows what the others delivered."""
     settings, streams = shared.settings, list[_Stream]()
     for number, services in enumerate(settings.streams):
         folder = settings.data_path / NAMED_BESIDE_ALL if number else settings.data_path
+        # The list is still being filled; a stream looks at the others only once all are made.
         streams.append(_stream(shared, services, folder, streams))
     return streams
 
@@ -226,7 +227,7 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
 
 
 def _scope(settings: Settings, services: list[str]) -> str:
-    """Name what is asked for: a ledger answers for that alone."""
+    """Name what is asked for: each scope has a ledger of its own."""
     account = settings.account
     parts = [account.base_url, account.organization_id or "", ",".join(sorted(services))]
     if account.provider_id:
@@ -239,14 +240,14 @@ def _scope(settings: Settings, services: list[str]) -> str:
 def _source(
     settings: Settings, voice: Voice, clock: JumpCloudClock, services: list[str]
 ) -> JumpCloudApi:
-    credentials = credentials_of(settings.account, voice.secrets, settings.user_agent)
-    client = events_client(settings.account, credentials, settings.user_agent, clock)
+    credentials = credentials_of(settings.account, voice.secrets, settings.jumpcloud)
+    client = events_client(settings.account, credentials, settings.jumpcloud, clock)
     exclusion = Exclusion(settings.excluded_event_types, voice.warn)
     return JumpCloudApi(client, services, exclusion)
 
 
 def _source_logs(voice: Voice, name: str) -> tuple[FailureLog, ...]:
-    """Make the records of a stream's tail, and of what is read beside it: each fails apart."""
+    """Make one failure log for a stream's tail and one for its backfill: they fail separately."""
     tellers, named = Tellers(), f" ({name})" if name else ""
     backlog = f" ({name}, backlog)" if name else " (backlog)"
     return (
@@ -259,6 +260,7 @@ def _retry(
     failure_log: FailureLog, stop: threading.Event, concurrency: ConcurrencyLimit | None = None
 ) -> Retry:
     def on_failure(failure: Failure) -> None:
+        # A 429 is meant for all requests with these credentials, so all readers slow down.
         if concurrency and getattr(failure.error, "limited", False):
             concurrency.lower()
         failure_log.failed(failure)

@@ -16,7 +16,7 @@ DELIVERIES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Say how much is left of what lies before the watermark; `seconds` of time, not of work.
+    """Say how much before the watermark is unread; `seconds` are seconds of events, not of work.
 
     `seconds_left` is how long the rest will take at the speed so far, None before that can be told.
     """
@@ -57,7 +57,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Say how one connector is doing. What is not known, as of a stopped one, is None.
+    """Hold how one connector is doing; what is not known, such as of a stopped one, is None.
 
     `watermark`, `lag_seconds` and `backlog` are those of all `streams` together.
     """

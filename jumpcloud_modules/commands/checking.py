@@ -1,7 +1,7 @@
-"""Will it work: nine checks, in an order in which the first that fails names the cause.
+"""Nine checks whether collecting would work, in such an order that the first to fail is the cause.
 
-Asks both ends at once and waits for none of them longer than it has said. Changes nothing: no
-event is sent, no file is written, nothing is owned. Knows nothing of how a report is shown.
+Asks JumpCloud and the intake at the same time, each with a time limit. Changes nothing: no event is
+sent, no file is written, no state is owned. Knows nothing of how a report is shown.
 """
 
 import re
@@ -63,7 +63,7 @@ def _cannot_work(why: tuple[str, str], state: Question[State]) -> Report:
 
 
 def _read_well(installation: Installation) -> Check:
-    """Say that the configuration can work, and what of it nobody reads."""
+    """Report a configuration that can work, and names in it that nobody reads."""
     said = f"Each value of {installation.name} is possible."
     if warnings := installation.warnings():
         return Check("configuration", "ok", " ".join([said, *warnings]), "Correct what is unread.")

@@ -1,6 +1,6 @@
-"""Will JumpCloud answer: checked by the very questions that collecting asks.
+"""Check JumpCloud with the same requests that collecting sends.
 
-A refusal is blamed on one thing; what comes before it is well, what follows is not known.
+A refusal fails one check: those before it in the list passed, those after it are skipped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ OF_JUMPCLOUD: Final = ("clock", "credentials", "organization", "directory_insigh
 
 
 class JumpCloudChecks:
-    """Check JumpCloud by the very questions that collecting asks."""
+    """Check JumpCloud with the same requests that collecting sends."""
 
     def __init__(
         self, configured: Configured, secrets: Secrets, regions: Sequence[Region] = REGIONS
@@ -65,7 +65,7 @@ class JumpCloudChecks:
         return checks, services
 
     def _verdict(self, refusal: TryAgain | Refused | None) -> Refused | None:
-        """Return a refusal of this key, organization or plan; others say nothing of these."""
+        """Return the error if it is about this key, organization or plan; None otherwise."""
         statuses = {401, 402, 403} | ({400} if self._configured.account.organization_id else set())
         if isinstance(refusal, Refused) and refusal.status in statuses:
             return refusal
@@ -101,7 +101,7 @@ class JumpCloudChecks:
         return Check("clock", "ok", "This machine's clock agrees with JumpCloud's to a minute.")
 
     def _blamed(self, refusal: Refused) -> Iterator[Check]:
-        """Blame one thing for a refusal: what comes before it is well, what follows unknown."""
+        """Fail the check that a refusal belongs to: those before it passed; skip the rest."""
         names = ("credentials", "organization", "directory_insights", "counts")
         account = self._configured.account
         findings = look_into(account, refusal, self._regions, SECONDS_FOR_ONE_ROUND)
@@ -146,9 +146,9 @@ class JumpCloudChecks:
 
 
 def _cause(refusal: Refused, findings: Findings) -> str:
-    """Name the check that a refusal belongs to: where statuses are alike, by what was found out.
+    """Name the check that a refusal fails; where a status has several causes, by the findings.
 
-    Where nothing was, JumpCloud's words have to do.
+    Without findings, JumpCloud's own message decides.
     """
     if refusal.status == 402:
         return "directory_insights"
@@ -187,7 +187,7 @@ _REMEDIES = {
 
 
 def _told(error: TryAgain | Refused, better: str) -> tuple[str, str]:
-    """Divide an error's message from its own remedy, which serves where there is no better."""
+    """Split an error's message into what happened and its remedy, used where there is no better."""
     text = str(error)
     own = REMEDIES.get(error.status or 0, "") or "Check base_url."
     message = text.removesuffix(own).strip()

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.auth import ApiKey, Credentials, ServiceAccount
-from jumpcloud_modules.jumpcloud.client import END, Client
+from jumpcloud_modules.jumpcloud.client import DEFAULT_OPTIONS, END, Client, ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.regions import places_of
-
-USER_AGENT = "jumpcloud-directory-insights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Account:
 
 
 def credentials_of(
-    account: Account, secrets: Secrets | None = None, user_agent: str = USER_AGENT
+    account: Account, secrets: Secrets | None = None, options: ClientOptions = DEFAULT_OPTIONS
 ) -> Credentials:
     """Return an account's credentials; several clients may share them, and with them a token.
 
@@ -45,29 +43,31 @@ def credentials_of(
     token_url = places_of(account.base_url).token_url
     if token_url is None:
         raise Refused(WITHOUT_TOKENS, end=END)
-    return ServiceAccount(token_url, account.client_id, account.client_secret, secrets, user_agent)
+    return ServiceAccount(
+        token_url, account.client_id, account.client_secret, secrets, options.user_agent
+    )
 
 
 def events_client(
     account: Account,
     credentials: Credentials,
-    user_agent: str = USER_AGENT,
+    options: ClientOptions = DEFAULT_OPTIONS,
     clock: JumpCloudClock | None = None,
 ) -> Client:
     """Return the client of an account's Directory Insights."""
     url = places_of(account.base_url).events_url
-    return Client(url, credentials, account.organization_id, account.provider_id, user_agent, clock)
+    return Client(url, credentials, account.organization_id, account.provider_id, options, clock)
 
 
 def console_client(
-    account: Account, credentials: Credentials, user_agent: str = USER_AGENT
+    account: Account, credentials: Credentials, options: ClientOptions = DEFAULT_OPTIONS
 ) -> Client | None:
     """Return the client of the console that an account's address belongs to, if that is known.
 
     It names no organization: what lists organizations takes none.
     """
     url = places_of(account.base_url).console_url
-    return Client(url, credentials, user_agent=user_agent) if url else None
+    return Client(url, credentials, options=options) if url else None
 
 
 WITHOUT_TOKENS = (

@@ -1,14 +1,12 @@
-"""The SDK's side: configuration in, the polling loop, logs, metrics and health out."""
+"""The connector of the SDK: the polling loop, logs, metrics and health."""
 
 import sys
 import threading
 import time
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-import requests
 from prometheus_client import Counter
 from pydantic import BaseModel, ValidationError
 from sekoia_automation.configuration.exception import MissingConfigurationError
@@ -17,7 +15,6 @@ from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfig
 from sekoia_automation.module import LogLevelStr
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
@@ -26,32 +23,24 @@ from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.intake.client import IntakeOptions
+from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.sekoia import announcements
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
-from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
+from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.spelling import unknown_keys
-from jumpcloud_modules.status import (
-    DELIVERIES_SHOWN,
-    BacklogEstimate,
-    Delivered,
-    Failing,
-    State,
-    Status,
-    Stream,
-    watermark_of,
-)
+from jumpcloud_modules.sekoia.status_report import StatusReport
+from jumpcloud_modules.status import Status
 
 SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
 SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
-LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
-LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
-LAG_GRACE_SECONDS = 30.0
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
@@ -82,12 +71,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
         self._totals = Counts()
-        self._began_at = time.monotonic()
         self._beside: list[threading.Thread] = []
-        self._backlog_retries = defaultdict[str, BacklogEstimate](
-            lambda: BacklogEstimate(time.monotonic)
-        )
-        self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
+        self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
 
@@ -119,7 +104,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     # Running
 
     def execute(self) -> None:
-        """Run until stopped; a configuration that cannot work is told and ends it."""
+        """Run until stopped; a configuration that cannot work is logged and ends it."""
         try:
             super().execute()
         except (ModuleConfigurationError, TriggerConfigurationError) as error:
@@ -159,7 +144,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._parts.owner.release()
 
     def prepare(self) -> None:
-        """Make the parts, and find what no waiting would mend.
+        """Make the parts, and find what waiting does not solve.
 
         Raises the SDK's errors for a bad configuration, and CannotWork.
         """
@@ -199,50 +184,17 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         parts, version = self._assembled, str(self.module.manifest.get("version", ""))
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
-        now = time.time()
-        checkpoint, counts = parts.checkpoint, self._totals
-        for collector in parts.collectors:
-            counts += collector.stats.peek()
-        is_begun = self._is_owner and parts.collected_to_ms is not None
-        waits: State = "starting" if self._is_owner else "waiting for another owner"
-        return Status(
-            state="collecting" if is_begun else waits,
+        return self._report.status(
+            parts,
             version=version,
             folder=str(self.data_path),
-            watermark=watermark_of(checkpoint),
-            lag_seconds=self._rounded_lag(parts, parts.collected_to_ms, checkpoint),
-            backlog=self._backlog_retries[""].backlog(checkpoint),
-            streams=self._streams(parts),
-            late_events=counts.late,
-            delivered=counts.delivered,
-            quarantined=parts.quarantine.count(),
-            failing=tuple(
-                Failing(
-                    failing.end,
-                    to_rfc3339(int((now - failing.seconds) * 1000)),
-                    failing.failed_tries,
-                    self._redacted(failing.message),
-                )
-                for log in parts.failure_logs
-                for failing in log.goes_on()
-            ),
-            last_deliveries=tuple(self._last_deliveries),
-        )
-
-    def _streams(self, parts: Parts) -> tuple[Stream, ...]:
-        return tuple(
-            Stream(
-                services,
-                watermark_of(checkpoint),
-                self._rounded_lag(parts, collector.collected_to_ms, checkpoint),
-                self._backlog_retries[services].backlog(checkpoint),
-            )
-            for services, collector in zip(parts.names, parts.collectors, strict=True)
-            for checkpoint in [collector.checkpoint]
+            totals=self._totals,
+            is_owner=self._is_owner,
+            poll_every_seconds=self._interval,
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
-        """End soon: what has its receipt is committed, what hangs is left behind."""
+        """End soon: commit what the intake accepted, and leave behind threads that hang."""
         super().stop(*args, **kwargs)
         if not self._is_collecting:
             sys.exit(0)  # the SDK's start-up waits without an ear for the stop event
@@ -276,7 +228,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             return
 
     def _collect_as_owner(self) -> None:
-        """Collect until stopped, or until the state is another's: then all is assembled anew."""
+        """Collect until stopped, or until another process owns the state: then make new parts."""
         parts = self._parts
         try:
             parts.own(self._stop_event, self._warn)
@@ -290,7 +242,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     def _collect_streams(self, parts: Parts) -> None:
         """Poll the first stream here and the others beside it, once the first has begun.
 
-        One that is refused holds up no other.
+        A stream that is refused does not hold up the others.
         """
         first, *others = parts.collectors
         self._start(first)
@@ -362,15 +314,19 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _assemble(self) -> Parts:
         configuration = self.configuration
+        user_agent = self.http_default_headers["User-Agent"]
         settings = Settings(
             plan=self._plan,
             data_path=self.data_path,
             account=self.module.account(configuration.organization_id),
             streams=configuration.streams,
             excluded_event_types=configuration.excluded_types,
-            intake_url=configuration.intake_server or self.intake_url,
-            intake_key=configuration.intake_key,
-            user_agent=self.http_default_headers["User-Agent"],
+            jumpcloud=ClientOptions(user_agent),
+            intake=IntakeOptions(
+                url=configuration.intake_server or self.intake_url,
+                key=configuration.intake_key,
+                user_agent=user_agent,
+            ),
         )
         voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
         return assemble(settings, voice, self._stop_event)
@@ -385,10 +341,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             scope="",  # completed by each stream's services
             max_rows=configuration.chunk_size,
         )
-
-    @property
-    def _organization_id(self) -> str | None:
-        return self.configuration.organization_id or self.module.configuration.organization_id
 
     # Pushing
 
@@ -428,15 +380,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._platform_logs.ship(records)
 
     def _post_logs(self, records: list[Record]) -> None:
-        answer = requests.post(
-            self.logs_url,
-            json={"logs": records},
-            headers=self._headers,
-            timeout=LOGS_TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
-        if answer.status_code not in LOGS_REFUSED_FOR_GOOD:
-            answer.raise_for_status()
+        post(self.logs_url, self._headers, records)
 
     def _warn(self, text: str) -> None:
         self.log(text, level="warning")
@@ -445,8 +389,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         intake_key = self.configuration.intake_key
         self.put_forwarded_events(intake_key=intake_key, count=count)
         self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
-        at = to_rfc3339(time.time_ns() // 1_000_000)
-        self._last_deliveries.append(Delivered(at, count, round(seconds, 3)))
+        self._report.note_accepted(count, seconds)
         self.heartbeat()
         self._last_events_time = self._last_heartbeat
 
@@ -466,7 +409,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             )
 
     def _show_metrics(self) -> None:
-        """Make the SDK's metrics before threads use them: it makes each at its first use."""
+        """Create the SDK's metrics before threads use them; it creates each at its first use."""
         intake_key = self.configuration.intake_key
         self.put_forwarded_events(intake_key=intake_key, count=0)
         self.put_discarded_events(intake_key=intake_key, count=0)
@@ -480,23 +423,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
-        """Return 0 when caught up, or the age of the oldest instant not collected yet."""
-        if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
-            return time.monotonic() - self._began_at if parts.is_failing else 0.0
-        return self._lag_since(parts, collected_to_ms, parts.checkpoint)
-
-    def _lag_since(self, parts: Parts, collected_to_ms: int, checkpoint: Checkpoint) -> float:
-        age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(checkpoint.windows)
-        return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
-
-    def _rounded_lag(
-        self, parts: Parts, collected_to_ms: int | None, checkpoint: Checkpoint
-    ) -> float | None:
-        """Return the lag as the status shows it, None before anything was collected."""
-        if collected_to_ms is None or not self._is_owner:
-            return None
-        return round(self._lag_since(parts, collected_to_ms, checkpoint), 1)
+        return self._report.lag_seconds(parts, self._interval)
 
 
 def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:

@@ -1,6 +1,6 @@
-"""Events that are on their way just now: nobody else takes them for new, nor for delivered.
+"""Claims on events that are being delivered: other threads wait until it is known how that ended.
 
-Shared by ledgers whose events may be the same. Knows keys only.
+Shared by ledgers that may hold the same events. Knows keys only.
 """
 
 import threading
@@ -25,9 +25,9 @@ class Claims:
     def taking(self, keys: Sequence[int], fresh: Callable[[], Events]) -> Iterator[Events]:
         """Claim what `fresh` returns of events with these keys until the end of the block.
 
-        `fresh` is asked once none of them is claimed. Who waits holds nothing of the same page,
-        and who delivers waits for nobody here, so that no two wait for each other. Raises Stopped
-        when asked to stop while waiting, and whatever `fresh` raises, with nothing claimed.
+        `fresh` is called once none of them is claimed. A thread that waits holds no claims of the
+        same page, and one that delivers never waits here, so no two wait for each other. Raises
+        Stopped when asked to stop while waiting, and whatever `fresh` raises, with nothing claimed.
         """
         self._take(keys)
         held = set(keys)

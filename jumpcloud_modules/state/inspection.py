@@ -1,6 +1,6 @@
 """A look at a state from outside, which changes nothing: no file, no folder, no lease.
 
-A connector may be at work on it meanwhile. Knows nothing of what a person is told about it.
+A connector may be using it meanwhile. Knows nothing of how the result is shown.
 """
 
 import os

@@ -377,7 +377,7 @@ def test_what_all_does_not_bring_is_told(tmp_path: Path, answers: Answers) -> No
         ended = checked(sandbox, tmp_path)
 
     count = ended.document["services"]["pam"]
-    assert f"all does not bring pam ({count})" in by_name(ended)["counts"]["message"]
+    assert f"all leaves out pam ({count})" in by_name(ended)["counts"]["message"]
     assert ended.status == 0
 
 

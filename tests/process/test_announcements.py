@@ -31,7 +31,7 @@ def test_a_start_names_its_settings_and_a_stop_what_was_committed() -> None:
             assert setting in first
         assert "Collecting goes on from " in said
         stops = [line for line in said.splitlines() if "Stopped: " in line]
-        assert "300 events delivered by this process, 0 set aside; committed is what" in stops[0]
+        assert "300 events delivered by this process, 0 set aside; committed up to" in stops[0]
         assert "0 events delivered by this process" in stops[1]
 
 

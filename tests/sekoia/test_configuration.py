@@ -15,8 +15,8 @@ from jumpcloud_modules.sekoia.configuration import (
     NO_CREDENTIALS,
     ConnectorConfiguration,
     ModuleConfiguration,
-    explain,
 )
+from jumpcloud_modules.sekoia.form_faults import explain
 from tools.manifests import environment_document
 
 Faults = Callable[..., list[str]]
