@@ -295,6 +295,64 @@ def test_a_wrong_region_is_named_with_the_right_one() -> None:
     assert [found[name].status for name in OF_THE_KEY] == ["skipped"] * 3
 
 
+def test_a_wrong_region_is_named_by_the_command_as_well(tmp_path: Path) -> None:
+    """As the real process, to which two sandboxes are JumpCloud's regions."""
+    with Sandbox(some_events(20), api_key="another") as elsewhere, Sandbox() as home:
+        urls = {"US": f"{elsewhere.jumpcloud.url}/", "EU": f"{home.jumpcloud.url}/"}
+        (tmp_path / "sitecustomize.py").write_text(
+            "from jumpcloud_modules.jumpcloud import regions\n"
+            f"regions.REGIONS = [regions.Region(n, u, u, u) for n, u in {urls!r}.items()]\n"
+        )
+        ended = checked(
+            elsewhere,
+            tmp_path / "data",
+            JUMPCLOUD_API_KEY=home.jumpcloud.api_key,
+            PYTHONPATH=f"{tmp_path}:{ROOT}",
+        )
+
+    credentials = by_name(ended)["credentials"]
+    assert ended.status == 1
+    assert credentials["status"] == "failed"
+    assert credentials["remedy"].endswith(f"region EU: set base_url to {urls['EU']}")
+
+
+def as_service_account(sandbox: Sandbox) -> dict[str, str]:
+    """Return what a person sets who has a service account, and no key."""
+    return {
+        "JUMPCLOUD_API_KEY": "",
+        "JUMPCLOUD_CLIENT_ID": sandbox.addresses.client_id,
+        "JUMPCLOUD_CLIENT_SECRET": sandbox.addresses.client_secret,
+        "JUMPCLOUD_ORG_ID": "org",
+    }
+
+
+def test_a_service_account_that_works_is_well(tmp_path: Path) -> None:
+    """Its token is accepted, and it is not called a key."""
+    with Sandbox(some_events(20)) as sandbox:
+        ended = checked(sandbox, tmp_path, **as_service_account(sandbox))
+
+    assert statuses(ended) == {}
+    assert by_name(ended)["credentials"]["message"] == "JumpCloud accepts the service account."
+    assert sum(ended.document["services"].values()) == 20
+
+
+def test_a_service_account_that_is_refused_is_told_with_its_own_remedy(tmp_path: Path) -> None:
+    """Once, and nothing of an API key that nobody has."""
+    with Sandbox(some_events(20)) as sandbox:
+        wrong = as_service_account(sandbox) | {"JUMPCLOUD_CLIENT_SECRET": "the-secret-of-before"}
+        ended = checked(sandbox, tmp_path, **wrong)
+
+    credentials = by_name(ended)["credentials"]
+    assert statuses(ended) == {
+        "clock": "skipped",
+        "credentials": "failed",
+        **dict.fromkeys(OF_THE_KEY, "skipped"),
+    }
+    assert credentials["message"].endswith('"Client authentication failed"}).')
+    assert credentials["remedy"].startswith("Check client_id and client_secret, that")
+    assert by_name(ended)["counts"]["message"].endswith("JumpCloud refuses the service account.")
+
+
 def test_names_that_nobody_reads_are_told_with_the_nearest(tmp_path: Path) -> None:
     """A misspelt variable leaves a connector that works, a misspelt key none."""
     document = json.loads((ROOT / "module.json").read_bytes())
