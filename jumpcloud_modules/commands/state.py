@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reset = actions.add_parser("reset", help="start over from an instant")
     since = reset.add_mutually_exclusive_group(required=True)
     since.add_argument("--since", metavar="INSTANT", help="such as 2026-11-01T00:00:00Z, or 2d")
-    since.add_argument("--hours", type=int, metavar="N", help="so many hours ago")
+    since.add_argument("--hours", metavar="N", help="so many hours ago")
     reset.add_argument("--again", action="store_true", help="send again what was delivered since")
     reset.set_defaults(do=_reset)
     for action in (show, reset):
@@ -192,8 +192,8 @@ def _reset(options: argparse.Namespace, folder: Path) -> int:
 def _typed(options: argparse.Namespace) -> str:
     if options.hours is None:
         return str(options.since)
-    if not 0 <= options.hours <= RETENTION.days * 24:
-        most = RETENTION.days * 24
+    typed, most = str(options.hours), RETENTION.days * 24
+    if not (typed.isascii() and typed.isdecimal() and int(typed) <= most):
         raise ConfigurationError(f"--hours {options.hours}: give a number from 0 to {most}.")
     return f"{options.hours}h"
 

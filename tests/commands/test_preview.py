@@ -103,7 +103,8 @@ def test_a_refusal_is_told_on_standard_error(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--since", "yesterday"], "'yesterday' is neither a span nor an instant"),
-        (["--limit", "0"], "give a whole number, 1 or more"),
+        (["--limit", "0"], "'0' is not possible; give a whole number, 1 or more"),
+        (["--limit", "nan"], "'nan' is not possible; give a whole number, 1 or more"),
     ],
 )
 def test_what_cannot_be_meant_ends_with_two(

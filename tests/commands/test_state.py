@@ -136,6 +136,7 @@ def test_show_tells_of_what_is_asked_for_beside_all(two_streams: Path) -> None:
     [
         ([], "one of the arguments --since --hours is required"),
         (["--hours", "2161"], "give a number from 0 to 2160"),
+        (["--hours", "nan"], "--hours nan: give a number from 0 to 2160"),
         (["--since", "soon"], "neither a span nor an instant"),
         (["--since", "2199-01-01T00:00:00Z"], "in the future"),
     ],
