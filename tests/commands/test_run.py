@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -167,6 +168,34 @@ def test_it_collects_without_any_platform(tmp_path: Path) -> None:
         assert sandbox.platform.requests.arrivals() == 0
     assert (tmp_path / "state" / "context.json").exists()
     assert " delivered" in (tmp_path / "output").read_text()
+
+
+def test_what_it_says_has_the_form_and_the_level_that_were_asked_for(tmp_path: Path) -> None:
+    """An object a line with the instant's zone, or lines; of a lower level nothing."""
+    said = {}
+    for name, wish in {
+        "json": {"LOG_FORMAT": "json"},
+        "text": {},
+        "nothing": {"LOG_LEVEL": "error"},
+    }.items():
+        (tmp_path / name).mkdir()
+        with (
+            Sandbox(generate(20, now_ms() - HOUR_MS, now_ms() - 60_000)) as sandbox,
+            self_hosted(tmp_path / name, **variables(sandbox), **wish) as process,
+        ):
+            assert wait_until(lambda of=sandbox: of.verdict().clean, 30)  # type: ignore[misc]
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+        said[name] = (tmp_path / name / "output").read_text().splitlines()
+
+    objects = [json.loads(line) for line in said["json"]]
+    assert all(line.keys() == {"time", "level", "message"} for line in objects)
+    assert all(line["time"].endswith("Z") for line in objects)
+    assert " starts: region " in objects[0]["message"]
+    assert objects[-1]["message"].startswith("Stopped: ")
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z INFO ", line) for line in said["text"])
+    assert said["text"][-1].partition(" INFO ")[2].startswith("Stopped: 20 events delivered")
+    assert said["nothing"] == []
 
 
 @pytest.mark.parametrize(

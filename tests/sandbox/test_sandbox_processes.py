@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from pathlib import Path
@@ -338,8 +339,12 @@ def test_a_narrow_terminal_gets_what_fits_on_its_line() -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_on_a_terminal_gives_a_verdict(times: int) -> None:
-    """The first waits for what is late and then judges, the second does not wait."""
+    """The first waits for what is late and then judges, the second does not wait.
+
+    Although the window is narrow, each update has its line.
+    """
     leader, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 45))
     command = [sys.executable, "-m", "sandbox", "run", "--seconds", "60", "--events", "500"]
     run = subprocess.Popen(command, cwd=ROOT, stdout=terminal, stderr=terminal)
     os.close(terminal)
@@ -355,6 +360,9 @@ def test_ctrl_c_on_a_terminal_gives_a_verdict(times: int) -> None:
     assert "No more events come" in seen
     assert re.search(r"produced +5\d\d", seen)
     assert "Traceback" not in seen
+    updates = re.findall(r"\r( *[\d.]+ s \|[^\r\n]*)", seen)
+    assert updates
+    assert {len(update) for update in updates} == {44}
     assert ("NOT CLEAN" in seen) == ("what is missing may only be late" in seen)
 
 
