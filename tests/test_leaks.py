@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace as Namespace
+from typing import cast
 
 import pytest
 import requests
@@ -22,6 +24,7 @@ from sandbox.events import MARKER
 from sandbox.instants import now_ms
 from tests import leaks
 from tests.leaks import Channel, Unshown
+from tests.process.conftest import _call
 
 pytest_plugins = ["pytester"]
 
@@ -220,6 +223,14 @@ def test_a_test_that_leaks_fails(pytester: pytest.Pytester) -> None:
     ended.assert_outcomes(passed=1, failed=2)
     ended.stdout.fnmatch_lines(["*The API key stands in a command's standard output, line 1.*"])
     ended.stdout.fnmatch_lines(["*The intake key stands in the command's standard output*"])
+
+
+def test_a_process_test_that_leaks_fails() -> None:
+    """It runs in a thread of its own, beside others."""
+    item = Namespace(obj=lambda: leaks.note(INTAKE_KEY))
+
+    with pytest.raises(AssertionError, match="The intake key"):
+        _call(cast(pytest.Item, item))()
 
 
 def _note_within(noting: Callable[[], None]) -> None:

@@ -27,7 +27,7 @@ from sandbox import Answers, Sandbox, faults, generate
 from sandbox.connector import ConnectorProcess, platform_variables
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Waits
-from tests.shell import ROOT, Ended, self_hosted, typed
+from tests.shell import ROOT, Ended, regions_at, self_hosted, typed
 
 NAMES = [
     "configuration",
@@ -299,15 +299,11 @@ def test_a_wrong_region_is_named_by_the_command_as_well(tmp_path: Path) -> None:
     """As the real process, to which two sandboxes are JumpCloud's regions."""
     with Sandbox(some_events(20), api_key="another") as elsewhere, Sandbox() as home:
         urls = {"US": f"{elsewhere.jumpcloud.url}/", "EU": f"{home.jumpcloud.url}/"}
-        (tmp_path / "sitecustomize.py").write_text(
-            "from jumpcloud_modules.jumpcloud import regions\n"
-            f"regions.REGIONS = [regions.Region(n, u, u, u) for n, u in {urls!r}.items()]\n"
-        )
         ended = checked(
             elsewhere,
             tmp_path / "data",
             JUMPCLOUD_API_KEY=home.jumpcloud.api_key,
-            PYTHONPATH=f"{tmp_path}:{ROOT}",
+            **regions_at(urls, tmp_path),
         )
 
     credentials = by_name(ended)["credentials"]
