@@ -15,7 +15,7 @@ PACKAGE: Final = Path(__file__).resolve().parent.parent / "jumpcloud_modules"
 TO_A_TERMINAL: Final = "commands"
 """The folder of what speaks to whoever typed a command, at once and to nobody else."""
 BUT_TO_THE_LOG: Final = "environment.py"
-FEWEST_WORDS: Final = 3
+MIN_WORDS: Final = 3
 """What is shorter is a name or a piece of a sentence."""
 IN_A_FORM: Final = {"description", "title", "documentation"}
 """Arguments that the form and the metrics show."""
@@ -49,7 +49,7 @@ def texts_of(tree: ast.Module, place: str) -> Iterator[Text]:
     levels, left_out = _levels(tree), set(_left_out(tree))
     for node in ast.walk(tree):
         words = None if node in left_out else _words(node)
-        if words and len(words.split()) >= FEWEST_WORDS:
+        if words and len(words.split()) >= MIN_WORDS:
             yield Text(f"{place}:{getattr(node, 'lineno', 0)}", words, levels.get(node))
 
 
