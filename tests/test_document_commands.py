@@ -5,22 +5,28 @@ sandbox. What stands in a comment before it says otherwise: `runs until Ctrl-C`,
 with a reason. `make` only tells what it would do; what it passes on is given to its parser.
 """
 
+import argparse
+import importlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jumpcloud_modules.commands import dispatch
+from jumpcloud_modules.commands.dispatch import COMMANDS
 from sandbox import Sandbox, generate, make_event, wait_until
 from sandbox.instants import now_ms
 from tests.shell import ROOT, self_hosted
@@ -31,12 +37,16 @@ BLOCK = re.compile(
     r"^```sh\n(?P<script>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+SHOWN = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+IN_A_SENTENCE = re.compile(r"`(?:docker exec \w+ )?(?:\S+/)?python main\.py ([a-z][^`\[]*)`")
 TYPED_BY_MAKE = re.compile(r"-m (pytest|benchmarks|tests\.soak) (\S.*)$", re.MULTILINE)
 NOT_RUN = {
     ("README.md", "it needs Docker"),
     ("docs/setup.md", "it needs Docker"),
     ("sandbox/README.md", "tests/sandbox/test_sandbox_processes.py runs the sandbox"),
 }
+HALVES = {"state", "state reset"}
+"""Named in sentences without what they need."""
 SECONDS_FOR_A_BLOCK = 60.0
 
 
@@ -67,6 +77,15 @@ def blocks() -> Iterator[Block]:
             line = text.count("\n", 0, found.start("script"))
             name = str(path.relative_to(ROOT))
             yield Block(name, line, found["mark"], found["reason"], found["script"])
+
+
+def in_sentences() -> Iterator[str]:
+    """Yield the commands of main.py that stand in the sentences of all documents."""
+    for path in documents(ROOT):
+        text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for command in IN_A_SENTENCE.findall(text):
+            if command not in HALVES:
+                yield command
 
 
 BLOCKS = list(blocks())
@@ -152,7 +171,9 @@ def as_typed(block: Block, liveness_port: str) -> str:
 
 
 @pytest.mark.parametrize("block", RUN, ids=str)
-def test_what_a_document_tells_to_type_works(block: Block, sandbox: Sandbox, root: Path) -> None:
+def test_what_a_document_tells_to_type_works(
+    block: Block, sandbox: Sandbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each command ends well, or goes on until Ctrl-C."""
     if "curl" in block.script and not shutil.which("curl"):
         pytest.skip("this machine has no curl")
@@ -174,7 +195,7 @@ def test_what_a_document_tells_to_type_works(block: Block, sandbox: Sandbox, roo
 
     assert status == 0, out
     for module, arguments in TYPED_BY_MAKE.findall(out):
-        understood(module, arguments)
+        understood(module, arguments, monkeypatch)
 
 
 def typed(
@@ -208,19 +229,66 @@ def typed(
     return (0 if is_interrupted else status), said.read_text("utf-8")
 
 
-def understood(module: str, arguments: str) -> None:
-    """Give the arguments to whoever gets them of make, with the wish to do nothing."""
-    nothing = "--collect-only --quiet" if module == "pytest" else "--help"
-    asked = subprocess.run(
-        ["bash", "-c", f"exec {sys.executable} -m {module} {arguments} {nothing}"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def understood(module: str, arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the arguments to whoever gets them of make, who does nothing with them."""
+    if module == "pytest":
+        only_collect = [*shlex.split(arguments), "--collect-only", "--quiet"]
+        collected = subprocess.run(
+            [sys.executable, "-m", "pytest", *only_collect],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert collected.returncode == 0, collected.stdout + collected.stderr
+    else:
+        is_package = (ROOT / module / "__main__.py").exists()
+        main = importlib.import_module(f"{module}.__main__" if is_package else module).main
+        parsed(lambda: main(shlex.split(arguments)), monkeypatch)
 
-    assert asked.returncode == 0, asked.stdout + asked.stderr
+
+class Parsed(Exception):
+    """Report that arguments are possible, before anything is done with them."""
+
+
+def parsed(begin: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin something up to where its arguments were understood; they are refused by SystemExit."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def only_parse(parser: argparse.ArgumentParser, *arguments: Any) -> argparse.Namespace:
+        parse(parser, *arguments)
+        raise Parsed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+        with pytest.raises(Parsed):
+            begin()
+
+
+@pytest.mark.parametrize("command", sorted(set(in_sentences())))
+def test_a_command_in_a_sentence_can_be_typed(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has that name, and these options."""
+    name, *arguments = shlex.split(command)
+
+    assert name in COMMANDS
+    parsed(lambda: dispatch.run(name, arguments), monkeypatch)
+
+
+def test_a_terminal_that_is_shown_has_commands_that_are_typed_elsewhere() -> None:
+    """In a block that runs; those of make are looked at by test_documents.py."""
+    shown = {
+        command
+        for path in documents(ROOT)
+        for block in SHOWN.findall(path.read_text(encoding="utf-8"))
+        for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+    }
+    typed_elsewhere = {line for block in RUN for line in block.script.splitlines()}
+
+    assert shown
+    assert not {command for command in shown - typed_elsewhere if not command.startswith("make ")}
 
 
 def test_what_is_not_run_is_listed_with_its_reason() -> None:

@@ -181,6 +181,17 @@ def test_a_link_leads_somewhere(path: Path, target: str) -> None:
     assert not anchor or anchor in anchors(leads_to)
 
 
+def test_every_document_is_found_by_a_question() -> None:
+    """docs/index.md leads to it in one click."""
+    led_to = {
+        (path.parent / target.partition("#")[0]).resolve()
+        for path, target in links()
+        if path.name == "index.md"
+    }
+
+    assert set(DOCUMENTS) <= led_to | {ROOT / "docs/index.md"}
+
+
 # The services
 
 
