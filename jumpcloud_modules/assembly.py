@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from jumpcloud_modules.checkpoint import Checkpoint
+from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
@@ -97,13 +97,7 @@ class Parts:
     @property
     def checkpoint(self) -> Checkpoint:
         """Return how far all streams got together: as far as the one that is furthest behind."""
-        parts = [collector.checkpoint for collector in self.collectors]
-        begun = [checkpoint for checkpoint in parts if checkpoint.watermark_ms] or parts
-        return Checkpoint(
-            beginning_ms=min(checkpoint.beginning_ms for checkpoint in begun),
-            watermark_ms=min(checkpoint.watermark_ms for checkpoint in begun),
-            windows=tuple(window for checkpoint in begun for window in checkpoint.windows),
-        )
+        return of_all([collector.checkpoint for collector in self.collectors])
 
     @property
     def collected_to_ms(self) -> int | None:
@@ -145,9 +139,8 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         secrets=voice.secrets,
         check_owner=owner.check,
     )
-    shared = _Shared(
-        settings, voice, stop, clock, owner, state_retry, intake, ConcurrencyLimit(stop), Claims()
-    )
+    concurrency, claims = ConcurrencyLimit(stop), Claims(stop)
+    shared = _Shared(settings, voice, stop, clock, owner, state_retry, intake, concurrency, claims)
     streams = _streams(shared)
     return Parts(
         owner=owner,

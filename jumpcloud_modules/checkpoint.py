@@ -3,7 +3,7 @@
 Values only; `state/checkpoint_store.py` writes them down.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from jumpcloud_modules.instants import SECOND_MS, floor
@@ -112,6 +112,19 @@ class Checkpoint:
             return self
         index = self.windows.index(window)
         return replace(self, windows=(*self.windows[:index], *by, *self.windows[index + 1 :]))
+
+
+def of_all(parts: Sequence[Checkpoint]) -> Checkpoint:
+    """Return how far several streams got together: as far as the one that is furthest behind.
+
+    Those that have not begun count only where none has; there is at least one stream.
+    """
+    begun = [checkpoint for checkpoint in parts if checkpoint.watermark_ms] or parts
+    return Checkpoint(
+        beginning_ms=min(checkpoint.beginning_ms for checkpoint in begun),
+        watermark_ms=min(checkpoint.watermark_ms for checkpoint in begun),
+        windows=tuple(window for checkpoint in begun for window in checkpoint.windows),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -100,11 +101,13 @@ class Pages:
 
         def run() -> None:
             try:
-                asked.tell(
-                    self._retry.call(lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN)
+                opened = self._retry.call(
+                    lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN
                 )
             except BaseException as error:  # noqa: BLE001 -- the reader raises it
                 asked.opened.set_exception(error)
+            else:
+                asked.tell(opened)
 
         # In a thread, since requests cannot send a request without waiting for its headers.
         threading.Thread(target=run, name="page", daemon=True).start()
@@ -167,16 +170,24 @@ class _Asked:
     def __init__(self, query: Query) -> None:
         self.query = query
         self.opened: Future[Opened] = Future()
-        self._dropped = threading.Event()
+        self._lock = threading.Lock()
+        self._is_dropped = False
 
     def tell(self, opened: Opened) -> None:
-        # Set before it is looked whether it was dropped, and dropped before it is looked whether it
-        # is set: in whatever order the two come, one of them closes the connection.
-        self.opened.set_result(opened)
-        if self._dropped.is_set():
-            opened.close()
+        with self._lock:  # so that one of the two closes the connection, and not both
+            self.opened.set_result(opened)
+            is_dropped = self._is_dropped
+        if is_dropped:
+            _hang_up(opened)
 
     def drop(self) -> None:
-        self._dropped.set()
-        if self.opened.done() and not self.opened.exception():
-            self.opened.result().close()
+        with self._lock:
+            self._is_dropped, is_told = True, self.opened.done()
+        if is_told and not self.opened.exception():
+            _hang_up(self.opened.result())
+
+
+def _hang_up(opened: Opened) -> None:
+    """Close what nobody wants any more; that the connection broke meanwhile is no failure."""
+    with suppress(OSError):
+        opened.close()

@@ -132,22 +132,30 @@ def _state(question: Question[State]) -> Check:
 def state_check(folder: Path, found: Inspection) -> Check:
     """Say how a state is: readable, whose, how far, and what is left to read."""
     owner = f"a connector runs on it ({found.owner})" if found.owner else "no connector runs on it"
-    if found.is_damaged:
-        said = re.sub(r":$", ".", found.found.warning)
+    if found.damage:
+        said = " ".join(re.sub(r":$", ".", sentence) for sentence in found.damage)
         return Check("state", "failed", f"{said} Just now {owner}.", _DAMAGE_REMEDY)
-    checkpoint = found.found.checkpoint
-    if checkpoint is None:
+    if not found.begun:
         return Check("state", "ok", f"There is no state yet in {folder}, and {owner}.")
-    if found.is_ledger_missing and not found.owner:
-        said = f"The ledger of delivered events is missing in {folder}."
+    if found.without_ledger and not found.owner:
+        places = " and ".join(map(str, found.without_ledger))
+        said = f"The ledger of delivered events is missing in {places}."
         return Check("state", "failed", said, _LEDGER_REMEDY)
-    backlog = f"{len(checkpoint.windows)} stretches of backlog are" if checkpoint.windows else ""
-    open_ = f"{backlog or 'no backlog is'} open"
+    windows = sum(len(checkpoint.windows) for _, checkpoint in found.begun)
+    open_ = f"{f'{windows} stretches of backlog are' if windows else 'no backlog is'} open"
     kept = found.quarantine.files
     aside = f"; {kept} events are in the quarantine" if kept else ""
-    reached = to_text(checkpoint.watermark_ms)
-    return Check(
-        "state", "ok", f"It is sound and has read up to {reached}; {owner}; {open_}{aside}."
+    said = f"It is sound and has read {_reached(found)}; {owner}; {open_}{aside}."
+    return Check("state", "ok", said)
+
+
+def _reached(found: Inspection) -> str:
+    """Say up to which instant events were read, of each stream where there are several."""
+    if len(found.begun) == 1:
+        return f"up to {to_text(found.begun[0][1].watermark_ms)}"
+    return " and ".join(
+        f"{stream.services or stream.folder} up to {to_text(checkpoint.watermark_ms)}"
+        for stream, checkpoint in found.begun
     )
 
 

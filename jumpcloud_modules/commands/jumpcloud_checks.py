@@ -15,6 +15,8 @@ from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import DAY_MS, SECOND_MS
 from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
+from jumpcloud_modules.jumpcloud.auth import END as TOKEN_HOST
+from jumpcloud_modules.jumpcloud.auth import REMEDIES as OF_TOKENS
 from jumpcloud_modules.jumpcloud.client import REMEDIES
 from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
 from jumpcloud_modules.jumpcloud.diagnosis import Findings, look_into, remedy
@@ -91,7 +93,7 @@ class JumpCloudChecks:
 
     def _clock_check(self) -> Check:
         if not self._clock.is_known:
-            return Check("clock", "skipped", "Not checked: JumpCloud's answer carries no date.")
+            return Check("clock", "skipped", "Not checked: JumpCloud has not told its date.")
         ahead_ms = -self._clock.ahead_of_machine_ms
         if abs(ahead_ms) > TOLERATED_DIFFERENCE_MS:
             direction = "ahead of" if ahead_ms > 0 else "behind"
@@ -108,16 +110,22 @@ class JumpCloudChecks:
         blamed = _cause(refusal, findings)
         place = names.index(blamed)
         message, own = _told(refusal, _REMEDIES.get(blamed, ""))
-        yield from (Check(name, "ok", _BEFORE[name]) for name in names[:place])
+        who = self._who
+        yield from (Check(name, "ok", _BEFORE[name].format(who=who)) for name in names[:place])
         yield Check(blamed, "failed", message, _sentence(remedy(account, findings) or own))
-        yield from skipped(names[place + 1 :], f"JumpCloud refuses the {_AS_SAID[blamed]}")
+        refused = _AS_SAID[blamed].format(who=who)
+        yield from skipped(names[place + 1 :], f"JumpCloud refuses the {refused}")
 
     def _accepted(self) -> Iterator[Check]:
-        yield Check("credentials", "ok", "JumpCloud accepts the key.")
+        yield Check("credentials", "ok", _BEFORE["credentials"].format(who=self._who))
         chosen = self._configured.account.organization_id
-        said = f"The key reaches organization {chosen}." if chosen else _OWN_ORGANIZATION
+        said = f"The {self._who} reaches organization {chosen}." if chosen else _OWN_ORGANIZATION
         yield Check("organization", "ok", said)
         yield Check("directory_insights", "ok", "Directory Insights answers with events.")
+
+    @property
+    def _who(self) -> str:
+        return "service account" if self._configured.account.is_service_account else "key"
 
     # What would be collected
 
@@ -165,11 +173,11 @@ def _sentence(text: str) -> str:
 
 
 _BEFORE = {
-    "credentials": "JumpCloud accepts the key.",
+    "credentials": "JumpCloud accepts the {who}.",
     "organization": "JumpCloud accepts the organization.",
 }
 _AS_SAID = {
-    "credentials": "key",
+    "credentials": "{who}",
     "organization": "organization",
     "directory_insights": "organization's plan",
 }
@@ -189,7 +197,8 @@ _REMEDIES = {
 def _told(error: TryAgain | Refused, better: str) -> tuple[str, str]:
     """Split an error's message into what happened and its remedy, used where there is no better."""
     text = str(error)
-    own = REMEDIES.get(error.status or 0, "") or "Check base_url."
+    remedies = OF_TOKENS if error.end == TOKEN_HOST else REMEDIES
+    own = remedies.get(error.status or 0, "") or "Check base_url."
     message = text.removesuffix(own).strip()
     if isinstance(error, TryAgain) and error.status is not None:
         return message, TRY_AGAIN

@@ -190,7 +190,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             folder=str(self.data_path),
             totals=self._totals,
             is_owner=self._is_owner,
-            lag_seconds=self._lag_seconds(parts),
+            poll_every_seconds=self._interval,
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:

@@ -4,10 +4,11 @@ Knows nothing of the SDK.
 """
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 
 from jumpcloud_modules.assembly import Parts
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.status import (
@@ -17,6 +18,7 @@ from jumpcloud_modules.status import (
     Failing,
     State,
     Status,
+    Stream,
     watermark_of,
 )
 
@@ -30,7 +32,9 @@ class StatusReport:
     def __init__(self, redacted: Callable[[str], str]) -> None:
         self._redacted = redacted
         self._began_at = time.monotonic()
-        self._backlog_estimate = BacklogEstimate(time.monotonic)
+        self._backlog_estimates = defaultdict[str, BacklogEstimate](
+            lambda: BacklogEstimate(time.monotonic)
+        )
         self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
 
     def note_accepted(self, count: int, seconds: float) -> None:
@@ -42,9 +46,7 @@ class StatusReport:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
         if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
             return time.monotonic() - self._began_at if parts.is_failing else 0.0
-        age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(parts.checkpoint.windows)
-        return age if is_behind or age > poll_every_seconds + LAG_GRACE_SECONDS else 0.0
+        return _lag_seconds(parts, collected_to_ms, parts.checkpoint, poll_every_seconds)
 
     def status(
         self,
@@ -54,21 +56,35 @@ class StatusReport:
         folder: str,
         totals: Counts,
         is_owner: bool,
-        lag_seconds: float,
+        poll_every_seconds: float,
     ) -> Status:
         """Return the status; `totals` are the counts of all polls that have ended."""
-        checkpoint, counts = parts.checkpoint, totals
+        counts = totals
         for collector in parts.collectors:
             counts += collector.stats.peek()
         is_begun = is_owner and parts.collected_to_ms is not None
         waits: State = "starting" if is_owner else "waiting for another owner"
+
+        def stream(name: str, checkpoint: Checkpoint, collected_to_ms: int | None) -> Stream:
+            lag_seconds = None
+            if is_begun and collected_to_ms is not None:
+                lag = _lag_seconds(parts, collected_to_ms, checkpoint, poll_every_seconds)
+                lag_seconds = round(lag, 1)
+            backlog = self._backlog_estimates[name].backlog(checkpoint)
+            return Stream(name, watermark_of(checkpoint), lag_seconds, backlog)
+
+        together = stream("", parts.checkpoint, parts.collected_to_ms)
         return Status(
             state="collecting" if is_begun else waits,
             version=version,
             folder=folder,
-            watermark=watermark_of(checkpoint),
-            lag_seconds=round(lag_seconds, 1) if is_begun else None,
-            backlog=self._backlog_estimate.backlog(checkpoint),
+            watermark=together.watermark,
+            lag_seconds=together.lag_seconds,
+            backlog=together.backlog,
+            streams=tuple(
+                stream(services, collector.checkpoint, collector.collected_to_ms)
+                for services, collector in zip(parts.names, parts.collectors, strict=True)
+            ),
             late_events=counts.late,
             delivered=counts.delivered,
             quarantined=parts.quarantine.count(),
@@ -86,3 +102,11 @@ class StatusReport:
                     ongoing.failed_tries,
                     self._redacted(ongoing.message),
                 )
+
+
+def _lag_seconds(
+    parts: Parts, collected_to_ms: int, checkpoint: Checkpoint, poll_every_seconds: float
+) -> float:
+    age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
+    is_behind = parts.is_failing or bool(checkpoint.windows)
+    return age if is_behind or age > poll_every_seconds + LAG_GRACE_SECONDS else 0.0
