@@ -22,7 +22,7 @@ from sandbox.instants import now_ms
 _PUBLISHED_AT_ONCE = 20_000
 _LIVE_STARTS_IN_MS = 1_500
 _STEP_SECONDS = 0.025
-_LONGEST_SECONDS = 300.0
+_MAX_SECONDS = 300.0
 _LOOK_AT_LEISURE_SECONDS = 5.0
 
 
@@ -182,7 +182,7 @@ def _accepted(sandbox: SandboxProcess, count: int) -> Callable[[], bool]:
 
 
 def _await(connector: ConnectorProcess, happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _LONGEST_SECONDS
+    deadline = time.monotonic() + _MAX_SECONDS
     while not happened():
         if not connector.running or time.monotonic() > deadline:
             end = "\n".join(connector.output.splitlines()[-20:])

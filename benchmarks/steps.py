@@ -23,21 +23,21 @@ from isal import igzip
 
 from benchmarks import workload
 from jumpcloud_modules import events
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.page_size import PAGE_BYTES
 from jumpcloud_modules.http.client import Body, Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.intake.batches import compressed_body
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia.memory import keep_small
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ledger import Ledger
 from sandbox.apart import SandboxProcess
 
 EVENTS = 60_000
 PAGE_EVENTS = PAGE_BYTES // 1_200
 ROUNDS = 5
-_MOST_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _one_round(
         "JumpCloud", addresses.jumpcloud_url, {"x-api-key": addresses.api_key}, Secrets()
     )
     intake = Transport("The intake", addresses.intake_url, {}, Secrets())
-    ledger, state = Ledger(folder / "ledger"), State(folder)
+    ledger, state = Ledger(folder / "ledger"), CheckpointStore(folder)
     cursor, left = None, count
     while left > 0:
         with watch.timing(FETCH):
@@ -132,7 +132,7 @@ def _one_round(
         with watch.timing(COMMIT):
             if state.is_save_due:
                 ledger.commit()
-                state.save(Progress(start_ms, found[-1].time_ms or start_ms))
+                state.save(Checkpoint(start_ms, found[-1].time_ms or start_ms))
         left -= len(found)
     return watch.seconds
 
@@ -150,7 +150,7 @@ def _fetch(jumpcloud: Transport, url: str, start_ms: int, cursor: object) -> tup
     headers = {"Content-Type": "application/json"}
     with jumpcloud.post(url + path, orjson.dumps(query), headers) as answer:
         answer.raise_for_status()
-        page = jumpcloud.read(answer, _MOST_BYTES)
+        page = jumpcloud.read(answer, _MAX_BYTES)
         return page, orjson.loads(answer.headers["X-Search_after"])
 
 
@@ -181,4 +181,4 @@ def _encode(fresh: events.Events, intake_key: str, watch: Stopwatch) -> bytes:
 def _push(intake: Transport, url: str, body: bytes) -> None:
     with intake.post(f"{url}/batch", body, {"Content-Encoding": "gzip"}) as answer:
         answer.raise_for_status()
-        orjson.loads(intake.read(answer, _MOST_BYTES))
+        orjson.loads(intake.read(answer, _MAX_BYTES))

@@ -10,25 +10,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.collector import Collector
-from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.streams import Once
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.failure_log import Level, Tellers, Troubles
+from jumpcloud_modules.failure_log import FailureLog, Level, Tellers
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.state import storage
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.disk_lock import FILE_NAME as LOCK_FILE_NAME
 from jumpcloud_modules.state.folder import Folder
@@ -83,25 +83,25 @@ class Parts:
     collectors: tuple[Collector, ...]
     names: tuple[str, ...]
     clock: JumpCloudClock
-    state_pace: Pace
-    other_paces: tuple[Pace, ...]
-    failure_logs: tuple[Troubles, ...]
+    state_retry: Retry
+    other_retries: tuple[Retry, ...]
+    failure_logs: tuple[FailureLog, ...]
     quarantine: Quarantine
 
     @property
     def is_failing(self) -> bool:
         """Tell whether anything is tried again just now."""
-        return any(pace.is_failing for pace in (self.state_pace, *self.other_paces))
+        return any(retry.is_failing for retry in (self.state_retry, *self.other_retries))
 
     @property
-    def progress(self) -> Progress:
+    def checkpoint(self) -> Checkpoint:
         """Return how far all streams got together: as far as the one that is furthest behind."""
-        parts = [collector.progress for collector in self.collectors]
-        begun = [progress for progress in parts if progress.watermark_ms] or parts
-        return Progress(
-            beginning_ms=min(progress.beginning_ms for progress in begun),
-            watermark_ms=min(progress.watermark_ms for progress in begun),
-            windows=tuple(window for progress in begun for window in progress.windows),
+        parts = [collector.checkpoint for collector in self.collectors]
+        begun = [checkpoint for checkpoint in parts if checkpoint.watermark_ms] or parts
+        return Checkpoint(
+            beginning_ms=min(checkpoint.beginning_ms for checkpoint in begun),
+            watermark_ms=min(checkpoint.watermark_ms for checkpoint in begun),
+            windows=tuple(window for checkpoint in begun for window in checkpoint.windows),
         )
 
     @property
@@ -112,7 +112,7 @@ class Parts:
 
     def own(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once the state is this process's. Raises Stopped, or OwnershipLost if it was."""
-        self.state_pace.call(lambda: self.owner.acquire(stop, tell))
+        self.state_retry.call(lambda: self.owner.acquire(stop, tell))
 
 
 def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
@@ -128,22 +128,26 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     storage.keep_private(reasons_path)
     clock = JumpCloudClock(voice.warn)
     owner = ownership(settings.data_path)
-    intake_log, state_log = (Troubles(end, voice.log) for end in ("The Sekoia intake", "The state"))
-    intake_pace, state_pace = _pace(intake_log, stop), _pace(state_log, stop)
+    intake_log, state_log = (
+        FailureLog(end, voice.log) for end in ("The Sekoia intake", "The state")
+    )
+    intake_retry, state_retry = _retry(intake_log, stop), _retry(state_log, stop)
     quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
         url=settings.intake_url,
         intake_key=settings.intake_key,
         quarantine=quarantine,
-        pace=intake_pace,
-        state_pace=state_pace,
+        retry=intake_retry,
+        state_retry=state_retry,
         user_agent=settings.user_agent,
         on_accepted=voice.on_accepted,
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
         check_owner=owner.check,
     )
-    shared = _Shared(settings, voice, stop, clock, owner, state_pace, intake, Lanes(stop), Claims())
+    shared = _Shared(
+        settings, voice, stop, clock, owner, state_retry, intake, ConcurrencyLimit(stop), Claims()
+    )
     streams = _streams(shared)
     return Parts(
         owner=owner,
@@ -151,8 +155,8 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         collectors=tuple(stream.collector for stream in streams),
         names=tuple(",".join(names) for names in settings.streams),
         clock=clock,
-        state_pace=state_pace,
-        other_paces=(*(pace for stream in streams for pace in stream.paces), intake_pace),
+        state_retry=state_retry,
+        other_retries=(*(retry for stream in streams for retry in stream.retries), intake_retry),
         failure_logs=(*(log for stream in streams for log in stream.logs), intake_log, state_log),
         quarantine=quarantine,
     )
@@ -167,9 +171,9 @@ class _Shared:
     stop: threading.Event
     clock: JumpCloudClock
     owner: Owner
-    state_pace: Pace
+    state_retry: Retry
     intake: Intake
-    lanes: Lanes
+    concurrency: ConcurrencyLimit
     claims: Claims
 
 
@@ -179,8 +183,8 @@ class _Stream:
 
     collector: Collector
     ledger: Ledger
-    paces: tuple[Pace, ...]
-    logs: tuple[Troubles, ...]
+    retries: tuple[Retry, ...]
+    logs: tuple[FailureLog, ...]
 
 
 def _streams(shared: _Shared) -> list[_Stream]:
@@ -194,7 +198,7 @@ def _streams(shared: _Shared) -> list[_Stream]:
 
 def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_Stream]) -> _Stream:
     """Make one stream of several; `streams` will hold all of them."""
-    settings, voice, stop, pace = shared.settings, shared.voice, shared.stop, shared.state_pace
+    settings, voice, stop, retry = shared.settings, shared.voice, shared.stop, shared.state_retry
     scope = _scope(settings, services)
     storage.keep_private(folder / "ledger")
 
@@ -207,25 +211,25 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
         return [stream for stream in streams if stream.ledger is not ledger]
 
     def delivered_by_others(events: Events) -> set[int]:
-        return set().union(*(pace.call(partial(o.ledger.delivered, events)) for o in others()))
+        return set().union(*(retry.call(partial(o.ledger.delivered, events)) for o in others()))
 
     ledger = Ledger(folder / "ledger", voice.warn, scope, shared.claims)
     first = streams[0].collector if streams else None
     logs = _source_logs(voice, "" if first is None else ",".join(services))
-    tail_pace, backlog_pace = (_pace(log, stop, shared.lanes) for log in logs)
-    source, lanes = _source(settings, voice, shared.clock, services), shared.lanes
+    tail_retry, backfill_retry = (_retry(log, stop, shared.concurrency) for log in logs)
+    source, concurrency = _source(settings, voice, shared.clock, services), shared.concurrency
     collector = Collector(
         replace(settings.plan, scope=scope, readers=settings.plan.readers if first is None else 1),
-        JumpCloud(source, shared.clock, tail_pace, backlog_pace, lanes),
-        Durable(State(folder), ledger_of, pace, shared.owner.check),
+        JumpCloud(source, shared.clock, tail_retry, backfill_retry, concurrency),
+        Durable(CheckpointStore(folder), ledger_of, retry, shared.owner.check),
         Once(shared.intake, delivered_by_others),
         Process(stop, voice.tell, voice.warn),
         OtherStreams(
-            known_from_ms=lambda: first.progress.beginning_ms if first else 0,
+            known_from_ms=lambda: first.checkpoint.beginning_ms if first else 0,
             needed_from_ms=lambda: [other.collector.needed_from_ms for other in others()],
         ),
     )
-    return _Stream(collector, ledger, (tail_pace, backlog_pace), logs)
+    return _Stream(collector, ledger, (tail_retry, backfill_retry), logs)
 
 
 def _scope(settings: Settings, services: list[str]) -> str:
@@ -248,20 +252,22 @@ def _source(
     return JumpCloudApi(client, services, exclusion)
 
 
-def _source_logs(voice: Voice, name: str) -> tuple[Troubles, ...]:
+def _source_logs(voice: Voice, name: str) -> tuple[FailureLog, ...]:
     """Make the records of a stream's tail, and of what is read beside it: each fails apart."""
     tellers, named = Tellers(), f" ({name})" if name else ""
     backlog = f" ({name}, backlog)" if name else " (backlog)"
     return (
-        Troubles(f"JumpCloud{named}", voice.log, tellers=tellers),
-        Troubles(f"JumpCloud{backlog}", voice.log, consequence=BACKLOG_WAITS, tellers=tellers),
+        FailureLog(f"JumpCloud{named}", voice.log, tellers=tellers),
+        FailureLog(f"JumpCloud{backlog}", voice.log, consequence=BACKLOG_WAITS, tellers=tellers),
     )
 
 
-def _pace(troubles: Troubles, stop: threading.Event, lanes: Lanes | None = None) -> Pace:
+def _retry(
+    failure_log: FailureLog, stop: threading.Event, concurrency: ConcurrencyLimit | None = None
+) -> Retry:
     def on_failure(failure: Failure) -> None:
-        if lanes and getattr(failure.error, "limited", False):
-            lanes.narrow()
-        troubles.failed(failure)
+        if concurrency and getattr(failure.error, "limited", False):
+            concurrency.lower()
+        failure_log.failed(failure)
 
-    return Pace(stop, on_failure, troubles.recovered)
+    return Retry(stop, on_failure, failure_log.recovered)

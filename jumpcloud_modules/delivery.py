@@ -28,17 +28,17 @@ class Quarantined:
 
 @dataclass(slots=True)
 class Delivery:
-    """Say what became of events so far: each that is settled is in one of three, or elsewhere.
+    """Say what became of events so far: each acknowledged one is in one of three, or elsewhere.
 
     `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
-    of accepted batches for which the intake gave no id; `quarantined` were set aside. `settled`
-    are the events of all three, and `elsewhere` counts those that another stream delivered.
+    of accepted batches for which the intake gave no id; `quarantined` were set aside.
+    `acknowledged` are the events of all three, and `elsewhere` counts those of another stream.
     """
 
     receipts: list[str] = field(default_factory=list)
     missing_receipts: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
-    settled: Events = field(default_factory=Events)
+    acknowledged: Events = field(default_factory=Events)
     elsewhere: int = 0
 
     @property

@@ -11,7 +11,7 @@
     ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
     ├── CannotWork          what no waiting mends: end, or wait for a person to change it
     ├── OwnershipLost       another process has the state: use nothing of it, and load it anew
-    └── Stopped             the connector is asked to stop: commit what is settled, and leave
+    └── Stopped             the connector is asked to stop: commit what was acknowledged, and leave
 
 Every message is one sentence or two for the operator: what was tried, what came back, what to do.
 None carries a key or an event's body.

@@ -96,10 +96,10 @@ class Events(Sequence[Event]):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Hold what a page was cut into, in its order; `oddities` are items that are no objects."""
+    """Hold what a page was cut into, in its order; `non_objects` are no JSON objects."""
 
     events: Events
-    oddities: Events
+    non_objects: Events
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -109,7 +109,7 @@ class _Identity(msgspec.Struct, gc=False):
 
 _cut_array = msgspec.json.Decoder(list[Raw]).decode
 _read_identities = msgspec.json.Decoder(list[_Identity]).decode
-_LONGEST_IDENTIFIER = 100
+_MAX_IDENTIFIER_CHARACTERS = 100
 
 
 def cut(page: bytes | memoryview) -> Cut:
@@ -127,7 +127,7 @@ def cut(page: bytes | memoryview) -> Cut:
 def identifier(event: Event) -> str:
     """Return the event's own id for a log line, or its key in hexadecimal where it has none."""
     event_id = _item(event.raw).get("id")
-    usable = isinstance(event_id, str) and 0 < len(event_id) <= _LONGEST_IDENTIFIER
+    usable = isinstance(event_id, str) and 0 < len(event_id) <= _MAX_IDENTIFIER_CHARACTERS
     return str(event_id) if usable else f"{event.key:016x}"
 
 

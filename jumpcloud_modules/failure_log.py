@@ -1,7 +1,8 @@
 """Which failures a person reads about, and when: each once, in full, with its end.
 
-A hiccup that passes at the next try is nobody's business; a refusal is said at once. One pace has
-one record: what succeeds elsewhere ends no trouble here. Knows nothing of what is tried.
+A hiccup that passes at the next try is nobody's business; a refusal is said at once. Each
+backoff has a log of its own: what succeeds elsewhere ends no incident here. Knows nothing of what
+is tried.
 """
 
 import threading
@@ -17,14 +18,14 @@ Level = Literal["info", "warning", "error", "critical"]
 Kind = tuple[str | None, int | None] | None
 """Who refused with which status; None is all that may pass by itself, however it varies.
 
-Not which request: a revoked key is one trouble, whatever is asked for with it.
+Not which request: a revoked key is one incident, whatever is asked for with it.
 """
 
 CRITICAL_AFTER_SECONDS = 3600.0
 """Refusals that last as long are critical."""
 REMINDER_AFTER_SECONDS = 900.0
 """The time to the first reminder; it doubles from one to the next."""
-LONGEST_REMINDER_SECONDS = 3600.0
+MAX_REMINDER_SECONDS = 3600.0
 """The time between two reminders, at most."""
 TRANSIENT_FAILURES_BEFORE_SAYING_SO = 3
 """Failures in a row before one is logged that may pass by itself."""
@@ -36,7 +37,7 @@ CALM_AFTER_SECONDS = 300.0
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _Incident:
     """Hold one kind of failure from its first try to the end of the calm after its last."""
 
     began: float
@@ -79,7 +80,7 @@ class _Trouble:
 
 def _rest_seconds(reminders: int) -> float:
     """Return how long to say nothing after so many reminders: ever longer, up to an hour."""
-    return min(REMINDER_AFTER_SECONDS * 2.0 ** min(reminders, 10), LONGEST_REMINDER_SECONDS)
+    return min(REMINDER_AFTER_SECONDS * 2.0 ** min(reminders, 10), MAX_REMINDER_SECONDS)
 
 
 class Repetition:
@@ -130,7 +131,7 @@ class Ongoing:
 class Tellers:
     """Say which of several records tells a failure that they have in common.
 
-    It is the first one to have it, for as long as it goes on failing: a record whose pace is not
+    It is the first one to have it, for as long as it goes on failing: a record whose end is not
     tried any more must not keep the others silent.
     """
 
@@ -154,8 +155,8 @@ class Tellers:
                 del self._tellers[kind]
 
 
-class Troubles:
-    """Tell a person about the failures of one pace, named `end`; from any thread.
+class FailureLog:
+    """Tell a person about the failures of one `Retry`, named `end`; from any thread.
 
     `consequence` is a sentence for its messages: what waits meanwhile. Records that share
     `tellers` tell a failure that they have in common once, for as long as the first one has it.
@@ -175,7 +176,7 @@ class Troubles:
         self._clock = clock
         self._consequence = consequence
         self._tellers = tellers or Tellers()
-        self._troubles: dict[Kind, _Trouble] = {}
+        self._incidents: dict[Kind, _Incident] = {}
         self._lock = threading.Lock()
 
     def goes_on(self) -> list[Ongoing]:
@@ -183,9 +184,9 @@ class Troubles:
         with self._lock:
             now = self._clock()
             return [
-                Ongoing(self._end, now - trouble.began, trouble.failures, trouble.last_words)
-                for trouble in self._troubles.values()
-                if trouble.calm_since is None
+                Ongoing(self._end, now - incident.began, incident.failures, incident.last_words)
+                for incident in self._incidents.values()
+                if incident.calm_since is None
             ]
 
     def failed(self, failure: Failure) -> None:
@@ -195,52 +196,52 @@ class Troubles:
             return
         with self._lock:
             now = self._clock()
-            trouble = self._troubles.get(kind)
-            if trouble is None or trouble.is_over(now):
-                trouble = self._troubles[kind] = _Trouble(began=now)
-            trouble.note_failure(failure.error.told)
+            incident = self._incidents.get(kind)
+            if incident is None or incident.is_over(now):
+                incident = self._incidents[kind] = _Incident(began=now)
+            incident.note_failure(failure.error.told)
             if self._tellers.claim(kind, self, now):
-                self._tell(failure, trouble, now)
+                self._tell(failure, incident, now)
 
     def recovered(self, failures: int) -> None:
         """Take note that a try succeeded after failures: of none while all is well."""
-        if not self._troubles:
+        if not self._incidents:
             return
         with self._lock:
             now = self._clock()
-            for kind, trouble in self._troubles.items():
-                if trouble.calm_since is None:
-                    trouble.calm_since = now
+            for kind, incident in self._incidents.items():
+                if incident.calm_since is None:
+                    incident.calm_since = now
                     self._tellers.leave(kind, self)
             self._tell_end(failures, now)
-            self._troubles = {k: t for k, t in self._troubles.items() if not t.is_over(now)}
+            self._incidents = {k: t for k, t in self._incidents.items() if not t.is_over(now)}
 
-    def _tell(self, failure: Failure, trouble: _Trouble, now: float) -> None:
+    def _tell(self, failure: Failure, incident: _Incident, now: float) -> None:
         is_refused = isinstance(failure.error, Refused)
-        lasts = now - trouble.began >= CRITICAL_AFTER_SECONDS
-        if is_refused and lasts and not trouble.was_critical:
-            trouble.was_critical = True
+        lasts = now - incident.began >= CRITICAL_AFTER_SECONDS
+        if is_refused and lasts and not incident.was_critical:
+            incident.was_critical = True
             self._log(f"{failure.error.told} This has lasted for an hour.", "critical")
-        elif trouble.is_due(now):
-            self._log(self._text(failure, trouble), "error" if is_refused else "warning")
+        elif incident.is_due(now):
+            self._log(self._text(failure, incident), "error" if is_refused else "warning")
         else:
             return
-        trouble.note_told(now)
+        incident.note_told(now)
 
-    def _text(self, failure: Failure, trouble: _Trouble) -> str:
+    def _text(self, failure: Failure, incident: _Incident) -> str:
         since = ""
-        if trouble.told_at is not None:
-            since = f"Failed tries since this was last said: {trouble.untold}."
+        if incident.told_at is not None:
+            since = f"Failed tries since this was last said: {incident.untold}."
         next_try = f"Trying again by itself, next in {failure.next_try_seconds:.0f} s."
         return " ".join(filter(None, [failure.error.told, self._consequence, since, next_try]))
 
     def _tell_end(self, failures: int, now: float) -> None:
-        ended = [trouble for trouble in self._troubles.values() if trouble.owes_its_end(now)]
+        ended = [incident for incident in self._incidents.values() if incident.owes_its_end(now)]
         if not ended:
             return
-        for trouble in ended:
-            trouble.end_was_told = True
-        failed = max(failures, sum(trouble.failures for trouble in ended))
+        for incident in ended:
+            incident.end_was_told = True
+        failed = max(failures, sum(incident.failures for incident in ended))
         self._log(f"{self._end} answers again, after {failed} failed tries.", "info")
 
 

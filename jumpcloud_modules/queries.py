@@ -50,7 +50,7 @@ class Page:
     """
 
     events: Events
-    oddities: Events
+    non_objects: Events
     more: bool
     cursor: Cursor | None
     position_ms: int | None

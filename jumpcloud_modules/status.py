@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.instants import to_text
-from jumpcloud_modules.progress import Progress
 
 State = Literal["starting", "waiting for another owner", "collecting", "stopped", "not answering"]
 DELIVERIES_SHOWN = 5
@@ -18,7 +18,7 @@ DELIVERIES_SHOWN = 5
 class Backlog:
     """Say how much is left of what lies before the watermark; `seconds` of time, not of work.
 
-    `seconds_left` is how long the rest will take at the pace so far, None before that can be told.
+    `seconds_left` is how long the rest will take at the speed so far, None before that can be told.
     """
 
     windows: int = 0
@@ -72,37 +72,39 @@ class Status:
         return {"well": self.is_well, **asdict(self)}
 
 
-def watermark_of(progress: Progress) -> str | None:
+def watermark_of(checkpoint: Checkpoint) -> str | None:
     """Return the instant up to which new events were read, None before there is one."""
-    return to_text(progress.watermark_ms) if progress.watermark_ms else None
+    return to_text(checkpoint.watermark_ms) if checkpoint.watermark_ms else None
 
 
-def age_seconds(progress: Progress, now_ms: int) -> float:
+def age_seconds(checkpoint: Checkpoint, now_ms: int) -> float:
     """Return the age of the oldest instant that was not collected yet."""
-    return max(0.0, (now_ms - progress.oldest_open_ms) / 1000)
+    return max(0.0, (now_ms - checkpoint.oldest_open_ms) / 1000)
 
 
-def open_ms(progress: Progress) -> int:
+def open_ms(checkpoint: Checkpoint) -> int:
     """Return how much time the open windows cover, in milliseconds."""
-    return sum((window.end_ms or window.start_ms) - window.start_ms for window in progress.windows)
+    return sum(
+        (window.end_ms or window.start_ms) - window.start_ms for window in checkpoint.windows
+    )
 
 
-class BacklogPace:
+class BacklogEstimate:
     """Estimate how long a backlog will take, from how fast it has become less so far."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._most: tuple[float, int] | None = None
+        self._largest: tuple[float, int] | None = None
 
-    def backlog(self, progress: Progress) -> Backlog:
+    def backlog(self, checkpoint: Checkpoint) -> Backlog:
         """Return what is left of a backlog just now."""
-        left_ms, now = open_ms(progress), self._clock()
+        left_ms, now = open_ms(checkpoint), self._clock()
         if not left_ms:
-            self._most = None
+            self._largest = None
             return Backlog()
-        if self._most is None or left_ms > self._most[1]:
-            self._most = now, left_ms
-        began, most_ms = self._most
-        done_ms, seconds = most_ms - left_ms, now - began
+        if self._largest is None or left_ms > self._largest[1]:
+            self._largest = now, left_ms
+        began, max_ms = self._largest
+        done_ms, seconds = max_ms - left_ms, now - began
         seconds_left = round(left_ms * seconds / done_ms, 1) if done_ms and seconds else None
-        return Backlog(len(progress.windows), left_ms / 1000, seconds_left)
+        return Backlog(len(checkpoint.windows), left_ms / 1000, seconds_left)

@@ -22,8 +22,8 @@ from sandbox.http import Reply, Request, RequestLog, json_reply
 from sandbox.instants import now_ms
 
 INTAKE_KEY = "sandbox_intake_key"
-MOST_PAYLOAD_BYTES = 10 * 1024 * 1024
-MOST_EVENT_BYTES = 250 * 1024
+MAX_PAYLOAD_BYTES = 10 * 1024 * 1024
+MAX_EVENT_BYTES = 250 * 1024
 _UNKNOWN_KEPT = 1_000
 
 
@@ -130,7 +130,7 @@ class Intake:
             return _refusal(404, "no such endpoint")
         if request.method != "POST":
             return _refusal(405, "POST only")
-        if max(len(request.payload), request.received_bytes) > MOST_PAYLOAD_BYTES:
+        if max(len(request.payload), request.received_bytes) > MAX_PAYLOAD_BYTES:
             return _refusal(413, "the payload is larger than 10 MiB")
         try:
             batch = request.json()
@@ -146,10 +146,10 @@ class Intake:
         if not all(isinstance(text, str) for text in batch["jsons"]):
             return _refusal(400, "jsons must hold strings")
         texts = [text.encode() for text in batch["jsons"]]
-        small = [text for text in texts if len(text) <= MOST_EVENT_BYTES]
+        small = [text for text in texts if len(text) <= MAX_EVENT_BYTES]
         if len(small) < len(texts):
             with self._lock:
-                self._refused += [text for text in texts if len(text) > MOST_EVENT_BYTES]
+                self._refused += [text for text in texts if len(text) > MAX_EVENT_BYTES]
             if not small:
                 return _refusal(413, "every event is larger than 250 KiB")
         self._keep(small)

@@ -284,7 +284,7 @@ class JumpCloud:
         with self._lock:
             self._reveal()
             low, high = self._shelf.bounds(span.start_ms, span.end_ms)
-            return json_reply(200, {"count": self._tally(low, high, span)})
+            return json_reply(200, {"count": self._counted(low, high, span)})
 
     def _interval(self, _request: Request, body: dict[str, Any]) -> Reply:
         span = read_span(body, self.answers, self._now_ms())
@@ -294,14 +294,14 @@ class JumpCloud:
             self._reveal()
             low, high = self._shelf.bounds(span.start_ms, span.end_ms)
             for start_ms, first, last in self._shelf.groups(low, high, buckets):
-                counts[start_ms] = self._tally(first, last, span)
+                counts[start_ms] = self._counted(first, last, span)
         return json_reply(200, {"buckets": self._buckets(counts, buckets)})
 
     def _buckets(self, counts: dict[int, int], buckets: Buckets) -> list[dict[str, Any]]:
         filled = sorted(start_ms for start_ms, count in counts.items() if count)
         if filled and self.answers.empty_buckets == "listed":
             filled = list(range(filled[0], filled[-1] + 1, buckets.width_ms))
-        if len(filled) > self.answers.most_buckets:
+        if len(filled) > self.answers.max_buckets:
             raise RefusedError(500, "The query is too complex")
         return [
             {
@@ -329,7 +329,7 @@ class JumpCloud:
         shape = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0, "buckets": listed}
         return json_reply(200, shape)
 
-    def _tally(self, low: int, high: int, span: Span) -> int:
+    def _counted(self, low: int, high: int, span: Span) -> int:
         if span.is_everything:
             return high - low
         return sum(1 for event in self._shelf.events(low, high) if _wanted(event, span))

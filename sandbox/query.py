@@ -56,7 +56,7 @@ class Answers:
     cursor_values: Literal["typed", "strings"] = "typed"
     gzip: bool = False  # only ever when Accept-Encoding asks for it
     empty_buckets: Literal["listed", "left out"] = "listed"
-    most_buckets: int = 65_536  # more are "too complex": 500
+    max_buckets: int = 65_536  # more are "too complex": 500
     distinct: Literal["buckets", "values"] = "buckets"
     outside_all: tuple[str, ...] = ()  # services that `all` does not bring
     search_term: Literal["served", "ignored", "refused"] = "served"

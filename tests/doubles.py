@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import UNDATED, Event, Events, cut
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
@@ -75,12 +75,12 @@ class Waits(threading.Event):
         return sum(self.seconds)
 
 
-def impatient_pace(
+def impatient_retry(
     stop: Waits | None = None, on_failure: Callable[[Failure], None] = lambda _: None
-) -> Pace:
-    """Make a pace whose waits take no time."""
+) -> Retry:
+    """Make a retry whose waits take no time."""
     waits = stop or Waits()
-    return Pace(waits, on_failure, clock=waits.clock)
+    return Retry(waits, on_failure, clock=waits.clock)
 
 
 def event_at(time_ms: int, name: str = "1", more: str = "") -> Event:

@@ -190,8 +190,8 @@ class Soak:
         if self._clock.ahead_seconds and self._chance.random() < 0.5:
             self._clock.right()
             return
-        most_seconds = self._chance.choice(CLOCK_STEPS_SECONDS)
-        self._clock.step(self._chance.choice((-1, 1)) * most_seconds * self._chance.random())
+        max_seconds = self._chance.choice(CLOCK_STEPS_SECONDS)
+        self._clock.step(self._chance.choice((-1, 1)) * max_seconds * self._chance.random())
 
     def _end(self, connector: ConnectorProcess) -> None:
         if not self._plan.stops or self._chance.random() >= STOP_SHARE:

@@ -52,7 +52,7 @@ AT_THE_TOP = {
     "errors": "values",
     "instants": "values",
     "events": "values",
-    "progress": "values",
+    "checkpoint": "values",
     "queries": "values",
     "delivery": "values",
     "status": "values",

@@ -72,7 +72,7 @@ def test_a_page_is_cut_into_exactly_the_texts_it_was_joined_from(
     objects = [text.encode() for text in texts if text.startswith("{")]
     others = [text.encode() for text in texts if not text.startswith("{")]
     assert texts_of(found.events) == objects
-    assert texts_of(found.oddities) == others
+    assert texts_of(found.non_objects) == others
 
 
 @given(_objects(_VALUES), st.lists(_VALUES, max_size=3), st.lists(_VALUES, max_size=3))
@@ -126,7 +126,7 @@ def test_an_empty_answer_has_no_events(page: bytes) -> None:
     found = cut(page)
 
     assert not found.events
-    assert not found.oddities
+    assert not found.non_objects
 
 
 def test_a_page_may_come_in_a_buffer_that_is_used_again() -> None:

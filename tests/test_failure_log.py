@@ -8,46 +8,46 @@ from jumpcloud_modules.failure_log import (
     CALM_AFTER_SECONDS,
     CRITICAL_AFTER_SECONDS,
     REMINDER_AFTER_SECONDS,
+    FailureLog,
     Level,
     Repetition,
     Tellers,
-    Troubles,
 )
 from jumpcloud_modules.http.backoff import (
-    LONGEST_TRANSIENT_DELAY_SECONDS,
+    MAX_TRANSIENT_DELAY_SECONDS,
     REFUSED_DELAYS_SECONDS,
 )
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from tests.doubles import Waits
 
 HOUR_SECONDS = 3600
 
 
 class _Scene:
-    """A stretch of time, the lines that were written in it, and paces that are tried in it."""
+    """A stretch of time, the lines that were written in it, and retries that are tried in it."""
 
     def __init__(self) -> None:
         self.stop = Waits()
         self.lines: list[tuple[Level, str]] = []
         self.tellers = Tellers()
 
-    def pace(self, end: str, consequence: str = "") -> Pace:
-        troubles = Troubles(
+    def retry(self, end: str, consequence: str = "") -> Retry:
+        failure_log = FailureLog(
             end, self._write, self.stop.clock, consequence=consequence, tellers=self.tellers
         )
-        return Pace(self.stop, troubles.failed, troubles.recovered, self.stop.clock)
+        return Retry(self.stop, failure_log.failed, failure_log.recovered, self.stop.clock)
 
-    def fail(self, pace: Pace, error: TryAgain | Refused) -> None:
+    def fail(self, retry: Retry, error: TryAgain | Refused) -> None:
         def attempt() -> None:
             raise error
 
         try:
-            pace.call(attempt, 1)
+            retry.call(attempt, 1)
         except (TryAgain, Refused):
             return
 
-    def succeed(self, pace: Pace) -> None:
-        pace.call(lambda: None)
+    def succeed(self, retry: Retry) -> None:
+        retry.call(lambda: None)
 
     def levels(self, beginning: str = "") -> Counter[Level]:
         return Counter(level for level, text in self.lines if text.startswith(beginning))
@@ -64,7 +64,7 @@ class _Log:
     def __init__(self) -> None:
         self.lines: list[tuple[Level, str]] = []
         self.now = 0.0
-        self.troubles = Troubles("JumpCloud", self._write, lambda: self.now)
+        self.failure_log = FailureLog("JumpCloud", self._write, lambda: self.now)
         self.in_a_row = 0
 
     def _write(self, text: str, level: Level) -> None:
@@ -76,11 +76,11 @@ class _Log:
 
     def fail(self, error: TryAgain | Refused, seconds: float = 30.0) -> None:
         self.in_a_row += 1
-        self.troubles.failed(Failure(error, self.in_a_row, seconds))
+        self.failure_log.failed(Failure(error, self.in_a_row, seconds))
         self.now += seconds
 
     def recover(self) -> None:
-        self.troubles.recovered(self.in_a_row)
+        self.failure_log.recovered(self.in_a_row)
         self.in_a_row = 0
 
     def stay_calm(self, seconds: float = CALM_AFTER_SECONDS) -> None:
@@ -214,7 +214,7 @@ def test_a_hiccup_within_a_refusal_does_not_begin_its_hour_anew() -> None:
 
 
 def test_after_a_recovery_everything_is_said_anew() -> None:
-    """It is another trouble, once the first one has stayed away for a while."""
+    """It is another incident, once the first one has stayed away for a while."""
     log = _Log()
     for _ in range(2):
         while log.in_a_row * 30 <= CRITICAL_AFTER_SECONDS + 30:
@@ -227,7 +227,7 @@ def test_after_a_recovery_everything_is_said_anew() -> None:
     assert log.levels.count("info") == 2
 
 
-def test_two_short_refusals_are_two_troubles() -> None:
+def test_two_short_refusals_are_two_incidents() -> None:
     """Each is said at once, and so is its end; together they are not critical."""
     log = _Log()
 
@@ -241,7 +241,7 @@ def test_two_short_refusals_are_two_troubles() -> None:
 
 def test_a_calm_is_longer_than_any_wait_before_a_next_try() -> None:
     """Else a failure that goes on would look like another one."""
-    longest = max(LONGEST_TRANSIENT_DELAY_SECONDS, *REFUSED_DELAYS_SECONDS)
+    longest = max(MAX_TRANSIENT_DELAY_SECONDS, *REFUSED_DELAYS_SECONDS)
 
     assert longest * 2 < CALM_AFTER_SECONDS < REMINDER_AFTER_SECONDS
 
@@ -250,13 +250,13 @@ def test_a_calm_is_longer_than_any_wait_before_a_next_try() -> None:
 
 
 def test_a_part_that_stays_refused_beside_healthy_ones_is_said_seldom_and_is_critical() -> None:
-    """On the same pace: the healthy request's success is no end."""
+    """On the same retry: the healthy request's success is no end."""
     scene = _Scene()
-    pace = scene.pace("JumpCloud")
+    retry = scene.retry("JumpCloud")
 
     while scene.stop.clock() < 2 * HOUR_SECONDS:
-        scene.fail(pace, _refused(400))
-        scene.succeed(pace)
+        scene.fail(retry, _refused(400))
+        scene.succeed(retry)
         scene.stop.wait(25)
 
     assert scene.levels() == {"error": 3, "info": 1, "critical": 1}
@@ -267,24 +267,24 @@ def test_a_part_that_stays_refused_beside_healthy_ones_is_said_seldom_and_is_cri
 def test_the_end_of_what_came_back_is_said_once_it_lasts() -> None:
     """With all the tries that failed."""
     scene = _Scene()
-    pace = scene.pace("JumpCloud")
+    retry = scene.retry("JumpCloud")
     for _ in range(20):
-        scene.fail(pace, _refused(400))
-        scene.succeed(pace)
+        scene.fail(retry, _refused(400))
+        scene.succeed(retry)
         scene.stop.wait(25)
 
     for _ in range(20):
-        scene.succeed(pace)
+        scene.succeed(retry)
         scene.stop.wait(25)
 
     assert scene.levels() == {"error": 1, "info": 2}
     assert scene.lines[-1] == ("info", "JumpCloud answers again, after 20 failed tries.")
 
 
-def test_what_succeeds_on_one_pace_ends_no_trouble_on_another() -> None:
+def test_what_succeeds_on_one_retry_ends_no_incident_on_another() -> None:
     """The backlog is refused for three hours, the tail recovers from a hiccup now and then."""
     scene = _Scene()
-    tail, backlog = scene.pace("JumpCloud"), scene.pace("JumpCloud (backlog)")
+    tail, backlog = scene.retry("JumpCloud"), scene.retry("JumpCloud (backlog)")
 
     for number in range(3 * HOUR_SECONDS // 30):
         scene.fail(backlog, _refused(400))
@@ -295,18 +295,18 @@ def test_what_succeeds_on_one_pace_ends_no_trouble_on_another() -> None:
     assert scene.levels() == {"error": 4, "critical": 1}
 
 
-def test_another_trouble_and_its_end_are_said_at_once_beside_one_that_comes_and_goes() -> None:
+def test_another_incident_and_its_end_are_said_at_once_beside_one_that_comes_and_goes() -> None:
     """A refused slice must not hide a refused key."""
     scene = _Scene()
-    pace = scene.pace("JumpCloud")
+    retry = scene.retry("JumpCloud")
     for _ in range(5):
-        scene.fail(pace, _refused(400))
-        scene.succeed(pace)
+        scene.fail(retry, _refused(400))
+        scene.succeed(retry)
     del scene.lines[:]
 
     for _ in range(3):
-        scene.fail(pace, _refused(401))
-    scene.succeed(pace)
+        scene.fail(retry, _refused(401))
+    scene.succeed(retry)
 
     assert scene.lines == [
         ("error", "JumpCloud answered 401. Trying again by itself, next in 5 s."),
@@ -337,18 +337,18 @@ def test_a_failure_that_was_overtaken_by_a_success_ends_with_the_next_one() -> N
     """It was sent before the success, and answered after it: no failures precede the next one."""
     log = _Log()
 
-    log.troubles.failed(Failure(_refused(401), 0, 5))
-    log.troubles.recovered(0)
+    log.failure_log.failed(Failure(_refused(401), 0, 5))
+    log.failure_log.recovered(0)
 
     assert log.levels == ["error", "info"]
     assert log.lines[-1][1] == "JumpCloud answers again, after 1 failed tries."
 
 
-def test_what_two_paces_have_in_common_is_said_by_the_first() -> None:
+def test_what_two_retries_have_in_common_is_said_by_the_first() -> None:
     """A revoked key is one message, and its end another; what waits for it is said."""
     scene = _Scene()
-    backlog = scene.pace("JumpCloud (backlog)", "The backlog waits for it.")
-    tail = scene.pace("JumpCloud")
+    backlog = scene.retry("JumpCloud (backlog)", "The backlog waits for it.")
+    tail = scene.retry("JumpCloud")
 
     for _ in range(10):
         scene.fail(backlog, _refused(401))
@@ -363,10 +363,10 @@ def test_what_two_paces_have_in_common_is_said_by_the_first() -> None:
     ]
 
 
-def test_what_is_left_when_the_first_pace_recovers_is_said_by_the_other() -> None:
-    """Its trouble is its own, and goes on."""
+def test_what_is_left_when_the_first_retry_recovers_is_said_by_the_other() -> None:
+    """Its incident is its own, and goes on."""
     scene = _Scene()
-    backlog, tail = scene.pace("JumpCloud (backlog)"), scene.pace("JumpCloud")
+    backlog, tail = scene.retry("JumpCloud (backlog)"), scene.retry("JumpCloud")
     scene.fail(backlog, _refused(401))
     scene.fail(tail, _refused(401))
     scene.succeed(backlog)
@@ -378,10 +378,10 @@ def test_what_is_left_when_the_first_pace_recovers_is_said_by_the_other() -> Non
     assert scene.lines[-1] == ("info", "JumpCloud answers again, after 2 failed tries.")
 
 
-def test_a_pace_that_is_not_tried_any_more_keeps_no_other_silent() -> None:
-    """Its trouble has no end, but nobody hears of it either."""
+def test_a_retry_that_is_not_tried_any_more_keeps_no_other_silent() -> None:
+    """Its incident has no end, but nobody hears of it either."""
     scene = _Scene()
-    backlog, tail = scene.pace("JumpCloud (backlog)"), scene.pace("JumpCloud")
+    backlog, tail = scene.retry("JumpCloud (backlog)"), scene.retry("JumpCloud")
     scene.fail(backlog, _refused(401))
 
     while scene.stop.clock() < 2 * HOUR_SECONDS:
@@ -403,7 +403,7 @@ def test_an_answer_s_own_name_stands_with_what_it_said() -> None:
         "critical",
         "JumpCloud answered 401. X-Request-Id: 4f1d. This has lasted for an hour.",
     )
-    assert log.troubles.goes_on()[0].message == "JumpCloud answered 401. X-Request-Id: 4f1d."
+    assert log.failure_log.goes_on()[0].message == "JumpCloud answered 401. X-Request-Id: 4f1d."
 
 
 def test_what_repeats_is_said_at_first_and_then_ever_more_seldom_with_its_count() -> None:

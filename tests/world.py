@@ -17,18 +17,18 @@ from typing import IO, Any
 from jumpcloud_modules import events
 from jumpcloud_modules.collecting import protocols
 from jumpcloud_modules.collecting.collector import Collector
-from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import events_of
 
@@ -106,7 +106,7 @@ class Directory:
     clock: Clock
     end_included: bool = False
     documents: list[Document] = field(default_factory=list)
-    troubles: list[BaseException] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
     counting_works: bool = True
     failing_units: tuple[Unit, ...] = ()
     silent: bool = False
@@ -123,9 +123,9 @@ class Directory:
 
     def open(self, query: Query) -> "OpenDocuments":
         with self._lock:
-            trouble = self.troubles.pop() if self.troubles else None
-        if trouble and not isinstance(trouble, PageTooLarge):
-            raise trouble
+            failure = self.failures.pop() if self.failures else None
+        if failure and not isinstance(failure, PageTooLarge):
+            raise failure
         self._refuse_the_future(query.start_ms)
         with self._lock:
             self.pages_given += query.limit > 1 or query.end_ms is not None
@@ -133,7 +133,7 @@ class Directory:
             if query.cursor:
                 after = Document(int(query.cursor[0]), str(query.cursor[1]), "")
                 found = found[bisect_right(found, after) :]
-        return OpenDocuments(found[: query.limit], query.limit, trouble)
+        return OpenDocuments(found[: query.limit], query.limit, failure)
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
         self.counted.append((start_ms, end_ms, unit))
@@ -177,20 +177,20 @@ class Directory:
 class OpenDocuments:
     """Be a page on its way."""
 
-    def __init__(self, found: list[Document], limit: int, trouble: BaseException | None) -> None:
+    def __init__(self, found: list[Document], limit: int, failure: BaseException | None) -> None:
         self._found = found
-        self._trouble = trouble
+        self._failure = failure
         self._more = len(found) == limit
         last = found[-1] if self._more else None
         self.cursor: Cursor | None = [last.time_ms, last.document_id] if last else None
 
     def read(self, now_ms: int) -> Page:
-        if self._trouble:
-            raise self._trouble
+        if self._failure:
+            raise self._failure
         cut = events.cut(b"[" + ",".join(d.text for d in self._found).encode() + b"]")
         past = [d.time_ms for d in self._found if d.time_ms <= now_ms]
         position_ms = past[-1] if past else None
-        return Page(cut.events, cut.oddities, self._more, self.cursor, position_ms, 100)
+        return Page(cut.events, cut.non_objects, self._more, self.cursor, position_ms, 100)
 
     def close(self) -> None:
         pass
@@ -217,10 +217,10 @@ class AcceptingIntake:
             self.accepted[text] += 1
             self.last.add(text)
             delivery.receipts.append(f"{event.key:x}")
-            delivery.settled.extend(events_of(event))
+            delivery.acknowledged.extend(events_of(event))
 
     def set_aside(self, found: Events, reason: str, delivery: Delivery) -> None:
-        delivery.settled.extend(found)
+        delivery.acknowledged.extend(found)
 
 
 class Fuse:
@@ -277,7 +277,7 @@ PLAN = Plan(
     audit_ms=48 * HOUR_MS,
     audit_every_ms=600 * SECOND_MS,
     scope="all",
-    most_rows=1_000,
+    max_rows=1_000,
     readers=0,
 )
 
@@ -312,20 +312,20 @@ class World:
 
     def boot(self, plan: Plan = PLAN, intake: Deliverer | None = None) -> Collector:
         self.stop = PatientEvent(self.clock)
-        pace = Pace(self.stop, clock=self.clock.seconds)
+        retry = Retry(self.stop, clock=self.clock.seconds)
         collector = Collector(
             plan,
             JumpCloud(
                 self.directory,
                 self.time,
-                tail_pace=pace,
-                backlog_pace=pace,
-                lanes=Lanes(self.stop, clock=self.clock.seconds),
+                tail_retry=retry,
+                backfill_retry=retry,
+                concurrency=ConcurrencyLimit(self.stop, clock=self.clock.seconds),
             ),
             Durable(
-                State(self.folder, clock=self.clock.seconds),
+                CheckpointStore(self.folder, clock=self.clock.seconds),
                 self.ledger,
-                Pace(self.stop, clock=self.clock.seconds),
+                Retry(self.stop, clock=self.clock.seconds),
             ),
             intake or self.intake,
             Process(self.stop, self.told.append, self.warned.append),

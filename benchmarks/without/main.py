@@ -24,7 +24,7 @@ def _nothing() -> None:
 
 
 def _buffers() -> None:
-    buffers.MOST_KEPT_BYTES = 0
+    buffers.MAX_KEPT_BYTES = 0
 
 
 def _allocator() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.instants import DAY_MS, HOUR_MS, MINUTE_MS
-from jumpcloud_modules.progress import Window
 
 TRIES_AFTER_MS = (MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, DAY_MS)
 """The times between reads of a bucket that stays short; the last one holds on."""

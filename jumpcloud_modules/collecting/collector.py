@@ -6,7 +6,8 @@ nothing. Knows neither the SDK nor HTTP: it speaks to a source, an intake, a led
 
 from collections.abc import Callable, Sequence
 
-from jumpcloud_modules.collecting.backlog import Backlog
+from jumpcloud_modules.checkpoint import Checkpoint, Window
+from jumpcloud_modules.collecting.backfilling import Backfill
 from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.ends import ALONE, Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.forgetting import Forgetting
@@ -18,13 +19,12 @@ from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.collecting.readers import Beside, Readers
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.startup import Startup
-from jumpcloud_modules.collecting.stats import Tally
+from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.collecting.tail import Tail, is_refused_start
-from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.collecting.window_reading import WindowReading
 from jumpcloud_modules.errors import CollectorError, Refused
-from jumpcloud_modules.http.retry import Pace
-from jumpcloud_modules.progress import Progress, Window
+from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 EVENTS_OF_A_LOOK = 3
@@ -46,15 +46,15 @@ class Collector:
     ) -> None:
         self._plan = plan
         self._clock = jumpcloud.clock
-        self._tail_pace = jumpcloud.tail_pace
+        self._tail_retry = jumpcloud.tail_retry
         self._process = process
-        self.tally = Tally()
+        self.stats = Stats()
         self._is_started = False
         ledger = durable.ledgers(plan.scope)
         self._startup = Startup(plan, jumpcloud, durable, process, ledger, others)
-        self._tracker = tracker = ProgressTracker()
+        self._tracker = tracker = CheckpointTracker()
         self._record = record = DeliveryRecord(durable, ledger, tracker)
-        deliveries = Deliveries(intake, record, self.tally)
+        deliveries = Deliveries(intake, record, self.stats)
         self._late_events = LateEvents(
             jumpcloud, process, record.count, plan.audit_ms, plan.audit_every_ms
         )
@@ -62,11 +62,17 @@ class Collector:
         self._tail = Tail(
             tail_pages, looks, self._clock, tracker, record, deliveries, self._late_events
         )
-        self._backlog = Backlog(
+        self._backfill = Backfill(
             jumpcloud, tracker, record, self._offer, has_readers=bool(plan.readers)
         )
         self._windows = WindowReading(
-            pages_beside, jumpcloud.lanes, self._backlog, tracker, record, deliveries, self.tally
+            pages_beside,
+            jumpcloud.concurrency,
+            self._backfill,
+            tracker,
+            record,
+            deliveries,
+            self.stats,
         )
         self._forgetting = Forgetting(
             plan, self._clock, tracker, record, self._late_events, self._tail, others
@@ -75,19 +81,19 @@ class Collector:
         self._audit = Beside(has_thread=bool(plan.readers))
 
     @property
-    def progress(self) -> Progress:
+    def checkpoint(self) -> Checkpoint:
         """Return how far collecting got."""
-        return self._tracker.progress
+        return self._tracker.checkpoint
 
     @property
     def collected_to_ms(self) -> int | None:
         """Return the instant up to which everything was collected, None before it is known."""
-        progress = self.progress
+        checkpoint = self.checkpoint
         if not self._is_started:
             return None
-        if progress.windows:
-            return progress.oldest_open_ms
-        return self._tail.caught_up_ms or progress.watermark_ms
+        if checkpoint.windows:
+            return checkpoint.oldest_open_ms
+        return self._tail.caught_up_ms or checkpoint.watermark_ms
 
     @property
     def needed_from_ms(self) -> int | None:
@@ -96,10 +102,10 @@ class Collector:
 
     def start(self) -> None:
         """Find the state, ask JumpCloud for the time, and commit where to go on from."""
-        progress = self._startup.progress()
-        self._tracker.change(lambda _: progress)
+        checkpoint = self._startup.checkpoint()
+        self._tracker.change(lambda _: checkpoint)
         self._record.commit()
-        self._backlog.resume(progress.windows)
+        self._backfill.resume(checkpoint.windows)
         self._is_started = True
 
     def poll(self) -> None:
@@ -128,8 +134,8 @@ class Collector:
         """
         is_all_read = was_left = False
         while not is_all_read:
-            if not self._tail_pace.is_failing:  # what cannot be read now would be cut once more
-                self._backlog.plan(self._tail.caught_up_ms, is_surely_long=was_left)
+            if not self._tail_retry.is_failing:  # what cannot be read now would be cut once more
+                self._backfill.plan(self._tail.caught_up_ms, is_surely_long=was_left)
             try:
                 is_all_read = self._tail.read()
             except Refused as error:
@@ -154,7 +160,7 @@ class Collector:
 
     def _look_for_late_events(self) -> None:
         """Have late events read beside the polls; a restart forgets, and finds them again."""
-        for windows in self._late_events.windows(self.progress, self._tracker.being_read):
+        for windows in self._late_events.windows(self.checkpoint, self._tracker.being_read):
             self._tracker.add_late(windows)
             self._offer(windows)
         self._tracker.audited(self._late_events.take_audited_ms())
@@ -174,14 +180,14 @@ def _pages(plan: Plan, jumpcloud: JumpCloud, process: Process) -> tuple[Pages, P
     Apart, so that a backlog that fails or fills its memory does not keep new events waiting.
     """
 
-    def of(size: PageSize, pace: Pace, pages_in_memory: int, ends: Ends) -> Pages:
+    def of(size: PageSize, retry: Retry, pages_in_memory: int, ends: Ends) -> Pages:
         source, now_ms = jumpcloud.source, jumpcloud.clock.now_ms
-        return Pages(source, size, pace, process.stop, now_ms, pages_in_memory, ends)
+        return Pages(source, size, retry, process.stop, now_ms, pages_in_memory, ends)
 
-    size = PageSize(plan.most_rows)
-    few = PageSize(min(plan.most_rows, EVENTS_OF_A_LOOK))
+    size = PageSize(plan.max_rows)
+    few = PageSize(min(plan.max_rows, EVENTS_OF_A_LOOK))
     return (
-        of(size, jumpcloud.tail_pace, 1, is_refused_start),
-        of(few, jumpcloud.tail_pace, 1, is_refused_start),
-        of(size, jumpcloud.backlog_pace, PAGES_IN_MEMORY - 1, lambda _: False),
+        of(size, jumpcloud.tail_retry, 1, is_refused_start),
+        of(few, jumpcloud.tail_retry, 1, is_refused_start),
+        of(size, jumpcloud.backfill_retry, PAGES_IN_MEMORY - 1, lambda _: False),
     )

@@ -10,11 +10,11 @@ from time import monotonic, process_time
 
 from jumpcloud_modules.errors import Stopped
 
-MOST_READERS = 8
+MAX_READERS = 8
 """Readers side by side while the processor has time."""
-FEWEST_READERS = 2
+MIN_READERS = 2
 """Readers at first, and while the processor has no time: one reads, one delivers."""
-SECONDS_TO_WIDEN = 60.0
+SECONDS_TO_ADD_A_SLOT = 60.0
 """The time until one more reader asks, after a 429."""
 SECONDS_TO_WATCH = 0.15
 BUSY_SHARE = 0.5
@@ -23,7 +23,7 @@ IDLE_SHARE = 0.35
 """The share of one core below which there are twice the readers."""
 
 
-class Lanes:
+class ConcurrencyLimit:
     """Let a few proceed at a time.
 
     After a 429 it is one, then one more every minute. Otherwise it is as many as find the
@@ -34,64 +34,64 @@ class Lanes:
     def __init__(
         self,
         stop: threading.Event,
-        most: int = MOST_READERS,
+        max_slots: int = MAX_READERS,
         clock: Callable[[], float] = monotonic,
         processor_seconds: Callable[[], float] = process_time,
     ) -> None:
         self._stop = stop
-        self._most = most
+        self._max_slots = max_slots
         self._clock = clock
         self._processor_seconds = processor_seconds
-        self._useful = min(FEWEST_READERS, most)
+        self._useful = min(MIN_READERS, max_slots)
         self._watched_since = 0.0
         self._used_before = 0.0
         self._taken = 0
-        self._narrowed_at: float | None = None
+        self._lowered_at: float | None = None
         self._changed = threading.Condition()
 
-    def narrow(self) -> None:
-        """Go down to one lane."""
+    def lower(self) -> None:
+        """Go down to one slot."""
         with self._changed:
-            self._narrowed_at = self._clock()
+            self._lowered_at = self._clock()
 
     @property
-    def width(self) -> int:
-        """Return how many lanes are open now."""
-        if self._narrowed_at is None:
+    def slots(self) -> int:
+        """Return how many slots there are now."""
+        if self._lowered_at is None:
             return self._useful
-        widened = int((self._clock() - self._narrowed_at) / SECONDS_TO_WIDEN)
-        return min(self._useful, 1 + widened)
+        added = int((self._clock() - self._lowered_at) / SECONDS_TO_ADD_A_SLOT)
+        return min(self._useful, 1 + added)
 
     @contextmanager
-    def one(self) -> Iterator["Lane"]:
-        """Hold a lane. Raises Stopped when asked to stop while waiting for it."""
+    def slot(self) -> Iterator["Slot"]:
+        """Hold a slot. Raises Stopped when asked to stop while waiting for it."""
         with self._changed:
             if not self._taken:
                 self._watch_from_now()
             self._watch_processor()
-            while self._taken >= self.width:
+            while self._taken >= self.slots:
                 if self._stop.is_set():
-                    raise Stopped("stopped while waiting for a lane")
+                    raise Stopped("stopped while waiting for a slot")
                 self._changed.wait(0.25)
                 self._watch_processor()
             self._taken += 1
-        lane = Lane(self)
+        slot = Slot(self)
         try:
-            yield lane
+            yield slot
         finally:
-            lane.give_back()
+            slot.give_back()
 
     def take_back_one_too_many(self) -> bool:
-        """Take a lane back if more are held than are open; tell whether that was so."""
+        """Take a slot back if more are held than are open; tell whether that was so."""
         with self._changed:
             self._watch_processor()
-            if self._taken <= self.width:
+            if self._taken <= self.slots:
                 return False
             self._taken -= 1
             return True
 
     def take_back(self) -> None:
-        """Take a lane back, for somebody else."""
+        """Take a slot back, for somebody else."""
         with self._changed:
             self._taken -= 1
             self._changed.notify()
@@ -106,21 +106,21 @@ class Lanes:
         share = (self._processor_seconds() - self._used_before) / seconds
         self._watch_from_now()
         if share > BUSY_SHARE:
-            self._useful = max(self._useful - 1, min(FEWEST_READERS, self._most))
+            self._useful = max(self._useful - 1, min(MIN_READERS, self._max_slots))
         elif share < IDLE_SHARE:
-            self._useful = min(2 * self._useful, self._most)
+            self._useful = min(2 * self._useful, self._max_slots)
 
 
-class Lane:
+class Slot:
     """The right to read; it may have to be given back before its time."""
 
-    def __init__(self, lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, concurrency: ConcurrencyLimit) -> None:
+        self._concurrency = concurrency
         self._is_held = True
 
     def keep(self) -> bool:
-        """Tell whether to go on; where not, the lane is given back."""
-        if self._is_held and self._lanes.take_back_one_too_many():
+        """Tell whether to go on; where not, the slot is given back."""
+        if self._is_held and self._concurrency.take_back_one_too_many():
             self._is_held = False
         return self._is_held
 
@@ -128,4 +128,4 @@ class Lane:
         """Let somebody else proceed."""
         if self._is_held:
             self._is_held = False
-            self._lanes.take_back()
+            self._concurrency.take_back()

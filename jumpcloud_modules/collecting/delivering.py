@@ -3,12 +3,12 @@
 Knows nothing of how pages are read, or of what else is still to be read.
 """
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.collecting.record import DeliveryRecord
-from jumpcloud_modules.collecting.stats import Tally
+from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.instants import SECOND_MS
-from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Page
 
 EARLIER_THAN_ASKED_MS = SECOND_MS
@@ -18,23 +18,23 @@ EARLIER_THAN_ASKED_MS = SECOND_MS
 class Deliveries:
     """Deliver pages for whoever reads them."""
 
-    def __init__(self, intake: Deliverer, record: DeliveryRecord, tally: Tally) -> None:
+    def __init__(self, intake: Deliverer, record: DeliveryRecord, stats: Stats) -> None:
         self._intake = intake
         self._record = record
-        self._tally = tally
+        self._stats = stats
 
     def deliver(self, page: Page, window: Window) -> int:
         """Return when what is new of a window's page has its receipts, and is filed: how much."""
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
-        with self._record.claim(page.events) as fresh, self._record.claim(page.oddities) as odd:
+        with self._record.claim(page.events) as fresh, self._record.claim(page.non_objects) as odd:
             try:
                 self._intake.set_aside(odd, "because it is no JSON object", delivery)
                 self._intake.deliver(fresh, delivery)
             except Exception:
                 # What has its receipt is filed while it is still claimed: no other reader that
                 # meets it meanwhile, nor a restart, may take it for new.
-                self._record.settle(delivery, not_before_ms)
+                self._record.acknowledge(delivery, not_before_ms)
                 raise
-            self._record.settle(delivery, not_before_ms)
-        self._tally.count_page(page, delivery)
-        return len(delivery.settled) - delivery.elsewhere
+            self._record.acknowledge(delivery, not_before_ms)
+        self._stats.count_page(page, delivery)
+        return len(delivery.acknowledged) - delivery.elsewhere

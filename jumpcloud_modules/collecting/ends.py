@@ -7,24 +7,24 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.protocols import Checkpoints, Clock, CountingSource, Delivered
-from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.http.retry import Retry
 
 
 @dataclass(frozen=True, slots=True)
 class JumpCloud:
     """Be asked for events and counts, in JumpCloud's own time and no faster than it can bear.
 
-    The tail has a pace apart from the backlog's, so that a backlog that fails keeps no new event
-    waiting; `lanes` are the backlog's and those of late events.
+    The tail has a backoff apart from the backfill's, so that a backlog that fails keeps no new
+    event waiting; `concurrency` limits the readers of the backfill and of late events.
     """
 
     source: CountingSource
     clock: Clock
-    tail_pace: Pace
-    backlog_pace: Pace
-    lanes: Lanes
+    tail_retry: Retry
+    backfill_retry: Retry
+    concurrency: ConcurrencyLimit
 
 
 def _nobody_else_may() -> None:
@@ -33,14 +33,14 @@ def _nobody_else_may() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """Outlast the process: how far it got, and the ledger of each scope, at the storage's pace.
+    """Outlast the process: how far it got, and each scope's ledger, with the storage's backoff.
 
     `check_owner` raises OwnershipLost where all of it may be another process's by now.
     """
 
     state: Checkpoints
     ledgers: Callable[[str], Delivered]
-    pace: Pace
+    retry: Retry
     check_owner: Callable[[], None] = _nobody_else_may
 
 

@@ -6,17 +6,17 @@ Measured by the watermark and the last audit, never by the machine's clock.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.ends import OtherStreams
 from jumpcloud_modules.collecting.late_events import LateEvents
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Clock
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.tail import Tail
-from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, floor
-from jumpcloud_modules.progress import Progress
 
-LEAST_MEMORY_MS = 2 * HOUR_MS
+MIN_MEMORY_MS = 2 * HOUR_MS
 FORGET_EVERY_MS = HOUR_MS
 
 
@@ -27,7 +27,7 @@ class Forgetting:
         self,
         plan: Plan,
         clock: Clock,
-        tracker: ProgressTracker,
+        tracker: CheckpointTracker,
         record: DeliveryRecord,
         late_events: LateEvents,
         tail: Tail,
@@ -65,27 +65,27 @@ class Forgetting:
         accepted_ms = self._tail.accepted_ms
         if accepted_ms is None:
             return None
-        return min(self._unneeded_before_ms(accepted_ms), self._tracker.progress.oldest_open_ms)
+        return min(self._unneeded_before_ms(accepted_ms), self._tracker.checkpoint.oldest_open_ms)
 
     def _unneeded_before_ms(self, accepted_ms: int) -> int:
         """Return the instant that the next audit does not reach behind: measured by the last one.
 
         Beyond retention nothing can come again, however long no audit has ended.
         """
-        progress = self._tracker.progress
-        measured_ms = watermark_ms = min(progress.watermark_ms, accepted_ms)
+        checkpoint = self._tracker.checkpoint
+        measured_ms = watermark_ms = min(checkpoint.watermark_ms, accepted_ms)
         if self._plan.audit_ms:
-            measured_ms = min(measured_ms, progress.audit_from_ms)
+            measured_ms = min(measured_ms, checkpoint.audit_from_ms)
         return max(
-            measured_ms - max(self._plan.audit_ms, LEAST_MEMORY_MS),
+            measured_ms - max(self._plan.audit_ms, MIN_MEMORY_MS),
             watermark_ms - RETENTION_MS,
         )
 
     def _forget_before(self, before_ms: int) -> None:
-        # The progress is written first: a crash must not lead back to what is forgotten.
-        self._tracker.change(lambda progress: _with_beginning_at(progress, before_ms))
+        # The checkpoint is written first: a crash must not lead back to what is forgotten.
+        self._tracker.change(lambda checkpoint: _with_beginning_at(checkpoint, before_ms))
         self._record.commit()
-        in_use = [self._tracker.progress.watermark_ms, *self._open_hours()]
+        in_use = [self._tracker.checkpoint.watermark_ms, *self._open_hours()]
         self._record.forget_before(before_ms, in_use)
         self._late_events.forget_before(before_ms)
 
@@ -94,9 +94,9 @@ class Forgetting:
             yield from range(floor(window.start_ms, HOUR_MS), (window.end_ms or 0) + 1, HOUR_MS)
 
 
-def _with_beginning_at(progress: Progress, forgotten_ms: int) -> Progress:
+def _with_beginning_at(checkpoint: Checkpoint, forgotten_ms: int) -> Checkpoint:
     """Have no audit look where the ledger forgets: all it found there would come again."""
-    beginning_ms = min(progress.watermark_ms - 1, forgotten_ms)
-    if beginning_ms <= progress.beginning_ms:
-        return progress
-    return replace(progress, beginning_ms=beginning_ms)
+    beginning_ms = min(checkpoint.watermark_ms - 1, forgotten_ms)
+    if beginning_ms <= checkpoint.beginning_ms:
+        return checkpoint
+    return replace(checkpoint, beginning_ms=beginning_ms)

@@ -7,6 +7,7 @@ from each other (`questions`). Asks for counts only: the collector has the windo
 
 from collections.abc import Callable, Iterable, Iterator
 
+from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
 from jumpcloud_modules.collecting.ends import JumpCloud, Process
 from jumpcloud_modules.collecting.protocols import Counting
@@ -26,7 +27,6 @@ from jumpcloud_modules.instants import (
     ceil,
     floor,
 )
-from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.queries import UNIT_MS, Unit
 
 RECENT_MS = 15 * MINUTE_MS
@@ -51,7 +51,7 @@ class LateEvents:
         audit_ms: int,
         every_ms: int,
     ) -> None:
-        clock, on_limited = jumpcloud.clock, jumpcloud.lanes.narrow
+        clock, on_limited = jumpcloud.clock, jumpcloud.concurrency.lower
         self._source: Counting = jumpcloud.source
         self._known = known
         self._audit = Audit(known)
@@ -76,17 +76,17 @@ class LateEvents:
         """Tell whether the last minutes have to be read again, since counts say nothing of them."""
         return bool(self._audit_ms) and (self._is_silent or self._by_minute.are_failing)
 
-    def windows(self, progress: Progress, being_read: BeingRead) -> Iterator[list[Window]]:
+    def windows(self, checkpoint: Checkpoint, being_read: BeingRead) -> Iterator[list[Window]]:
         """Yield windows to read, some at a time, that overlap none of those that are being read."""
         if not self._audit_ms:
             return
-        end_ms, is_done = progress.watermark_ms + 1, False
+        end_ms, is_done = checkpoint.watermark_ms + 1, False
         if self._is_whole_audit_due:
-            yield from self._whole_audit(self._reach_ms(progress), end_ms, being_read)
+            yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
             is_done = not self._is_whole_audit_due
         if not is_done:
             recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
-            start_ms = max(self._reach_ms(progress), recent_ms)
+            start_ms = max(self._reach_ms(checkpoint), recent_ms)
             yield from self._recent_audit(start_ms, end_ms, being_read)
 
     def take_audited_ms(self) -> int | None:
@@ -131,12 +131,12 @@ class LateEvents:
         """Drop what is remembered of the time before an instant."""
         self._audit.forget_before(instant_ms)
 
-    def _reach_ms(self, progress: Progress) -> int:
+    def _reach_ms(self, checkpoint: Checkpoint) -> int:
         """Return where the audit begins: what the last one could not see is still looked for."""
         now_ms = self._clock.now_ms()
         return max(
-            progress.beginning_ms,
-            floor(min(now_ms, progress.audit_from_ms) - self._audit_ms, HOUR_MS),
+            checkpoint.beginning_ms,
+            floor(min(now_ms, checkpoint.audit_from_ms) - self._audit_ms, HOUR_MS),
             ceil(now_ms - RETENTION_MS, HOUR_MS),
         )
 

@@ -17,7 +17,7 @@ from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.protocols import Opened, Source
 from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, Stopped, TryAgain
-from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.queries import Cursor, Page, Query
 
 TRIES_BEFORE_A_NEW_CHAIN = 2
@@ -36,7 +36,7 @@ class Pages:
         self,
         source: Source,
         size: PageSize,
-        pace: Pace,
+        retry: Retry,
         stop: threading.Event,
         now_ms: Callable[[], int],
         pages_in_memory: int,
@@ -44,7 +44,7 @@ class Pages:
     ) -> None:
         self._source = source
         self._size = size
-        self._pace = pace
+        self._retry = retry
         self._stop = stop
         self._now_ms = now_ms
         self._room = PageRoom(pages_in_memory, stop)
@@ -96,7 +96,7 @@ class Pages:
         def run() -> None:
             try:
                 asked.tell(
-                    self._pace.call(lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN)
+                    self._retry.call(lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN)
                 )
             except BaseException as error:  # noqa: BLE001 -- the reader raises it
                 asked.opened.set_exception(error)
@@ -127,7 +127,7 @@ class Pages:
                     raise
                 raise _no_smaller(error) from None
 
-        page = self._pace.call(attempt, TRIES_BEFORE_A_NEW_CHAIN)
+        page = self._retry.call(attempt, TRIES_BEFORE_A_NEW_CHAIN)
         self._size.learn(len(page.events), page.size_bytes)
         return page
 

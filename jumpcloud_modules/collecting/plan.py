@@ -5,7 +5,7 @@ Values only.
 
 from dataclasses import dataclass
 
-from jumpcloud_modules.collecting.concurrency import MOST_READERS
+from jumpcloud_modules.collecting.concurrency import MAX_READERS
 from jumpcloud_modules.collecting.resume import Reach
 
 
@@ -21,8 +21,8 @@ class Plan:
     audit_ms: int
     audit_every_ms: int
     scope: str
-    most_rows: int
-    readers: int = MOST_READERS
+    max_rows: int
+    readers: int = MAX_READERS
 
     @property
     def reach(self) -> Reach:

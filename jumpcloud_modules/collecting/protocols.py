@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
+from jumpcloud_modules.checkpoint import Checkpoint, Found
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.progress import Found, Progress
 from jumpcloud_modules.queries import Cursor, Page, Query, Unit
 
 
@@ -123,7 +123,7 @@ class Delivered(Protocol):
 
 
 class Checkpoints(Protocol):
-    """Keep the progress across restarts, as State does; raises StateUnavailable."""
+    """Keep the checkpoint across restarts, as CheckpointStore does; raises StateUnavailable."""
 
     @property
     def is_save_due(self) -> bool:
@@ -132,5 +132,5 @@ class Checkpoints(Protocol):
     def load(self) -> Found:
         """Return what was saved, whatever it is."""
 
-    def save(self, progress: Progress) -> None:
-        """Keep the progress, so that a crash leaves it or what was there before."""
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep the checkpoint, so that a crash leaves it or what was there before."""

@@ -6,14 +6,14 @@ Knows nothing of what the answers say.
 from collections.abc import Callable, Iterator
 
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.http.backoff import LONGEST_RETRY_AFTER_SECONDS
+from jumpcloud_modules.http.backoff import MAX_RETRY_AFTER_SECONDS
 from jumpcloud_modules.instants import DAY_MS, HOUR_MS, SECOND_MS, ceil
 from jumpcloud_modules.queries import Unit
 
 COUNT_FAILURES_BEFORE_SAYING_SO = 2
 """Failures to count in a row before one is logged."""
 LIMITED_COUNTS_REST_SECONDS = 60.0
-MOST_COUNTS_REST_SECONDS = 300.0
+MAX_COUNTS_REST_SECONDS = 300.0
 """The time between two questions for counts that fail, at most."""
 HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
 """Short hours that one question counts by the minute, at most."""
@@ -52,10 +52,10 @@ class Questions:
         if isinstance(error, TryAgain) and error.limited:
             self._on_limited()
             asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
-            return min(asked, LONGEST_RETRY_AFTER_SECONDS)
+            return min(asked, MAX_RETRY_AFTER_SECONDS)
         if not self.are_failing:
             return 0.0
-        return min(2.0 ** min(self.failures, 10), MOST_COUNTS_REST_SECONDS)
+        return min(2.0 ** min(self.failures, 10), MAX_COUNTS_REST_SECONDS)
 
 
 class SpanAtOnce:
@@ -69,23 +69,23 @@ class SpanAtOnce:
         self._span_ms = span_ms
         self._since_ms = 0
         self.unit: Unit = "h"
-        self.most_ms: int | None = None
+        self.max_ms: int | None = None
 
     def pieces(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
         """Cut a span into what one question covers, the latest first."""
         if self._span_ms() - self._since_ms > DAY_MS:
-            self.unit, self.most_ms = "h", None
+            self.unit, self.max_ms = "h", None
         while end_ms > start_ms:
             first_ms = start_ms
-            if self.most_ms:
-                first_ms = max(start_ms, ceil(end_ms, HOUR_MS) - self.most_ms)
+            if self.max_ms:
+                first_ms = max(start_ms, ceil(end_ms, HOUR_MS) - self.max_ms)
             yield first_ms, end_ms
             end_ms = first_ms
 
     def halve(self, asked_ms: int) -> None:
         """Ask for less at once, after a question for so much failed."""
         self._since_ms = self._span_ms()
-        half_ms = max(HOUR_MS, ceil(min(asked_ms, self.most_ms or asked_ms) // 2, HOUR_MS))
+        half_ms = max(HOUR_MS, ceil(min(asked_ms, self.max_ms or asked_ms) // 2, HOUR_MS))
         if self.unit == "h" and half_ms < DAY_MS:
             self.unit, half_ms = "m", HOURS_COUNTED_BY_MINUTE_AT_ONCE * HOUR_MS
-        self.most_ms = half_ms
+        self.max_ms = half_ms

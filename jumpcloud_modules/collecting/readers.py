@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 
-from jumpcloud_modules.collecting.concurrency import MOST_READERS
+from jumpcloud_modules.checkpoint import Window
+from jumpcloud_modules.collecting.concurrency import MAX_READERS
 from jumpcloud_modules.errors import Stopped
-from jumpcloud_modules.progress import Window
 
 
 class Beside:
@@ -59,9 +59,9 @@ class Readers:
     `read` reads one window to its end; whatever it raises but Stopped is kept for `check`.
     """
 
-    def __init__(self, read: Callable[[Window], None], most: int = MOST_READERS) -> None:
+    def __init__(self, read: Callable[[Window], None], max_threads: int = MAX_READERS) -> None:
         self._read = read
-        self._most = most
+        self._max_threads = max_threads
         self._lock = threading.Lock()
         self._waiting: deque[Window] = deque()
         self._threads: list[threading.Thread] = []
@@ -91,7 +91,7 @@ class Readers:
     def _start_threads(self) -> None:
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
-            for _ in range(min(len(self._waiting), self._most - len(self._threads))):
+            for _ in range(min(len(self._waiting), self._max_threads - len(self._threads))):
                 thread = threading.Thread(target=self._run, name="reader", daemon=True)
                 thread.start()
                 self._threads.append(thread)

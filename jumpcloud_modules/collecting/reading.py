@@ -3,7 +3,7 @@
 Only pages that were worked on move it, so whoever looks finds what is safe to write down.
 """
 
-from jumpcloud_modules.progress import Window
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.queries import Page
 
 

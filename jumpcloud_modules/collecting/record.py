@@ -7,21 +7,21 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.ends import Durable
 from jumpcloud_modules.collecting.protocols import Delivered
-from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.progress import Progress
 
 
 class DeliveryRecord:
-    """Keep one scope's ledger and the progress in step: the ledger is always the one ahead."""
+    """Keep one scope's ledger and the checkpoint in step: the ledger is always the one ahead."""
 
-    def __init__(self, durable: Durable, ledger: Delivered, tracker: ProgressTracker) -> None:
+    def __init__(self, durable: Durable, ledger: Delivered, tracker: CheckpointTracker) -> None:
         self._durable = durable
-        self._pace = durable.pace
+        self._retry = durable.retry
         self._ledger = ledger
         self._tracker = tracker
         self._commit_lock = threading.Lock()
@@ -32,7 +32,7 @@ class DeliveryRecord:
 
     def count(self, start_ms: int, end_ms: int) -> int:
         """Return how many delivered events happened in a span."""
-        return self._pace.call(lambda: self._ledger.count(start_ms, end_ms))
+        return self._retry.call(lambda: self._ledger.count(start_ms, end_ms))
 
     @contextmanager
     def claim(self, events: Events) -> Iterator[Events]:
@@ -43,20 +43,20 @@ class DeliveryRecord:
     def _claimed(self, events: Events, claims: ExitStack) -> Events:
         while True:
             try:
-                # Not at the storage's pace: who waits here for another's claim would keep the turn
-                # that the other needs to file what it delivered, and neither would go on.
+                # Not with the storage's backoff: who waits here for another's claim would keep
+                # the turn that the other needs to file what it delivered, and neither would go on.
                 return claims.enter_context(self._ledger.claim(events))
             except StateUnavailable:
-                self._pace.call(lambda: self._ledger.delivered(events))
+                self._retry.call(lambda: self._ledger.delivered(events))
 
-    def settle(self, delivery: Delivery, not_before_ms: int) -> None:
+    def acknowledge(self, delivery: Delivery, not_before_ms: int) -> None:
         """Have what has its receipt survive a kill, before anything else is waited for."""
-        self._ledger.record(delivery.settled, not_before_ms)
+        self._ledger.record(delivery.acknowledged, not_before_ms)
         self.check_owner()
-        self._pace.call(self._ledger.write)
+        self._retry.call(self._ledger.write)
 
-    def advance(self, change: Callable[[Progress], Progress]) -> None:
-        """Move the progress past what was settled, and commit that if it is due."""
+    def advance(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
+        """Move the checkpoint past what was acknowledged, and commit that if it is due."""
         self._tracker.change(change)
         self._commit_now_and_then()
 
@@ -75,14 +75,16 @@ class DeliveryRecord:
 
     def forget_before(self, before_ms: int, keep_ms: Iterable[int]) -> None:
         """Forget the hours that end before an instant, but for those of the instants kept."""
-        self._pace.call(lambda: self._ledger.forget_before(before_ms, keep_ms))
+        self._retry.call(lambda: self._ledger.forget_before(before_ms, keep_ms))
 
     def check_owner(self) -> None:
         """Raise OwnershipLost where what is durable may be another process's by now."""
-        self._pace.call(self._durable.check_owner)
+        self._retry.call(self._durable.check_owner)
 
     def _write_down(self) -> None:
-        progress = self._tracker.progress  # of all that it passed, the ledger was written before
+        checkpoint = (
+            self._tracker.checkpoint
+        )  # of all that it passed, the ledger was written before
         self.check_owner()
-        self._pace.call(self._ledger.commit)
-        self._pace.call(lambda: self._durable.state.save(progress))
+        self._retry.call(self._ledger.commit)
+        self._retry.call(lambda: self._durable.state.save(checkpoint))

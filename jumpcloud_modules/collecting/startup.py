@@ -1,10 +1,11 @@
-"""A start: the state is found, measured by JumpCloud's time, and settled with the ledger.
+"""A start: the state is found, measured by JumpCloud's time, and compared with the ledger.
 
 What follows from it is told. `resume` is the arithmetic of it. Nothing is read here.
 """
 
 from dataclasses import replace
 
+from jumpcloud_modules.checkpoint import Checkpoint, Found
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Delivered
@@ -17,7 +18,6 @@ from jumpcloud_modules.collecting.resume import (
 )
 from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, RETENTION_MS, floor, to_rfc3339
-from jumpcloud_modules.progress import Found, Progress
 from jumpcloud_modules.queries import Query
 
 QUESTIONS_IN_DOUBT = 3
@@ -43,28 +43,30 @@ class Startup:
         self._jumpcloud = jumpcloud
         self._clock = jumpcloud.clock
         self._durable = durable
-        self._pace = durable.pace
+        self._retry = durable.retry
         self._process = process
         self._ledger = ledger
         self._others = others
         self._began_at_ms = 0
 
-    def progress(self) -> Progress:
+    def checkpoint(self) -> Checkpoint:
         """Return where to go on from, for the caller to commit before anything is read.
 
         A first start is saved before anything is asked for: however the process ends before
         JumpCloud answers, the next one begins where this one would have.
         """
-        found = self._pace.call(self._durable.state.load)
+        found = self._retry.call(self._durable.state.load)
         self._began_at_ms = self._clock.span_ms()
-        progress = found.progress or first_start(self._clock.now_ms(), self._plan.reach)
-        if progress.is_provisional:
-            self._save(progress)
-        self._learn_the_time(progress.watermark_ms)
-        return self._with_others(self._with_ledger(found, self._settled(found, progress)))
+        checkpoint = found.checkpoint or first_start(self._clock.now_ms(), self._plan.reach)
+        if checkpoint.is_provisional:
+            self._save(checkpoint)
+        self._learn_the_time(checkpoint.watermark_ms)
+        return self._with_others(
+            self._with_ledger(found, self._by_jumpclouds_time(found, checkpoint))
+        )
 
-    def _save(self, progress: Progress) -> None:
-        self._pace.call(lambda: self._durable.state.save(progress))
+    def _save(self, checkpoint: Checkpoint) -> None:
+        self._retry.call(lambda: self._durable.state.save(checkpoint))
 
     def _learn_the_time(self, start_ms: int) -> None:
         """Ask for one event from where collecting begins: any answer carries a date.
@@ -81,32 +83,32 @@ class Startup:
 
         now_ms = self._clock.now_ms()
         asked_ms = min(max(start_ms, now_ms - RETENTION_MS), now_ms)
-        self._jumpcloud.tail_pace.call(ask)
+        self._jumpcloud.tail_retry.call(ask)
         for _ in range(QUESTIONS_IN_DOUBT):
             if not self._clock.is_in_doubt:
                 return
-            self._jumpcloud.tail_pace.call(ask)
+            self._jumpcloud.tail_retry.call(ask)
 
     # By JumpCloud's time
 
-    def _settled(self, found: Found, progress: Progress) -> Progress:
+    def _by_jumpclouds_time(self, found: Found, checkpoint: Checkpoint) -> Checkpoint:
         """Measure what was found by JumpCloud's time, and tell what follows from that."""
         now_ms, reach = self._clock.now_ms(), self._plan.reach
         self._ledger.now_is(now_ms)
         if found.is_beginning_lost:
-            beginning_ms = min(progress.beginning_ms, now_ms - reach.history_ms)
-            progress = replace(progress, beginning_ms=beginning_ms)
-        is_first = progress.is_provisional
+            beginning_ms = min(checkpoint.beginning_ms, now_ms - reach.history_ms)
+            checkpoint = replace(checkpoint, beginning_ms=beginning_ms)
+        is_first = checkpoint.is_provisional
         if is_first:
-            progress = confirmed(progress, self._first_start_ms(found, progress, now_ms))
-        progress, of_the_future = not_ahead(progress, now_ms, reach)
-        progress, beyond_retention = within_retention(progress, now_ms)
-        self._tell(found, progress, is_first=is_first)
+            checkpoint = confirmed(checkpoint, self._first_start_ms(found, checkpoint, now_ms))
+        checkpoint, of_the_future = not_ahead(checkpoint, now_ms, reach)
+        checkpoint, beyond_retention = within_retention(checkpoint, now_ms)
+        self._tell(found, checkpoint, is_first=is_first)
         for warning in filter(None, (of_the_future, beyond_retention)):
             self._process.warn(warning)
-        return progress
+        return checkpoint
 
-    def _first_start_ms(self, found: Found, progress: Progress, now_ms: int) -> int:
+    def _first_start_ms(self, found: Found, checkpoint: Checkpoint, now_ms: int) -> int:
         """Return where a first start begins by JumpCloud's clock.
 
         Measured from when this process began, since the machine's clock may have been set while
@@ -114,92 +116,92 @@ class Startup:
         counts, but never for less than the history: that process's clock may have been wrong.
         """
         history_ms = self._plan.reach.history_ms
-        if found.progress is None:
+        if found.checkpoint is None:
             return now_ms - (self._clock.span_ms() - self._began_at_ms) - history_ms
-        shifted_ms = progress.watermark_ms + self._clock.ahead_of_machine_ms
+        shifted_ms = checkpoint.watermark_ms + self._clock.ahead_of_machine_ms
         return min(shifted_ms, now_ms - history_ms)
 
-    def _tell(self, found: Found, progress: Progress, *, is_first: bool) -> None:
-        since = f"collecting events since {to_rfc3339(progress.watermark_ms)}"
+    def _tell(self, found: Found, checkpoint: Checkpoint, *, is_first: bool) -> None:
+        since = f"collecting events since {to_rfc3339(checkpoint.watermark_ms)}"
         if is_first and not found.warning:
             self._process.tell(f"First start: {since}.")
-        if found.progress is None and found.warning:
+        if found.checkpoint is None and found.warning:
             self._process.warn(f"{found.warning} {since}; {BEFORE_THAT}")
         elif found.warning:
             self._process.warn(found.warning)
         if found.message:
             self._process.tell(found.message)
         elif not (is_first or found.warning):
-            self._process.tell(f"Collecting goes on from {to_rfc3339(progress.watermark_ms)}.")
+            self._process.tell(f"Collecting goes on from {to_rfc3339(checkpoint.watermark_ms)}.")
 
     # With the ledger
 
-    def _with_ledger(self, found: Found, progress: Progress) -> Progress:
+    def _with_ledger(self, found: Found, checkpoint: Checkpoint) -> Checkpoint:
         """Begin the search for late events where the ledger of this scope can answer for it."""
-        is_other_scope = progress.scope not in ("", self._plan.scope)
-        is_missing = self._pace.call(self._ledger.is_missing)
+        is_other_scope = checkpoint.scope not in ("", self._plan.scope)
+        is_missing = self._retry.call(self._ledger.is_missing)
         if found.is_takeover:
-            progress = self._taken_over(progress)
+            checkpoint = self._taken_over(checkpoint)
         elif is_other_scope:
-            progress = self._with_other_scope(progress)
-        elif is_missing and found.progress and not found.progress.is_provisional:
-            progress = self._without_its_ledger(progress)
-        forgotten_ms = self._pace.call(lambda: self._ledger.forgotten_ms)
+            checkpoint = self._with_other_scope(checkpoint)
+        elif is_missing and found.checkpoint and not found.checkpoint.is_provisional:
+            checkpoint = self._without_its_ledger(checkpoint)
+        forgotten_ms = self._retry.call(lambda: self._ledger.forgotten_ms)
         return replace(
-            progress,
-            beginning_ms=max(progress.beginning_ms, forgotten_ms),
-            watermark_ms=max(progress.watermark_ms, forgotten_ms),
+            checkpoint,
+            beginning_ms=max(checkpoint.beginning_ms, forgotten_ms),
+            watermark_ms=max(checkpoint.watermark_ms, forgotten_ms),
             scope=self._plan.scope,
-            audited_ms=progress.audit_from_ms,
+            audited_ms=checkpoint.audit_from_ms,
         )
 
-    def _with_others(self, progress: Progress) -> Progress:
+    def _with_others(self, checkpoint: Checkpoint) -> Checkpoint:
         """Leave out what another stream may have delivered and forgotten."""
         known_from_ms = self._others.known_from_ms()
-        if progress.oldest_open_ms < known_from_ms:
+        if checkpoint.oldest_open_ms < known_from_ms:
             self._process.tell(
                 f"Events from before {to_rfc3339(known_from_ms)} are left out here: which of them"
                 " another stream delivered is not known any more."
             )
-        return within(progress, known_from_ms)
+        return within(checkpoint, known_from_ms)
 
-    def _taken_over(self, progress: Progress) -> Progress:
+    def _taken_over(self, checkpoint: Checkpoint) -> Checkpoint:
         """Go on from an instant that was named, and have the ledger answer for all that follows."""
-        start_ms = self._countable_ms(progress.watermark_ms)
-        self._pace.call(lambda: self._ledger.remember_from(start_ms))
-        return replace(progress, beginning_ms=start_ms, watermark_ms=start_ms)
+        start_ms = self._countable_ms(checkpoint.watermark_ms)
+        self._retry.call(lambda: self._ledger.remember_from(start_ms))
+        return replace(checkpoint, beginning_ms=start_ms, watermark_ms=start_ms)
 
-    def _with_other_scope(self, progress: Progress) -> Progress:
+    def _with_other_scope(self, checkpoint: Checkpoint) -> Checkpoint:
         """Go on with this scope's ledger: the former one knows nothing of what is late here."""
         self._process.tell(
             "The configuration asks for other events than before: late events are looked for"
             " from here on."
         )
-        instant_ms = progress.watermark_ms
-        former = self._durable.ledgers(progress.scope)
+        instant_ms = checkpoint.watermark_ms
+        former = self._durable.ledgers(checkpoint.scope)
         beginning_ms = self._countable_ms(instant_ms)
         # Of a window that is still open, a page may have been delivered in part.
-        spans_ms = [(window.start_ms, window.end_ms or FOREVER_MS) for window in progress.windows]
+        spans_ms = [(window.start_ms, window.end_ms or FOREVER_MS) for window in checkpoint.windows]
         spans_ms.append((instant_ms, FOREVER_MS))
-        self._pace.call(lambda: self._ledger.know_of(former, spans_ms))
-        return _looked_for_from(progress, beginning_ms)
+        self._retry.call(lambda: self._ledger.know_of(former, spans_ms))
+        return _looked_for_from(checkpoint, beginning_ms)
 
-    def _without_its_ledger(self, progress: Progress) -> Progress:
+    def _without_its_ledger(self, checkpoint: Checkpoint) -> Checkpoint:
         """Go on where the ledger was lost: of what it knew, no count can be compared any more."""
         self._process.warn(
             "The ledger of delivered events is missing: late events from before"
-            f" {to_rfc3339(progress.watermark_ms)} are no longer looked for."
+            f" {to_rfc3339(checkpoint.watermark_ms)} are no longer looked for."
         )
-        progress = _looked_for_from(progress, progress.watermark_ms)
+        checkpoint = _looked_for_from(checkpoint, checkpoint.watermark_ms)
         # Before a new ledger is begun: it would answer for what only the lost one knew.
-        self._save(progress)
-        return progress
+        self._save(checkpoint)
+        return checkpoint
 
     def _countable_ms(self, instant_ms: int) -> int:
         """Return an instant from which the ledger's counts, which are by the minute, are exact."""
-        known = self._pace.call(lambda: self._ledger.count(instant_ms, instant_ms + 1))
+        known = self._retry.call(lambda: self._ledger.count(instant_ms, instant_ms + 1))
         return floor(instant_ms, MINUTE_MS) if known else instant_ms
 
 
-def _looked_for_from(progress: Progress, beginning_ms: int) -> Progress:
-    return replace(progress, beginning_ms=beginning_ms, audited_ms=progress.watermark_ms)
+def _looked_for_from(checkpoint: Checkpoint, beginning_ms: int) -> Checkpoint:
+    return replace(checkpoint, beginning_ms=beginning_ms, audited_ms=checkpoint.watermark_ms)

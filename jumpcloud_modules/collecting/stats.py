@@ -25,7 +25,7 @@ class Counts:
         return Counts(*(one + other for one, other in pairs))
 
 
-class Tally:
+class Stats:
     """Add up what readers did."""
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class Tally:
 
     def count_page(self, page: Page, delivery: Delivery) -> None:
         """Take note of a page and of what became of those of its events that were new."""
-        read = len(page.events) + len(page.oddities)
+        read = len(page.events) + len(page.non_objects)
         with self._lock:
             counts = self._counts
             self._counts = replace(
                 counts,
                 pages=counts.pages + 1,
                 read=counts.read + read,
-                known=counts.known + read - len(delivery.settled) + delivery.elsewhere,
+                known=counts.known + read - len(delivery.acknowledged) + delivery.elsewhere,
                 delivered=counts.delivered + delivery.accepted,
                 set_aside=counts.set_aside + len(delivery.quarantined),
                 without_receipt=counts.without_receipt + delivery.missing_receipts,

@@ -23,11 +23,11 @@ class Once:
         self._others = others
 
     def deliver(self, events: Events, delivery: Delivery) -> None:
-        """Do as the intake does; what another stream delivered is settled without being sent."""
+        """Do as the intake does; what another stream delivered is acknowledged, not sent."""
         self._intake.deliver(self._not_elsewhere(events, delivery), delivery)
 
     def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
-        """Do as the intake does; what another stream set aside is settled."""
+        """Do as the intake does; what another stream set aside is acknowledged."""
         self._intake.set_aside(self._not_elsewhere(events, delivery), reason, delivery)
 
     def _not_elsewhere(self, events: Events, delivery: Delivery) -> Events:
@@ -36,6 +36,6 @@ class Once:
             return events
         places = range(len(events))
         elsewhere = events.at([place for place in places if events.keys[place] in known])
-        delivery.settled.extend(elsewhere)
+        delivery.acknowledged.extend(elsewhere)
         delivery.elsewhere += len(elsewhere)
         return events.at([place for place in places if events.keys[place] not in known])

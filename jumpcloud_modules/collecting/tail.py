@@ -5,8 +5,8 @@ Knows nothing of the backlog; where counts are silent, it reads the last minutes
 
 from contextlib import closing
 
-from jumpcloud_modules.collecting.backfill import FEWEST_EVENTS_A_SLICE
-from jumpcloud_modules.collecting.backlog import BACKLOG_AFTER_MS
+from jumpcloud_modules.checkpoint import Window
+from jumpcloud_modules.collecting.backfilling import BACKFILL_AFTER_MS
 from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
 from jumpcloud_modules.collecting.page_room import PageLease
@@ -14,10 +14,10 @@ from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.protocols import Clock
 from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
-from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.collecting.slicing import MIN_EVENTS_A_SLICE
+from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.errors import CollectorError, Refused
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, ceil
-from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import time_ms_of
 
 BAD_REQUEST = 400
@@ -31,7 +31,7 @@ class Tail:
         pages: Pages,
         looks: Pages,
         clock: Clock,
-        tracker: ProgressTracker,
+        tracker: CheckpointTracker,
         record: DeliveryRecord,
         deliveries: Deliveries,
         late_events: LateEvents,
@@ -70,7 +70,7 @@ class Tail:
         """Go back to a start that JumpCloud accepted, where no date tells what time it is there."""
         accepted_ms = self.accepted_ms
         if accepted_ms is not None and not self._clock.is_known:
-            self._tracker.change(lambda progress: progress.back_at(accepted_ms))
+            self._tracker.change(lambda checkpoint: checkpoint.back_at(accepted_ms))
 
     def mind_what_is_ahead(self) -> None:
         """Have what is still to come read again, where JumpCloud counts more of it by now."""
@@ -94,14 +94,14 @@ class Tail:
         with closing(self._pages.read(reading)) as leases:
             for lease in leases:
                 events += self._take(lease, reading)
-                if events > FEWEST_EVENTS_A_SLICE and self._is_far_behind(reading):
+                if events > MIN_EVENTS_A_SLICE and self._is_far_behind(reading):
                     return False
         return True
 
     def _is_far_behind(self, reading: Reading) -> bool:
         """Tell whether what is left is long, and whether leaving it would come any further."""
         position_ms = reading.rest.start_ms
-        is_long = self._clock.now_ms() - position_ms > BACKLOG_AFTER_MS
+        is_long = self._clock.now_ms() - position_ms > BACKFILL_AFTER_MS
         return is_long and reading.has_more and position_ms > reading.window.start_ms
 
     def _take(self, lease: PageLease, reading: Reading) -> int:
@@ -115,15 +115,17 @@ class Tail:
 
     def _advance(self, reading: Reading) -> None:
         position_ms, is_read = reading.rest.start_ms, not reading.has_more
-        self._record.advance(lambda progress: progress.with_tail_at(position_ms, is_read=is_read))
+        self._record.advance(
+            lambda checkpoint: checkpoint.with_tail_at(position_ms, is_read=is_read)
+        )
 
     def _start_ms(self) -> int:
         """Return where new events begin: earlier where counts say nothing of the last minutes."""
-        progress = self._tracker.progress
-        start_ms = progress.watermark_ms
+        checkpoint = self._tracker.checkpoint
+        start_ms = checkpoint.watermark_ms
         if not self._late_events.is_without_witness:
             return start_ms
-        earlier_ms = max(progress.beginning_ms, start_ms - REREAD_WITHOUT_COUNTS_MS)
+        earlier_ms = max(checkpoint.beginning_ms, start_ms - REREAD_WITHOUT_COUNTS_MS)
         is_being_read = any(w.overlaps(earlier_ms, start_ms) for w in self._tracker.being_read())
         return start_ms if is_being_read else min(start_ms, earlier_ms)
 

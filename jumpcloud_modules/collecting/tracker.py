@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.resume import Reach, not_ahead
-from jumpcloud_modules.progress import Progress, Window
 
 
-class ProgressTracker:
-    """Hold the progress, which several threads move.
+class CheckpointTracker:
+    """Hold the checkpoint, which several threads move.
 
     Windows of late events are held beside it: no state keeps them, since after a restart the counts
     find them again.
@@ -21,30 +21,30 @@ class ProgressTracker:
     def __init__(self) -> None:
         # Held for a moment only: whoever waits for the disk or the network has let go of it.
         self._lock = threading.Lock()
-        self._progress = Progress(0, 0)
+        self._checkpoint = Checkpoint(0, 0)
         self._late: list[Window] = []
         self._audited_ms: int | None = None
 
     @property
-    def progress(self) -> Progress:
-        """Return the progress as it is now: a value that nobody changes."""
-        return self._progress
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint as it is now: a value that nobody changes."""
+        return self._checkpoint
 
     def being_read(self) -> list[Window]:
         """Return all windows that are open: it is no wonder where they lack events."""
-        return [*self._progress.windows, *self._late]
+        return [*self._checkpoint.windows, *self._late]
 
-    def change(self, change: Callable[[Progress], Progress]) -> None:
-        """Put what `change` makes of the progress in its place."""
+    def change(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
+        """Put what `change` makes of the checkpoint in its place."""
         with self._lock:
-            self._progress = change(self._progress)
+            self._checkpoint = change(self._checkpoint)
 
     def take_back(self, now_ms: int, reach: Reach, accepted_ms: int | None) -> tuple[bool, str]:
         """Take back a watermark of the future; tell whether it was one, and what to say of it."""
         with self._lock:
-            before = self._progress
-            self._progress, message = not_ahead(before, now_ms, reach, accepted_ms)
-            return self._progress is not before, message
+            before = self._checkpoint
+            self._checkpoint, message = not_ahead(before, now_ms, reach, accepted_ms)
+            return self._checkpoint is not before, message
 
     def add_late(self, windows: Iterable[Window]) -> None:
         """Take note that windows are read for late events."""
@@ -57,7 +57,7 @@ class ProgressTracker:
         Returns whether it was one of late events.
         """
         with self._lock:
-            self._progress = self._progress.without(rest)
+            self._checkpoint = self._checkpoint.without(rest)
             if is_late := window in self._late:
                 self._late.remove(window)
             self._note_audited()
@@ -75,5 +75,5 @@ class ProgressTracker:
         Before that, a crash would forget the windows, and no later audit would look there.
         """
         if self._audited_ms is not None and not self._late:
-            self._progress = replace(self._progress, audited_ms=self._audited_ms)
+            self._checkpoint = replace(self._checkpoint, audited_ms=self._audited_ms)
             self._audited_ms = None

@@ -5,46 +5,46 @@ Knows nothing of why a window is read; `readers` are the threads that do it.
 
 from contextlib import closing
 
-from jumpcloud_modules.collecting.backlog import Backlog
-from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.checkpoint import Window
+from jumpcloud_modules.collecting.backfilling import Backfill
+from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.page_room import PageLease
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
-from jumpcloud_modules.collecting.stats import Tally
-from jumpcloud_modules.collecting.tracker import ProgressTracker
-from jumpcloud_modules.progress import Window
+from jumpcloud_modules.collecting.stats import Stats
+from jumpcloud_modules.collecting.tracker import CheckpointTracker
 
 
 class WindowReading:
-    """Read windows to their ends, in whatever thread, as long as there is a lane for it."""
+    """Read windows to their ends, in whatever thread, as long as there is a slot for it."""
 
     def __init__(
         self,
         pages: Pages,
-        lanes: Lanes,
-        backlog: Backlog,
-        tracker: ProgressTracker,
+        concurrency: ConcurrencyLimit,
+        backfill: Backfill,
+        tracker: CheckpointTracker,
         record: DeliveryRecord,
         deliveries: Deliveries,
-        tally: Tally,
+        stats: Stats,
     ) -> None:
         self._pages = pages
-        self._lanes = lanes
-        self._backlog = backlog
+        self._concurrency = concurrency
+        self._backfill = backfill
         self._tracker = tracker
         self._record = record
         self._deliveries = deliveries
-        self._tally = tally
+        self._stats = stats
 
     def read(self, window: Window) -> None:
         """Read a window of the backlog or of late events to its end, and close it."""
         self._record.check_owner()  # when it is lost, nothing more is read
-        window = self._backlog.cut(window)
-        rest, new_events = self._read_to_its_end(self._tracker.progress.rest_of(window))
+        window = self._backfill.cut(window)
+        rest, new_events = self._read_to_its_end(self._tracker.checkpoint.rest_of(window))
         if self._tracker.close(window, rest):
-            self._tally.count_late(new_events)
+            self._stats.count_late(new_events)
         self._record.commit()
 
     def _read_to_its_end(self, window: Window) -> tuple[Window, int]:
@@ -55,8 +55,8 @@ class WindowReading:
         reading, new_events = Reading(window), 0
         while not reading.is_over:
             with (
-                self._lanes.one() as lane,
-                closing(self._pages.read(reading, lane.keep)) as leases,
+                self._concurrency.slot() as slot,
+                closing(self._pages.read(reading, slot.keep)) as leases,
             ):
                 for lease in leases:
                     new_events += self._take(lease, reading)
@@ -67,5 +67,5 @@ class WindowReading:
         with lease:
             new_events = self._deliveries.deliver(lease.page, reading.window)
         rest = reading.rest
-        self._record.advance(lambda progress: progress.with_rest(before, rest))
+        self._record.advance(lambda checkpoint: checkpoint.with_rest(before, rest))
         return new_events

@@ -135,17 +135,17 @@ def state_check(folder: Path, found: Inspection) -> Check:
     if found.is_damaged:
         said = re.sub(r":$", ".", found.found.warning)
         return Check("state", "failed", f"{said} Just now {owner}.", _DAMAGE_REMEDY)
-    progress = found.found.progress
-    if progress is None:
+    checkpoint = found.found.checkpoint
+    if checkpoint is None:
         return Check("state", "ok", f"There is no state yet in {folder}, and {owner}.")
     if found.is_ledger_missing and not found.owner:
         said = f"The ledger of delivered events is missing in {folder}."
         return Check("state", "failed", said, _LEDGER_REMEDY)
-    backlog = f"{len(progress.windows)} stretches of backlog are" if progress.windows else ""
+    backlog = f"{len(checkpoint.windows)} stretches of backlog are" if checkpoint.windows else ""
     open_ = f"{backlog or 'no backlog is'} open"
     kept = found.quarantine.files
     aside = f"; {kept} events are in the quarantine" if kept else ""
-    reached = to_text(progress.watermark_ms)
+    reached = to_text(checkpoint.watermark_ms)
     return Check(
         "state", "ok", f"It is sound and has read up to {reached}; {owner}; {open_}{aside}."
     )

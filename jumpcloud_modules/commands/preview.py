@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from itertools import islice
 from typing import Final
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.reading import Reading
@@ -24,17 +25,16 @@ from jumpcloud_modules.commands.spans import instant_before
 from jumpcloud_modules.commands.terminal import Terminal
 from jumpcloud_modules.errors import Refused, Stopped
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
-from jumpcloud_modules.progress import Window
 
 DEFAULT_LIMIT: Final = 10
 DEFAULT_SPAN: Final = "1h"
-MOST_ROWS_AT_ONCE: Final = 1_000
+MAX_ROWS_AT_ONCE: Final = 1_000
 TRIES: Final = 3
 LINE_BREAKS: Final = re.compile(rb"[\r\n]")
 
@@ -102,10 +102,10 @@ class Preview:
 
     def __init__(self, sources: Sequence[JumpCloudApi], clock: JumpCloudClock) -> None:
         self._stop = threading.Event()
-        pace = Pace(self._stop, self._note)
-        size = PageSize(MOST_ROWS_AT_ONCE)
+        retry = Retry(self._stop, self._note)
+        size = PageSize(MAX_ROWS_AT_ONCE)
         self._streams = [
-            Pages(source, size, pace, self._stop, clock.now_ms, 1) for source in sources
+            Pages(source, size, retry, self._stop, clock.now_ms, 1) for source in sources
         ]
         self.failure: Failure | None = None
 

@@ -17,7 +17,7 @@ from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.events import Event, Events, cut, identifier
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine, why_of
@@ -93,9 +93,9 @@ def _time_of(event: Event | None) -> str:
 def _intake(place: installation.Installation, quarantine: Quarantine) -> Intake:
     configuration = installation.connector(place)
     url = installation.intake_url(place, configuration)
-    pace = Pace(threading.Event(), _tell)
+    retry = Retry(threading.Event(), _tell)
     try:
-        return Intake(url, configuration.intake_key, quarantine, pace, pace)
+        return Intake(url, configuration.intake_key, quarantine, retry, retry)
     except CannotWork as error:
         raise ConfigurationError(str(error)) from None
 

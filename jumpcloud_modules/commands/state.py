@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.commands import installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
@@ -23,7 +24,6 @@ from jumpcloud_modules.commands.spans import instant_before
 from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.instants import RETENTION, to_text
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.state.inspection import (
     NAMED_BESIDE_ALL,
     Inspection,
@@ -34,7 +34,7 @@ from jumpcloud_modules.state.ownership import ownership, wall_clock_ms, who_owns
 from jumpcloud_modules.state.starting_over import Kept, start_over
 
 SECONDS_FOR_A_LEASE_TO_LAPSE: Final = 60.0
-MOST_WINDOWS_SHOWN: Final = 5
+MAX_WINDOWS_SHOWN: Final = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -78,30 +78,30 @@ def _show(options: argparse.Namespace, folder: Path) -> int:
 
 def as_document(folder: Path, found: Inspection) -> dict[str, Any]:
     """Return what was found for a machine: instants as RFC 3339, None for what there is not."""
-    owner, progress = found.owner, found.found.progress
+    owner, checkpoint = found.owner, found.found.checkpoint
     return {
         "folder": str(folder),
         "owner": owner and {"host": owner.host, "pid": owner.pid, "since": owner.since},
         "damage": found.found.warning or None,
-        "progress": progress and _progress(progress),
+        "progress": checkpoint and _checkpoint(checkpoint),
         "ledger": {"files": found.ledger.files, "bytes": found.ledger.size_bytes},
         "quarantine": {"events": found.quarantine.files, "bytes": found.quarantine.size_bytes},
     }
 
 
-def _progress(progress: Progress) -> dict[str, Any]:
+def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
-        "beginning": to_text(progress.beginning_ms),
-        "watermark": to_text(progress.watermark_ms),
+        "beginning": to_text(checkpoint.beginning_ms),
+        "watermark": to_text(checkpoint.watermark_ms),
         "windows": [
             {
                 "start": to_text(window.start_ms),
                 "end": None if window.end_ms is None else to_text(window.end_ms),
             }
-            for window in progress.windows
+            for window in checkpoint.windows
         ],
-        "audited": None if progress.audited_ms is None else to_text(progress.audited_ms),
-        "scope": progress.scope,
+        "audited": None if checkpoint.audited_ms is None else to_text(checkpoint.audited_ms),
+        "scope": checkpoint.scope,
     }
 
 
@@ -110,7 +110,7 @@ def _lines(folder: Path, found: Inspection) -> list[tuple[str, str]]:
         ("folder", str(folder)),
         ("owner", f"a connector, {found.owner}" if found.owner else "nobody"),
         ("damage", found.found.warning or "none"),
-        *_progress_lines(found.found.progress),
+        *_checkpoint_lines(found.found.checkpoint),
         ("ledger", f"{found.ledger.files} files, {found.ledger.size_bytes:,} bytes"),
         ("quarantine", f"{found.quarantine.files} events, {found.quarantine.size_bytes:,} bytes"),
     ]
@@ -119,21 +119,21 @@ def _lines(folder: Path, found: Inspection) -> list[tuple[str, str]]:
     return lines
 
 
-def _progress_lines(progress: Progress | None) -> list[tuple[str, str]]:
-    if progress is None:
+def _checkpoint_lines(checkpoint: Checkpoint | None) -> list[tuple[str, str]]:
+    if checkpoint is None:
         return [("read up to", "nothing was collected yet")]
     windows = [
         ("open", f"{to_text(w.start_ms)} to {to_text(w.end_ms) if w.end_ms else 'now'}")
-        for w in progress.windows[:MOST_WINDOWS_SHOWN]
+        for w in checkpoint.windows[:MAX_WINDOWS_SHOWN]
     ]
-    more = len(progress.windows) - MOST_WINDOWS_SHOWN
+    more = len(checkpoint.windows) - MAX_WINDOWS_SHOWN
     return [
-        ("read up to", to_text(progress.watermark_ms)),
-        ("but for", f"{len(progress.windows)} stretches of backlog"),
+        ("read up to", to_text(checkpoint.watermark_ms)),
+        ("but for", f"{len(checkpoint.windows)} stretches of backlog"),
         *windows,
         *([("", f"and {more} more")] if more > 0 else []),
-        ("from", to_text(progress.beginning_ms)),
-        ("of", progress.scope),
+        ("from", to_text(checkpoint.beginning_ms)),
+        ("of", checkpoint.scope),
     ]
 
 
@@ -156,7 +156,7 @@ def _reset(options: argparse.Namespace, folder: Path) -> int:
     except Stopped:
         raise ConfigurationError(_refusal(folder, "another process")) from None
     try:
-        before = inspect(folder).found.progress
+        before = inspect(folder).found.checkpoint
         kept = start_over(folder, since_ms, now_ms, again=options.again)
         if is_of_a_connector(named := folder / NAMED_BESIDE_ALL):
             start_over(named, since_ms, now_ms, again=options.again)
@@ -185,7 +185,7 @@ def _refusal(folder: Path, owner: str) -> str:
     )
 
 
-def _told(since_ms: int, before: Progress | None, kept: Kept, *, again: bool) -> list[str]:
+def _told(since_ms: int, before: Checkpoint | None, kept: Kept, *, again: bool) -> list[str]:
     lines = [f"The next start collects events since {to_text(since_ms)}."]
     if again:
         lines.append("What was delivered since then is sent again.")

@@ -106,20 +106,20 @@ def _stopped(folder: Path) -> Shown:
         inspection = inspect(folder)
     except StateUnavailable as error:
         return Status("stopped", folder=str(folder), warnings=(str(error),)).to_json()
-    progress = inspection.found.progress
+    checkpoint = inspection.found.checkpoint
     status = Status(
         "not answering" if inspection.owner else "stopped",
         folder=str(folder),
         quarantined=inspection.quarantine.files,
         warnings=tuple(_warnings(inspection)),
     )
-    if progress is None:
+    if checkpoint is None:
         return status.to_json()
     return replace(
         status,
-        watermark=watermark_of(progress),
-        lag_seconds=round(age_seconds(progress, wall_clock_ms()), 1),
-        backlog=Backlog(len(progress.windows), open_ms(progress) / 1000),
+        watermark=watermark_of(checkpoint),
+        lag_seconds=round(age_seconds(checkpoint, wall_clock_ms()), 1),
+        backlog=Backlog(len(checkpoint.windows), open_ms(checkpoint) / 1000),
     ).to_json()
 
 

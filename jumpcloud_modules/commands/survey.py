@@ -26,8 +26,8 @@ class Survey:
             "JumpCloud", lambda: api.distinct("service", start_ms, end_ms), seconds
         )
         names = (ALL_SERVICES, *SERVICES)
-        lanes = [names[lane::QUESTIONS_AT_ONCE] for lane in range(QUESTIONS_AT_ONCE)]
-        asks = [_asking(count_of, lane) for lane in lanes]
+        shares = [names[share::QUESTIONS_AT_ONCE] for share in range(QUESTIONS_AT_ONCE)]
+        asks = [_asking(count_of, share) for share in shares]
         self._counts = all_at_once("JumpCloud", asks, seconds)
 
     @staticmethod
@@ -45,7 +45,7 @@ class Survey:
 
         Raises TryAgain or Refused.
         """
-        counts = {name: n for lane in self._counts for name, n in lane.answer().items()}
+        counts = {name: n for share in self._counts for name, n in share.answer().items()}
         total = counts.pop(ALL_SERVICES)
         found = {name: count for name, count in counts.items() if count}
         ordered = sorted(found, key=lambda name: (-found[name], name))

@@ -1,4 +1,4 @@
-"""HTTP as both ends are spoken to: bounded, paced, and without keys in messages.
+"""HTTP as both ends are spoken to: bounded, with a backoff, and without keys in messages.
 
 Knows neither JumpCloud nor Sekoia.
 """

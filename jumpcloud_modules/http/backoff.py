@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 from jumpcloud_modules.errors import Refused, TryAgain
 
-LONGEST_TRANSIENT_DELAY_SECONDS = 60.0
+MAX_TRANSIENT_DELAY_SECONDS = 60.0
 """The wait before a retry, at most, where a failure may pass by itself."""
-SHORTEST_RETRY_AFTER_SECONDS = 1.0
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
+MIN_RETRY_AFTER_SECONDS = 1.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
 """The longest Retry-After that is respected."""
 REFUSED_DELAYS_SECONDS = (5.0, 10.0, 20.0, 30.0)
-_MOST_DOUBLINGS = 10
+_MAX_DOUBLINGS = 10
 
 
 def delay_seconds(error: TryAgain | Refused, in_a_row: int) -> float:
@@ -36,11 +36,11 @@ def _after_refusal(in_a_row: int) -> float:
 def _as_asked(seconds: float) -> float:
     # A 429 or 503 that says "0" would be hammered, and one that says "tomorrow" (some write an
     # instant where seconds belong) would stop collecting until then.
-    return min(max(seconds, SHORTEST_RETRY_AFTER_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
+    return min(max(seconds, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)
 
 
 def _ever_longer(in_a_row: int) -> float:
-    longest = min(LONGEST_TRANSIENT_DELAY_SECONDS, 2.0 ** min(in_a_row - 1, _MOST_DOUBLINGS))
+    longest = min(MAX_TRANSIENT_DELAY_SECONDS, 2.0 ** min(in_a_row - 1, _MAX_DOUBLINGS))
     # Never less than half: an end that all its clients lost at once is not to meet them at once.
     return longest * random.uniform(0.5, 1.0)
 

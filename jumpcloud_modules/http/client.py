@@ -46,7 +46,7 @@ class Transport:
     def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Secrets) -> None:
         self.end = end
         self._secrets = secrets
-        self._buffers = Buffers(most_kept=PAGES_IN_MEMORY)
+        self._buffers = Buffers(max_kept=PAGES_IN_MEMORY)
         self._session = requests.Session()
         self._session.headers.update(headers)
         self._session.trust_env = False
@@ -76,31 +76,31 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._no_answer(error, url) from None
 
-    def read(self, answer: requests.Response, most_bytes: int) -> Body:
+    def read(self, answer: requests.Response, max_bytes: int) -> Body:
         """Return the answer's body, decompressed.
 
-        Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
+        Raises PageTooLarge past `max_bytes`, TryAgain where the body stops short.
         """
         stated = answer.headers.get("Content-Length", "")
-        usable = stated.isdecimal() and int(stated) <= most_bytes
+        usable = stated.isdecimal() and int(stated) <= max_bytes
         body = self._buffers.take(int(stated) if usable else _PIECE_BYTES)
         filled = 0
         try:
             for piece in self._pieces(answer):
                 end = filled + len(piece)
-                if end > most_bytes:
+                if end > max_bytes:
                     answer.close()
-                    raise self._too_large(answer, most_bytes)
+                    raise self._too_large(answer, max_bytes)
                 if end > len(body):
                     body = self._larger(body[:filled], end)
                 body[filled:end] = piece
                 filled = end
         except (HTTPError, OSError) as error:
             raise self._truncated(answer, type(error).__name__) from None
-        return self._decompressed(answer, body[:filled], most_bytes)
+        return self._decompressed(answer, body[:filled], max_bytes)
 
-    def _larger(self, content: memoryview, least_bytes: int) -> memoryview:
-        larger = self._buffers.take(2 * least_bytes)
+    def _larger(self, content: memoryview, min_bytes: int) -> memoryview:
+        larger = self._buffers.take(2 * min_bytes)
         larger[: len(content)] = content
         return larger
 
@@ -188,24 +188,24 @@ class Transport:
         said = f"{self.end} {why} at {host_of(url)}{way} ({reason})."
         return TryAgain(said, burdened=timed_out, end=self.end)
 
-    def _too_large(self, answer: requests.Response, most_bytes: int) -> PageTooLarge:
-        said = f"{self.end} sent more than {most_bytes} bytes at once"
+    def _too_large(self, answer: requests.Response, max_bytes: int) -> PageTooLarge:
+        said = f"{self.end} sent more than {max_bytes} bytes at once"
         return PageTooLarge(said, end=self.end, request_id=self.request_id(answer))
 
     def _truncated(self, answer: requests.Response, reason: str) -> TryAgain:
         said = f"{self.end} broke off its answer ({reason})."
         return TryAgain(said, burdened=True, end=self.end, request_id=self.request_id(answer))
 
-    def _decompressed(self, answer: requests.Response, body: memoryview, most_bytes: int) -> Body:
+    def _decompressed(self, answer: requests.Response, body: memoryview, max_bytes: int) -> Body:
         if answer.headers.get("Content-Encoding", "").lower() != "gzip":
             return body
         try:
             inflating = isal_zlib.decompressobj(wbits=31)
-            text: bytes = inflating.decompress(body, most_bytes + 1)
+            text: bytes = inflating.decompress(body, max_bytes + 1)
         except (isal_zlib.error, gzip.BadGzipFile, EOFError) as error:  # type: ignore[misc]
             raise self._truncated(answer, f"broken gzip: {error}") from None
-        if len(text) > most_bytes:
-            raise self._too_large(answer, most_bytes)
+        if len(text) > max_bytes:
+            raise self._too_large(answer, max_bytes)
         if not inflating.eof:
             raise self._truncated(answer, "broken gzip: it ends early")
         return text

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
-FEWEST_CHARACTERS_TO_FIND_ANYWHERE = 8
+MIN_CHARACTERS_TO_FIND_ANYWHERE = 8
 """A shorter secret may be a part of any word, and is blanked only where it stands alone."""
 PASSING_SECRETS_KEPT = 8
 """Tokens are replaced every hour: a process that runs for months must not look for them all."""
@@ -61,7 +61,7 @@ class Secrets:
 
 
 def _pattern(form: str) -> re.Pattern[str]:
-    if len(form) >= FEWEST_CHARACTERS_TO_FIND_ANYWHERE:
+    if len(form) >= MIN_CHARACTERS_TO_FIND_ANYWHERE:
         return re.compile(re.escape(form))
     return re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])")
 

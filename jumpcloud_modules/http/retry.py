@@ -1,4 +1,4 @@
-"""Trying again until it works: one pace for each remote end, shared by all who talk to it.
+"""Trying again until it works: one backoff for each remote end, shared by all who talk to it.
 
 While the end fails, one caller at a time tries, ever more slowly; the others wait. So a refused
 key costs a handful of requests however many readers there are. Waiting hears the stop event.
@@ -74,7 +74,7 @@ class _Streak:
             return failed
 
 
-class Pace:
+class Retry:
     """Repeat calls to one remote end until they succeed, at a tempo it can bear.
 
     `on_failure` hears each failed try, `on_success` for each success the number of tries that

@@ -13,11 +13,11 @@ from msgspec import Raw
 from jumpcloud_modules.errors import BatchRejected, BatchTooLarge
 from jumpcloud_modules.events import Events
 
-MOST_EVENT_BYTES = 250_000
+MAX_EVENT_BYTES = 250_000
 """A larger event goes to the quarantine."""
 BATCH_BYTES = 5 << 20
 """The size of the events in a batch, before compression."""
-MOST_BODY_BYTES = 10 * (1 << 20) - (1 << 16)
+MAX_BODY_BYTES = 10 * (1 << 20) - (1 << 16)
 """The size of a body before compression, at most."""
 _COMPRESSION_LEVEL = 1
 _GZIP = 31
@@ -29,12 +29,12 @@ _encode_into = msgspec.json.Encoder().encode_into  # cheaper than making a text 
 def batches(events: Events) -> Iterator[Events]:
     """Group events by size; one that is too large for the intake stands alone."""
     sizes = list(map(len, events.raws))
-    if events and sum(sizes) <= BATCH_BYTES and max(sizes) <= MOST_EVENT_BYTES:
+    if events and sum(sizes) <= BATCH_BYTES and max(sizes) <= MAX_EVENT_BYTES:
         yield events
         return
     start = size_bytes = 0
     for index, event_bytes in enumerate(sizes):
-        too_large = event_bytes > MOST_EVENT_BYTES
+        too_large = event_bytes > MAX_EVENT_BYTES
         if index > start and (too_large or size_bytes + event_bytes > BATCH_BYTES):
             yield events[start:index]
             start, size_bytes = index, 0
@@ -58,7 +58,7 @@ def compressed_body(texts: Sequence[Raw], intake_key: str) -> bytes:
     for piece in _body_pieces(texts, intake_key):
         size_bytes += len(piece)
         parts.append(compressor.compress(piece))
-    if size_bytes > MOST_BODY_BYTES:
+    if size_bytes > MAX_BODY_BYTES:
         raise BatchTooLarge(f"because its batch is {size_bytes} bytes")
     return b"".join([*parts, compressor.flush()])
 

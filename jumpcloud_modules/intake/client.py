@@ -24,11 +24,11 @@ from jumpcloud_modules.errors import (
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.client import Transport
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.http.retry import Pace
-from jumpcloud_modules.intake.batches import MOST_EVENT_BYTES, batches, compressed_body
+from jumpcloud_modules.http.retry import Retry
+from jumpcloud_modules.intake.batches import MAX_EVENT_BYTES, batches, compressed_body
 from jumpcloud_modules.intake.quarantine import Quarantine
 
-MOST_RECEIPT_BYTES = 16 << 20
+MAX_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 """Events refused in a row before the configuration is taken to be at fault."""
 HOLDING_TRIES = 40
@@ -50,8 +50,8 @@ class Intake:
         url: str,
         intake_key: str,
         quarantine: Quarantine,
-        pace: Pace,
-        state_pace: Pace,
+        retry: Retry,
+        state_retry: Retry,
         user_agent: str = "jumpcloud-directory-insights",
         on_accepted: Callable[[int, float], None] = lambda _, __: None,
         on_set_aside: Callable[[Quarantined], None] = lambda _: None,
@@ -69,8 +69,8 @@ class Intake:
         self._url = url.rstrip("/") + "/batch"
         self._intake_key = intake_key
         self._quarantine = quarantine
-        self._pace = pace
-        self._state_pace = state_pace
+        self._retry = retry
+        self._state_retry = state_retry
         self._on_accepted = on_accepted
         self._on_set_aside = on_set_aside
         self._check_owner = check_owner
@@ -84,8 +84,8 @@ class Intake:
         stop meanwhile.
         """
         for batch in batches(events):
-            if len(batch) == 1 and len(batch.raws[0]) > MOST_EVENT_BYTES:
-                reason = f"because the intake takes at most {MOST_EVENT_BYTES} bytes an event"
+            if len(batch) == 1 and len(batch.raws[0]) > MAX_EVENT_BYTES:
+                reason = f"because the intake takes at most {MAX_EVENT_BYTES} bytes an event"
                 self.set_aside(batch, reason, delivery)
             else:
                 self._send(batch, delivery)
@@ -93,10 +93,10 @@ class Intake:
     def set_aside(self, events: Events, reason: str, delivery: Delivery) -> None:
         """Keep events that cannot be sent. Raises Stopped when asked to stop meanwhile."""
         for place, event in enumerate(events):
-            self._state_pace.call(self._check_owner)
-            kept = self._state_pace.call(partial(self._quarantine.keep, event, reason))
+            self._state_retry.call(self._check_owner)
+            kept = self._state_retry.call(partial(self._quarantine.keep, event, reason))
             delivery.quarantined.append(kept)
-            delivery.settled.extend(events[place : place + 1])
+            delivery.acknowledged.extend(events[place : place + 1])
             self._on_set_aside(kept)
 
     def _send(self, batch: Events, delivery: Delivery) -> None:
@@ -121,7 +121,7 @@ class Intake:
     ) -> list[str]:
         body = compressed_body(batch.raws, self._intake_key)
         began = monotonic()
-        receipts = self._pace.call(lambda: push(body), tries)
+        receipts = self._retry.call(lambda: push(body), tries)
         self._on_accepted(len(batch), monotonic() - began)
         return receipts
 
@@ -169,7 +169,7 @@ class Intake:
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
-        self._state_pace.call(self._check_owner)
+        self._state_retry.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:
             if not 200 <= answer.status_code < 300:
@@ -193,7 +193,7 @@ class Intake:
 
     def _receipts(self, answer: requests.Response) -> list[str]:
         try:
-            text = self._transport.read(answer, MOST_RECEIPT_BYTES)
+            text = self._transport.read(answer, MAX_RECEIPT_BYTES)
             receipts: Any = orjson.loads(text)["event_ids"]
         except (PageTooLarge, ValueError, LookupError, TypeError):
             receipts = None
@@ -214,4 +214,4 @@ REMEDIES = {
 def _note_receipts(batch: Events, receipts: list[str], delivery: Delivery) -> None:
     delivery.receipts += receipts[: len(batch)]
     delivery.missing_receipts += max(0, len(batch) - len(receipts))
-    delivery.settled.extend(batch)
+    delivery.acknowledged.extend(batch)

@@ -18,9 +18,9 @@ from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.events import Event, identifier
 from jumpcloud_modules.instants import to_rfc3339
 
-MOST_FILES = 10_000
+MAX_FILES = 10_000
 """Events that the quarantine holds."""
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """The size of all that the quarantine holds."""
 _SUFFIX = ".json"
 
@@ -117,4 +117,4 @@ class Quarantine:
 
 
 def _is_full(sizes: dict[str, int]) -> bool:
-    return len(sizes) >= MOST_FILES or sum(sizes.values()) >= MOST_BYTES
+    return len(sizes) >= MAX_FILES or sum(sizes.values()) >= MAX_BYTES

@@ -22,13 +22,13 @@ END: Final = "JumpCloud's token host"
 """Its name in messages."""
 LIFE_SECONDS: Final = 300.0
 """Of a token that does not say when it ends; where it ends sooner, a 401 tells."""
-LONGEST_LIFE_SECONDS: Final = 86_400.0
-LONGEST_REST_SECONDS: Final = 300.0
+MAX_LIFE_SECONDS: Final = 86_400.0
+MAX_REST_SECONDS: Final = 300.0
 """Before a token's end: so long its host may fail without anybody noticing."""
 SECONDS_BETWEEN_EARLY_TRIES: Final = 15.0
 SECONDS_BETWEEN_REFUSED_TOKENS: Final = 30.0
 """Where the fresh token is refused as well, the token was not what is wrong."""
-MOST_ANSWER_BYTES: Final = 1 << 16
+MAX_ANSWER_BYTES: Final = 1 << 16
 FORM: Final = b"grant_type=client_credentials&scope=api"
 REFUSED_CREDENTIALS: Final = 401
 
@@ -181,12 +181,12 @@ class ServiceAccount:
                 remedy = REMEDIES.get(answer.status_code, "Check base_url.")
                 raise _named(self._transport.refusal(answer, _REQUEST, remedy))
             try:
-                body = bytes(self._transport.read(answer, MOST_ANSWER_BYTES))
+                body = bytes(self._transport.read(answer, MAX_ANSWER_BYTES))
             except PageTooLarge as error:
                 raise TryAgain(f"{error}.", end=END, request=_REQUEST) from None
         text, life_seconds = _read(body)
         self.secrets.add_passing(text)
-        rest = min(LONGEST_REST_SECONDS, life_seconds / 10)
+        rest = min(MAX_REST_SECONDS, life_seconds / 10)
         ends = asked_at + life_seconds
         return _Token({"Authorization": f"Bearer {text}"}, ends - rest, ends)
 
@@ -220,7 +220,7 @@ def _life_seconds(stated: object) -> float:
         seconds = 0.0
     if isinstance(stated, bool) or not seconds > 0:  # nor NaN
         return LIFE_SECONDS
-    return min(seconds, LONGEST_LIFE_SECONDS)
+    return min(seconds, MAX_LIFE_SECONDS)
 
 
 _CHECK: Final = (

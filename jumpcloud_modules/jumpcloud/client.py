@@ -1,7 +1,7 @@
 """JumpCloud over HTTP: whose credentials, which organization, and what to do about a refusal.
 
 Knows none of what JumpCloud is asked for, and tries each request once, but for a token that was
-replaced: the caller paces the tries.
+replaced: the caller decides when to try again.
 """
 
 from collections.abc import Mapping
@@ -67,12 +67,12 @@ class Client:
                 raise self._refusal(answer, f"{method} {path.partition('?')[0]}")
         return answer
 
-    def read(self, answer: requests.Response, most_bytes: int) -> Body:
+    def read(self, answer: requests.Response, max_bytes: int) -> Body:
         """Return an answer's body.
 
-        Raises PageTooLarge past `most_bytes`, TryAgain where the body stops short.
+        Raises PageTooLarge past `max_bytes`, TryAgain where the body stops short.
         """
-        return self._transport.read(answer, most_bytes)
+        return self._transport.read(answer, max_bytes)
 
     def request_id(self, answer: requests.Response) -> str | None:
         """Return JumpCloud's own name for an answer, which its support asks for."""

@@ -31,19 +31,19 @@ def span_ms() -> int:
 class _Offset:
     """Bound what has to be added to a span's clock to have JumpCloud's time."""
 
-    least_ms: int
-    most_ms: int
+    min_ms: int
+    max_ms: int
 
     def overlaps(self, other: "_Offset") -> bool:
-        return self.least_ms <= other.most_ms and other.least_ms <= self.most_ms
+        return self.min_ms <= other.max_ms and other.min_ms <= self.max_ms
 
     def holds(self, offset_ms: int) -> bool:
-        return self.least_ms <= offset_ms <= self.most_ms
+        return self.min_ms <= offset_ms <= self.max_ms
 
     def narrowed_by(self, other: "_Offset") -> "_Offset":
         return _Offset(
-            max(self.least_ms, other.least_ms),
-            min(self.most_ms, other.most_ms),
+            max(self.min_ms, other.min_ms),
+            min(self.max_ms, other.max_ms),
         )
 
 
@@ -94,14 +94,14 @@ class JumpCloudClock:
         machine_offset_ms = self.machine_ms() - self.span_ms()
         if offset.holds(machine_offset_ms):
             return 0
-        return offset.least_ms - machine_offset_ms
+        return offset.min_ms - machine_offset_ms
 
     def now_ms(self) -> int:
         """Return JumpCloud's time, or the machine's where no answer carried a date."""
         offset, machine_ms, span_ms = self._offset, self.machine_ms(), self.span_ms()
         if offset is None or offset.holds(machine_ms - span_ms):
             return machine_ms
-        return span_ms + offset.least_ms
+        return span_ms + offset.min_ms
 
     def learn(self, date: str | None, asked_ms: int) -> None:
         """Take note of an answer's `Date` header; `asked_ms` is the `span_ms` of the question."""

@@ -14,8 +14,8 @@ from jumpcloud_modules.jumpcloud.client import END, Client
 
 PATH: Final = "/organizations"
 LIMIT: Final = 100
-MOST_PAGES: Final = 50
-MOST_PAGE_BYTES: Final = 4 << 20
+MAX_PAGES: Final = 50
+MAX_PAGE_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def organizations(client: Client) -> list[Organization]:
     """
     found: dict[str, Organization] = {}
     skipped = 0
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         records, total = _page(client, skipped)
         known = len(found)
         found |= {reached.id: reached for reached in map(_organization, records) if reached}
@@ -52,7 +52,7 @@ def _page(client: Client, skip: int) -> tuple[list[Any], int | None]:
     """Return a page's records, and how many there are in all where that is told."""
     with client.ask("GET", f"{PATH}?limit={LIMIT}&skip={skip}&sort=_id") as answer:
         try:
-            document = orjson.loads(client.read(answer, MOST_PAGE_BYTES))
+            document = orjson.loads(client.read(answer, MAX_PAGE_BYTES))
         except (ValueError, PageTooLarge):
             document = None
     records, total = document, None

@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 SECONDS: Final = 8.0
 """For all of it: a person is waiting, and the platform too."""
-MOST_NAMED: Final = 20
+MAX_NAMED: Final = 20
 ACCEPTED_WITH: Final = frozenset({400, 402})
 """An organization that is not known, or one without Directory Insights: the credentials are."""
 
@@ -188,6 +188,6 @@ def _organization_to_choose(account: Account, reached: tuple[Organization, ...])
 
 def named(reached: Sequence[Organization]) -> str:
     """List organizations by name and ID, the first ones where there are many."""
-    listed = ", ".join(str(organization) for organization in reached[:MOST_NAMED])
-    more = len(reached) - MOST_NAMED
+    listed = ", ".join(str(organization) for organization in reached[:MAX_NAMED])
+    more = len(reached) - MAX_NAMED
     return f"{listed} and {more} more" if more > 0 else listed

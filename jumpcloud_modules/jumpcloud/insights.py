@@ -1,7 +1,7 @@
 """JumpCloud Directory Insights: a page of events, counts by bucket.
 
 Every answer is checked against what the API promises; a broken promise is an error, never a skip.
-Knows nothing of what was delivered, and tries each request once: the caller paces the tries.
+Knows nothing of what was delivered, and tries each request once: the caller tries again.
 """
 
 import copy
@@ -23,10 +23,10 @@ from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit, time_ms_of
 
 BASE_PATH = "/insights/directory/v1"
-MOST_PAGE_BYTES = 6 << 20
+MAX_PAGE_BYTES = 6 << 20
 """A larger page is asked for in halves."""
-MOST_SINGLE_EVENT_BYTES = 256 << 20
-MOST_COUNTS_BYTES = 16 << 20
+MAX_SINGLE_EVENT_BYTES = 256 << 20
+MAX_COUNTS_BYTES = 16 << 20
 _DISORDER_TOLERANCE_MS = 1000
 
 SERVICES = (
@@ -85,9 +85,9 @@ class OpenPage:
 
         Raises TryAgain or PageTooLarge.
         """
-        most_bytes = MOST_PAGE_BYTES if self._query.limit > 1 else MOST_SINGLE_EVENT_BYTES
+        max_bytes = MAX_PAGE_BYTES if self._query.limit > 1 else MAX_SINGLE_EVENT_BYTES
         with self._answer:
-            text = self._client.read(self._answer, most_bytes)
+            text = self._client.read(self._answer, max_bytes)
         try:
             found = events.cut(text)
         except (ValueError, RecursionError):
@@ -100,7 +100,7 @@ class OpenPage:
         self._answer.close()
 
     def _checked(self, found: events.Cut, size_bytes: int, now_ms: int) -> Page:
-        count = len(found.events) + len(found.oddities)
+        count = len(found.events) + len(found.non_objects)
         if self._count not in (None, count):
             raise self._broken_promise(
                 f"X-Result-Count says {self._count}, the page holds {count} events"
@@ -116,7 +116,7 @@ class OpenPage:
         position_ms = _position_ms(found.events, self.cursor, self._query, now_ms)
         if more and cursor is None and (position_ms or 0) <= self._query.start_ms:
             raise self._broken_promise("a full page came without a cursor in X-Search_after")
-        return Page(found.events, found.oddities, more, cursor, position_ms, size_bytes)
+        return Page(found.events, found.non_objects, more, cursor, position_ms, size_bytes)
 
     def _broken_promise(self, what: str) -> TryAgain:
         return TryAgain(
@@ -232,7 +232,7 @@ class JumpCloudApi:
 
     def _json_object(self, answer: requests.Response, path: str) -> dict[str, Any]:
         try:
-            text = self._client.read(answer, MOST_COUNTS_BYTES)
+            text = self._client.read(answer, MAX_COUNTS_BYTES)
         except PageTooLarge as error:
             raise TryAgain(
                 f"{error} in answer to {path}.",

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.instants import to_rfc3339
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 
 SAID_BY_THEMSELVES: Final = frozenset({"intake_server", "service", "organization_id"})
@@ -38,22 +38,22 @@ def _others(settings: Mapping[str, Any]) -> str:
     )
 
 
-def stopped(progress: Progress, counts: Counts, *, is_settled: bool) -> str:
-    """Say what this process did and how far its commit got; `is_settled` unless something hung."""
-    if not progress.watermark_ms:
+def stopped(checkpoint: Checkpoint, counts: Counts, *, is_final: bool) -> str:
+    """Say what this process did and how far its commit got; `is_final` unless something hung."""
+    if not checkpoint.watermark_ms:
         return "Stopped before collecting began."
     committed = (
-        "committed is what is before" if is_settled else "a request hung; committed is at most"
+        "committed is what is before" if is_final else "a request hung; committed is at most"
     )
     return (
         f"Stopped: {counts.delivered} events delivered by this process, {counts.set_aside} set"
-        f" aside; {committed} {to_rfc3339(progress.watermark_ms)}{backlog(progress)}."
+        f" aside; {committed} {to_rfc3339(checkpoint.watermark_ms)}{backlog(checkpoint)}."
     )
 
 
-def backlog(progress: Progress) -> str:
+def backlog(checkpoint: Checkpoint) -> str:
     """Say how much is left of what lies before the watermark, nothing where all is read."""
-    if not progress.windows:
+    if not checkpoint.windows:
         return ""
-    oldest = to_rfc3339(progress.oldest_open_ms)
-    return f"; {len(progress.windows)} stretches of backlog still open, the oldest from {oldest}"
+    oldest = to_rfc3339(checkpoint.oldest_open_ms)
+    return f"; {len(checkpoint.windows)} stretches of backlog still open, the oldest from {oldest}"

@@ -30,8 +30,8 @@ from jumpcloud_modules.jumpcloud.insights import SERVICES
 from jumpcloud_modules.jumpcloud.regions import REGIONS, places_of
 
 ALL_SERVICES: Final = "all"
-MOST_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
-LONGEST_QUOTE: Final = 60
+MAX_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
+MAX_QUOTE_CHARACTERS: Final = 60
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]*")
 _QUOTES: Final = ("'", '"')
 
@@ -355,7 +355,7 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     history_hours: WholeNumber = Field(
         default=24,
         ge=0,
-        le=MOST_HISTORY_HOURS,
+        le=MAX_HISTORY_HOURS,
         title="History (hours)",
         description="Hours of past events that the first start collects. JumpCloud keeps events"
         " for 90 days (2160 hours).",
@@ -363,7 +363,7 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     audit_hours: WholeNumber = Field(
         default=168,
         ge=0,
-        le=MOST_HISTORY_HOURS,
+        le=MAX_HISTORY_HOURS,
         title="Late events (hours)",
         description="Hours back for which events that JumpCloud publishes late are looked for."
         " 0 turns this off.",
@@ -437,7 +437,7 @@ def _said(details: ErrorDetails) -> str:
 
 def _quoted(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
+    return text if len(text) <= MAX_QUOTE_CHARACTERS else f"{text[:MAX_QUOTE_CHARACTERS]}…"
 
 
 def _bounds() -> dict[str, dict[str, str]]:

@@ -36,7 +36,7 @@ from jumpcloud_modules.sekoia.poll_log import PollLog
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 from jumpcloud_modules.status import (
     DELIVERIES_SHOWN,
-    BacklogPace,
+    BacklogEstimate,
     Delivered,
     Failing,
     State,
@@ -85,7 +85,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._missing_receipts = Repetition()
         self._began_at = time.monotonic()
         self._beside: list[threading.Thread] = []
-        self._backlog_pace = BacklogPace(time.monotonic)
+        self._backlog_estimate = BacklogEstimate(time.monotonic)
         self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
@@ -199,18 +199,18 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
         now = time.time()
-        progress, counts = parts.progress, self._totals
+        checkpoint, counts = parts.checkpoint, self._totals
         for collector in parts.collectors:
-            counts += collector.tally.peek()
+            counts += collector.stats.peek()
         is_begun = self._is_owner and parts.collected_to_ms is not None
         waits: State = "starting" if self._is_owner else "waiting for another owner"
         return Status(
             state="collecting" if is_begun else waits,
             version=version,
             folder=str(self.data_path),
-            watermark=watermark_of(progress),
+            watermark=watermark_of(checkpoint),
             lag_seconds=round(self._lag_seconds(parts), 1) if is_begun else None,
-            backlog=self._backlog_pace.backlog(progress),
+            backlog=self._backlog_estimate.backlog(checkpoint),
             late_events=counts.late,
             delivered=counts.delivered,
             quarantined=parts.quarantine.count(),
@@ -240,9 +240,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         for collector in parts.collectors:
             collector.join(max(0.0, deadline - time.monotonic()))
         for collector in parts.collectors:
-            self._note(collector.tally.take())
-        is_settled = not any(thread.is_alive() for thread in polling)
-        said = announcements.stopped(parts.progress, self._totals, is_settled=is_settled)
+            self._note(collector.stats.take())
+        is_final = not any(thread.is_alive() for thread in polling)
+        said = announcements.stopped(parts.checkpoint, self._totals, is_final=is_final)
         self.log(said, level="info")
 
     def _starting(self) -> str:
@@ -337,11 +337,11 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
             return
         self.heartbeat()
-        counts = collector.tally.take()
+        counts = collector.stats.take()
         self._note(counts)
         if failures := unexpected.over():
             self.log(f"Collecting works again, after {failures} unexpected failures.", level="info")
-        if line := poll_log.line(counts, collector.progress, time.monotonic() - began):
+        if line := poll_log.line(counts, collector.checkpoint, time.monotonic() - began):
             self.log(line, level="info")
 
     @property
@@ -383,7 +383,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             audit_ms=configuration.audit_hours * HOUR_MS,
             audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
             scope="",  # completed by each stream's services
-            most_rows=configuration.chunk_size,
+            max_rows=configuration.chunk_size,
         )
 
     @property
@@ -492,7 +492,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
             return time.monotonic() - self._began_at if parts.is_failing else 0.0
         age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(parts.progress.windows)
+        is_behind = parts.is_failing or bool(parts.checkpoint.windows)
         return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-MOST_RECORDS = 5_000
+MAX_RECORDS = 5_000
 """Log records that wait for the platform; beyond it the oldest are dropped."""
-MOST_RECORDS_AT_ONCE = 500
-LONGEST_DELAY_SECONDS = 30.0
+MAX_RECORDS_AT_ONCE = 500
+MAX_DELAY_SECONDS = 30.0
 
 Record = dict[str, Any]
 
@@ -34,7 +34,7 @@ class PlatformLogs:
         """Have records sent soon."""
         with self._lock:
             self._records.extend(records)
-            while len(self._records) > MOST_RECORDS:
+            while len(self._records) > MAX_RECORDS:
                 self._records.popleft()
                 self._dropped += 1
             if self._records and self._thread is None:
@@ -61,13 +61,13 @@ class PlatformLogs:
                     self._put_back(batch)
                     if self._closing.wait(delay_seconds):
                         return
-                    delay_seconds = min(LONGEST_DELAY_SECONDS, delay_seconds * 2)
+                    delay_seconds = min(MAX_DELAY_SECONDS, delay_seconds * 2)
                 else:
                     delay_seconds = 1.0
 
     def _take(self) -> list[Record]:
         with self._lock:
-            count = min(len(self._records), MOST_RECORDS_AT_ONCE)
+            count = min(len(self._records), MAX_RECORDS_AT_ONCE)
             batch = [self._records.popleft() for _ in range(count)]
             if batch and self._dropped:
                 batch.append(_record_of_dropped(self._dropped))

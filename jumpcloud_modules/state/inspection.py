@@ -10,9 +10,9 @@ from pathlib import Path
 
 from s3path import S3Path
 
-from jumpcloud_modules.progress import Found
+from jumpcloud_modules.checkpoint import Found
 from jumpcloud_modules.state import storage
-from jumpcloud_modules.state.checkpoint import FILE_NAME, PREVIOUS_FILE_NAME, State
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, PREVIOUS_FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.owners import Record
 from jumpcloud_modules.state.ownership import who_owns
 
@@ -44,7 +44,7 @@ class Inspection:
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing was ever collected with this state."""
-        return self.found.progress is None and not self.found.warning
+        return self.found.checkpoint is None and not self.found.warning
 
     @property
     def is_damaged(self) -> bool:
@@ -54,15 +54,15 @@ class Inspection:
     @property
     def is_ledger_missing(self) -> bool:
         """Tell whether what was delivered is no longer known, though something was."""
-        progress = self.found.progress
-        is_begun = progress is not None and not progress.is_provisional
+        checkpoint = self.found.checkpoint
+        is_begun = checkpoint is not None and not checkpoint.is_provisional
         return is_begun and not self.found.is_takeover and not self.ledger.files
 
 
 def inspect(folder: Path) -> Inspection:
     """Look at a data folder, on a disk or on S3. Raises StateUnavailable."""
     return Inspection(
-        found=State(folder).load(),
+        found=CheckpointStore(folder).load(),
         owner=who_owns(folder),
         ledger=_size_of(_below(folder / LEDGER)),
         quarantine=_quarantine(folder),

@@ -2,8 +2,8 @@
 
 It answers which events are new, and how many of a span are known. It belongs to one scope (region,
 organization, services), and knows the instant before which it has forgotten. In memory are the
-counts, the entries not yet folded, and the keys of the few hours in use; the rest is on the disk.
-Knows nothing of windows or of delivery.
+counts, the entries not yet compacted, and the keys of the few hours in use; the rest is on the
+disk. Knows nothing of windows or of delivery.
 """
 
 import threading
@@ -22,9 +22,9 @@ from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
 
-MOST_KEYS_IN_USE = 40_000
+MAX_KEYS_IN_USE = 40_000
 """Keys held in memory, besides those of the hour in use."""
-MOST_HOURS_IN_USE = 64
+MAX_HOURS_IN_USE = 64
 UNDATED_HOUR = 0
 """The hour that events without a usable time are filed under; it is never pruned."""
 
@@ -104,11 +104,11 @@ class Ledger:
         minutes = bytes([time.minute for time in events.times])
         entries = Entries(array("Q", events.keys), array("B", minutes))
         merge(self._pending, {number: entries})
-        if hour := self._in_use.get(number):  # one put away meanwhile is read at its next use
+        if hour := self._in_use.get(number):  # one evicted meanwhile is read at its next use
             hour.keys.update(events.keys)
             for minute, count in Counter(minutes).items():
                 hour.minutes[minute] += count
-            self._put_away()  # many readers fill many hours at once
+            self._evict()  # many readers fill many hours at once
 
     def count(self, start_ms: int, end_ms: int) -> int:
         """Return how many delivered events happened in a span, rounded out to whole minutes.
@@ -122,7 +122,7 @@ class Ledger:
             return sum(self._count_within(number, first, last) for number in hours)
 
     def _hours_within(self, hours: range) -> Iterable[int]:
-        known = self._known_hours() if len(hours) > MOST_HOURS_IN_USE else hours
+        known = self._known_hours() if len(hours) > MAX_HOURS_IN_USE else hours
         return [number for number in known if number in hours and number != UNDATED_HOUR]
 
     def _count_within(self, number: int, first: int, last: int) -> int:
@@ -177,7 +177,7 @@ class Ledger:
         with self._write_lock, self._lock:
             self._load_once()
             if start_ms < self._files.forgotten_ms:
-                self._files.fold(self._last_hour)
+                self._files.compact(self._last_hour)
                 self._files.drop_copies()
                 self._files.note_forgotten(start_ms)
 
@@ -215,8 +215,8 @@ class Ledger:
             with self._lock:
                 self._files.take_in(self._being_written)
                 self._being_written = {}
-                if self._files.is_fold_due:
-                    self._files.fold(self._last_hour)
+                if self._files.is_compaction_due:
+                    self._files.compact(self._last_hour)
 
     def commit(self) -> None:
         """Make what was recorded survive a power cut. Raises StateUnavailable."""
@@ -262,7 +262,7 @@ class Ledger:
         hour = self._in_use.get(number)
         if hour is None:
             hour = self._in_use[number] = self._loaded(number)
-            self._put_away()
+            self._evict()
         self._in_use.move_to_end(number)
         return hour
 
@@ -274,10 +274,10 @@ class Ledger:
         minutes = entries.minutes.tobytes()
         return _Hour(set(entries.keys), [minutes.count(minute) for minute in range(60)])
 
-    def _put_away(self) -> None:
+    def _evict(self) -> None:
         total = sum(len(h.keys) for n, h in self._in_use.items() if n != UNDATED_HOUR)
         for number in list(self._in_use)[:-1]:
-            if total <= MOST_KEYS_IN_USE and len(self._in_use) <= MOST_HOURS_IN_USE:
+            if total <= MAX_KEYS_IN_USE and len(self._in_use) <= MAX_HOURS_IN_USE:
                 return
             if number != UNDATED_HOUR:
                 total -= len(self._in_use.pop(number).keys)

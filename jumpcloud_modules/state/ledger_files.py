@@ -1,10 +1,10 @@
-"""The ledger on disk: a journal, folded into a file for each hour now and then.
+"""The ledger on disk: a journal, compacted into a file for each hour now and then.
 
 - `about.json`: whose ledger it is, and the instant before which it has forgotten.
 - `journal-<number>`: what one write added, written once; so a write costs what is new.
 - `hour-<hour>-<number>-<count>`: all of an hour up to a journal number. Hours that are still to
-  come share one file, under the hour AHEAD. What a fold replaces stays until the next fold, as the
-  copy to fall back to.
+  come share one file, under the hour AHEAD. What a compaction replaces stays until the next
+  one, as the copy to fall back to.
 
 Each file carries its checksum. Knows nothing of events, claims, or windows; not thread-safe.
 """
@@ -22,10 +22,10 @@ import orjson
 from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS
 from jumpcloud_modules.state import storage
 
-MOST_UNFOLDED_ENTRIES = 60_000
-"""Entries in the journal before it is folded."""
-MOST_UNFOLDED_FILES = 240
-"""Files of the journal before it is folded."""
+MAX_UNCOMPACTED_ENTRIES = 60_000
+"""Entries in the journal before it is compacted."""
+MAX_UNCOMPACTED_FILES = 240
+"""Files of the journal before it is compacted."""
 ABOUT_FILE_NAME = "about.json"
 AHEAD = FOREVER_MS // HOUR_MS
 """Stands for all hours that are still to come."""
@@ -60,7 +60,7 @@ def merge(into: ByHour, more: ByHour) -> None:
 class _HourFile:
     path: Path
     hour: int
-    folded_to: int
+    compacted_to: int
     count: int
 
 
@@ -74,7 +74,7 @@ class LedgerFiles:
         self._root = self._folder = folder
         self._scope = scope
         self._tell = tell
-        self._unfolded: ByHour = {}
+        self._uncompacted: ByHour = {}
         self._ahead: ByHour = {}
         self._hours: dict[int, _HourFile] = {}
         self._replaced: list[Path] = []
@@ -89,8 +89,8 @@ class LedgerFiles:
 
     def load(self) -> None:
         """Read what the folder holds. Raises StateUnavailable; then it can be tried again."""
-        self._settle_folder()
-        self._unfolded, self._ahead, self._hours = {}, {}, {}
+        self._choose_folder()
+        self._uncompacted, self._ahead, self._hours = {}, {}, {}
         self._replaced, self._journals, self._ahead_file = [], [], None
         self._unsynced = set()
         journals, hours = self._listed()
@@ -99,27 +99,27 @@ class LedgerFiles:
         for files in hours.values():
             self._load_hour(files, oldest_journal)
         lost = hours.keys() - self._hours.keys()
-        folded_to = self._load_ahead(self._hours.pop(AHEAD, None), hours.get(AHEAD, []), lost)
-        folded_to |= {hour: file.folded_to for hour, file in self._hours.items()}
+        compacted_to = self._load_ahead(self._hours.pop(AHEAD, None), hours.get(AHEAD, []), lost)
+        compacted_to |= {hour: file.compacted_to for hour, file in self._hours.items()}
         for number, path in sorted(journals.items()):
-            self._load_journal(number, path, folded_to)
+            self._load_journal(number, path, compacted_to)
 
     def hours(self) -> set[int]:
         """Return the hours of which anything is written down."""
-        return {*self._hours, *self._unfolded, *self._ahead}
+        return {*self._hours, *self._uncompacted, *self._ahead}
 
     def count(self, hour: int) -> int:
         """Return how many entries of an hour are written down."""
         file, ahead = self._hours.get(hour), self._ahead.get(hour)
-        folded = file.count if file else len(ahead.keys) if ahead else 0
-        unfolded = self._unfolded.get(hour)
-        return folded + (len(unfolded.keys) if unfolded else 0)
+        compacted = file.count if file else len(ahead.keys) if ahead else 0
+        uncompacted = self._uncompacted.get(hour)
+        return compacted + (len(uncompacted.keys) if uncompacted else 0)
 
     def entries(self, hour: int) -> Entries:
         """Return the entries of an hour. Raises StateUnavailable."""
-        entries = self._folded(hour)
-        if unfolded := self._unfolded.get(hour):
-            entries.extend(unfolded)
+        entries = self._compacted(hour)
+        if uncompacted := self._uncompacted.get(hour):
+            entries.extend(uncompacted)
         return entries
 
     def add(self, entries: ByHour) -> None:
@@ -130,7 +130,7 @@ class LedgerFiles:
 
     def take_in(self, entries: ByHour) -> None:
         """Take note that entries were written."""
-        merge(self._unfolded, entries)
+        merge(self._uncompacted, entries)
         self._journals.append(self._next_journal)
         self._unsynced.add(self._next_journal)
         self._next_number += 1
@@ -146,24 +146,24 @@ class LedgerFiles:
         self._unsynced |= paths
 
     @property
-    def is_fold_due(self) -> bool:
+    def is_compaction_due(self) -> bool:
         """Tell whether the journal has grown long."""
-        entries = sum(len(entries.keys) for entries in self._unfolded.values())
-        return entries > MOST_UNFOLDED_ENTRIES or len(self._journals) > MOST_UNFOLDED_FILES
+        entries = sum(len(entries.keys) for entries in self._uncompacted.values())
+        return entries > MAX_UNCOMPACTED_ENTRIES or len(self._journals) > MAX_UNCOMPACTED_FILES
 
-    def fold(self, last_hour: int) -> None:
-        """Move the journal into the files of its hours, and drop what the last fold replaced.
+    def compact(self, last_hour: int) -> None:
+        """Move the journal into the files of its hours, and drop what the last compaction replaced.
 
         Hours after `last_hour` are still to come. Raises StateUnavailable.
         """
-        for number in sorted({*self._unfolded, *self._ahead}):
+        for number in sorted({*self._uncompacted, *self._ahead}):
             if number <= last_hour or number in self._hours:
                 old = self._hours.get(number)
                 self._hours[number] = self._written(number, {number: self.entries(number)})
                 self._replace(old, self._hours[number])
-                self._unfolded.pop(number, None)
+                self._uncompacted.pop(number, None)
                 self._ahead.pop(number, None)
-        self._fold_ahead()
+        self._compact_ahead()
         self.drop_copies()
         self._replaced = [*self._being_replaced, *self._journals]
         self._being_replaced.clear()
@@ -171,7 +171,7 @@ class LedgerFiles:
         self._unsynced.clear()
 
     def drop_copies(self) -> None:
-        """Remove what the last fold replaced. Raises StateUnavailable."""
+        """Remove what the last compaction replaced. Raises StateUnavailable."""
         for path in self._replaced:
             storage.remove(path)
         self._replaced.clear()
@@ -187,7 +187,7 @@ class LedgerFiles:
             if file := self._hours.get(number):
                 storage.remove(file.path)  # first: a retry would not find it otherwise
                 del self._hours[number]
-            self._unfolded.pop(number, None)
+            self._uncompacted.pop(number, None)
             self._ahead.pop(number, None)
 
     def note_forgotten(self, before_ms: int) -> None:
@@ -199,7 +199,7 @@ class LedgerFiles:
 
     # The folder and what it says of itself
 
-    def _settle_folder(self) -> None:
+    def _choose_folder(self) -> None:
         """Choose the folder itself, or, where it is another scope's, one of our own below.
 
         A folder that does not say whose it is belongs to who comes without one of its own.
@@ -229,7 +229,7 @@ class LedgerFiles:
 
     # Hours
 
-    def _folded(self, hour: int) -> Entries:
+    def _compacted(self, hour: int) -> Entries:
         entries = Entries()
         file = self._hours.get(hour)
         if file:
@@ -249,22 +249,22 @@ class LedgerFiles:
         return found or {}
 
     def _written(self, number: int, hours: ByHour) -> _HourFile:
-        folded_to = self._next_number - 1
+        compacted_to = self._next_number - 1
         count = sum(len(entries.keys) for entries in hours.values())
-        path = self._folder / f"hour-{number}-{folded_to:010d}-{count}"
+        path = self._folder / f"hour-{number}-{compacted_to:010d}-{count}"
         storage.write_atomically(path, _packed(hours))
-        return _HourFile(path, number, folded_to, count)
+        return _HourFile(path, number, compacted_to, count)
 
-    def _fold_ahead(self) -> None:
+    def _compact_ahead(self) -> None:
         """Write the hours still to come into one file."""
-        still_ahead = {*self._ahead, *self._unfolded}
+        still_ahead = {*self._ahead, *self._uncompacted}
         if not still_ahead and not (self._ahead_file and self._ahead_file.count):
             return
         ahead = {number: self.entries(number) for number in still_ahead}
         old, self._ahead_file = self._ahead_file, self._written(AHEAD, ahead)
         self._replace(old, self._ahead_file)
         self._ahead = ahead
-        self._unfolded.clear()
+        self._uncompacted.clear()
 
     def _replace(self, old: _HourFile | None, new: _HourFile) -> None:
         if old and old.path != new.path:
@@ -286,7 +286,7 @@ class LedgerFiles:
             elif kind == "hour" and len(numbers) == 3:
                 hours.setdefault(numbers[0], []).append(_HourFile(path, *numbers))
         for files in hours.values():
-            files.sort(key=lambda file: file.folded_to)
+            files.sort(key=lambda file: file.compacted_to)
         return journals, hours
 
     def _load_ahead(
@@ -294,28 +294,28 @@ class LedgerFiles:
     ) -> dict[int, int]:
         """Read the hours still to come, and return the journal number each goes up to.
 
-        An hour that got a file of its own by the last fold is in a former file: there it is found
-        again if its own is damaged.
+        An hour that got a file of its own by the last compaction is in a former file: there it is
+        found again if its own is damaged.
         """
-        folded_to: dict[int, int] = {}
+        compacted_to: dict[int, int] = {}
         if file:
             self._ahead_file = file
             found = self._read_hour(file)
             self._ahead = {n: entries for n, entries in found.items() if n not in self._hours}
-            folded_to = dict.fromkeys(self._ahead, file.folded_to)
+            compacted_to = dict.fromkeys(self._ahead, file.compacted_to)
         for former in reversed(all_files) if lost else ():
             for hour, entries in (_unpacked(storage.read(former.path)) or {}).items():
                 if hour in lost and hour not in self._ahead:
-                    self._ahead[hour], folded_to[hour] = entries, former.folded_to
-        return folded_to
+                    self._ahead[hour], compacted_to[hour] = entries, former.compacted_to
+        return compacted_to
 
     def _load_hour(self, files: list[_HourFile], oldest_journal: int | None) -> None:
         """Choose an hour's newest file, or what it was made of where it is damaged."""
-        self._next_number = max(self._next_number, files[-1].folded_to + 1)
+        self._next_number = max(self._next_number, files[-1].compacted_to + 1)
         files = list(files)
         while files:
             newest = files.pop()
-            from_journal = oldest_journal is not None and oldest_journal <= newest.folded_to
+            from_journal = oldest_journal is not None and oldest_journal <= newest.compacted_to
             if (files or from_journal) and _unpacked(storage.read(newest.path)) is None:
                 self._replaced.append(newest.path)
                 self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")
@@ -324,7 +324,7 @@ class LedgerFiles:
             self._replaced += [file.path for file in files]
             return
 
-    def _load_journal(self, number: int, path: Path, folded_to: dict[int, int]) -> None:
+    def _load_journal(self, number: int, path: Path, compacted_to: dict[int, int]) -> None:
         self._next_number = max(self._next_number, number + 1)
         found = _unpacked(storage.read(path))
         if found is None:
@@ -335,9 +335,9 @@ class LedgerFiles:
             storage.remove(path)
             return
         waiting = {
-            hour: entries for hour, entries in found.items() if folded_to.get(hour, -1) < number
+            hour: entries for hour, entries in found.items() if compacted_to.get(hour, -1) < number
         }
-        merge(self._unfolded, waiting)
+        merge(self._uncompacted, waiting)
         (self._journals if waiting else self._replaced).append(path)
         if waiting:
             self._unsynced.add(path)  # whoever wrote it may have been killed before its commit

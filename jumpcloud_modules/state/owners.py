@@ -17,7 +17,7 @@ from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.state import processes
 
 FIRST_REMINDER_SECONDS = 60.0
-LONGEST_REMINDER_SECONDS = 3600.0
+MAX_REMINDER_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Waiting:
         if now < self._due_at:
             return
         longer = max(FIRST_REMINDER_SECONDS, 2 * self._pause_seconds)
-        self._pause_seconds = min(longer, LONGEST_REMINDER_SECONDS)
+        self._pause_seconds = min(longer, MAX_REMINDER_SECONDS)
         self._due_at = now + self._pause_seconds
         tell(
             f"The state in {self._folder} is owned by {owner}. Nothing is collected here"

@@ -10,7 +10,7 @@ from s3path import S3Path
 
 from jumpcloud_modules.instants import from_ms
 from jumpcloud_modules.state import storage
-from jumpcloud_modules.state.checkpoint import FILE_NAME, PREVIOUS_FILE_NAME, reset_document
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, PREVIOUS_FILE_NAME, reset_document
 from jumpcloud_modules.state.inspection import LEDGER
 
 

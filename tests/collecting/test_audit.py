@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.audit import (
     Audit,
     Bucket,
@@ -12,7 +13,6 @@ from jumpcloud_modules.collecting.audit import (
     joined,
 )
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
-from jumpcloud_modules.progress import Window
 from tests.doubles import NOON_MS
 
 

@@ -62,7 +62,7 @@ def test_a_machine_whose_clock_is_behind_at_a_start_delivers_nothing_again(
     world: World, monkeypatch: pytest.MonkeyPatch, audit_hours: int, behind_hours: int
 ) -> None:
     """Its clock names nothing that lasts."""
-    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", 2)
+    monkeypatch.setattr(ledger_files, "MAX_UNCOMPACTED_ENTRIES", 2)
     plan = replace(_AUDITED, audit_ms=audit_hours * HOUR_MS)
     world.learn_the_time()
     texts = _live(world, world.boot(plan), 400, seconds=3600)
@@ -123,8 +123,8 @@ def test_a_clock_that_jumps_for_one_poll_moves_nothing(
     texts += _live(world, collector, 50)
 
     assert world.accepted == _once(texts)
-    assert collector.progress.watermark_ms <= world.clock.now_ms
-    assert collector.progress.beginning_ms < world.clock.now_ms - 2 * HOUR_MS
+    assert collector.checkpoint.watermark_ms <= world.clock.now_ms
+    assert collector.checkpoint.beginning_ms < world.clock.now_ms - 2 * HOUR_MS
 
 
 def test_a_first_start_begins_by_jumpclouds_clock(world: World) -> None:
@@ -143,7 +143,7 @@ def test_a_first_start_that_ends_before_jumpcloud_answered_is_kept(world: World)
     """The next one begins where it would have, by JumpCloud's clock."""
     _machine(world, 7200)
     plan = replace(_AUDITED, history_ms=0)
-    world.directory.troubles = [Crash("killed")]
+    world.directory.failures = [Crash("killed")]
     with pytest.raises(Crash):
         world.boot(plan)
     texts = world.publish()
@@ -163,7 +163,7 @@ def test_a_watermark_of_the_future_is_taken_back_once_and_nothing_is_lost(
     plan = replace(_AUDITED, audit_ms=audit_hours * HOUR_MS)
     collector = world.boot(plan)
     texts = _live(world, collector, 5)
-    lost_way = replace(collector.progress, watermark_ms=world.clock.now_ms + DAY_MS)
+    lost_way = replace(collector.checkpoint, watermark_ms=world.clock.now_ms + DAY_MS)
     collector._tracker.change(lambda _: lost_way)
     texts += world.publish()
 
@@ -376,7 +376,7 @@ def test_a_ledger_lost_while_a_backlog_is_read_is_told_and_nothing_comes_again(
     world: World,
 ) -> None:
     """What was open is read; what was delivered is not looked for any more."""
-    plan = replace(_AUDITED, audit_ms=48 * HOUR_MS, most_rows=500, readers=1)
+    plan = replace(_AUDITED, audit_ms=48 * HOUR_MS, max_rows=500, readers=1)
     texts = [text for hour in range(1, 24) for text in world.publish(hour * 3600 + 7, count=900)]
     world.intake = _StoppingAt(world.clock.now_ms - 5 * HOUR_MS)
     stopped = world.boot(plan)
@@ -390,7 +390,7 @@ def test_a_ledger_lost_while_a_backlog_is_read_is_told_and_nothing_comes_again(
 
     twice = [text for text, count in world.intake.accepted.items() if count > 1]
     assert set(world.accepted) == set(texts)
-    assert len(twice) <= plan.most_rows
+    assert len(twice) <= plan.max_rows
     assert "ledger of delivered events is missing" in world.warned[0]
 
 
@@ -414,18 +414,18 @@ def test_events_of_the_future_are_read_once_and_cost_nothing_afterwards(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many hours they are spread over: neither pages nor files are read for them."""
-    collector = world.boot(replace(_AUDITED, most_rows=10_000))
+    collector = world.boot(replace(_AUDITED, max_rows=10_000))
     future = [
         t for h in range(3_000) for t in world.publish(ago_seconds=-(365 * 86_400 + h * 3600))
     ]
     texts = _live(world, collector, 5)
-    collector.tally.take()
+    collector.stats.take()
     files_read = _count_reads(monkeypatch)
 
     texts += _live(world, collector, 20)
 
     assert world.accepted == _once(future + texts)
-    assert collector.tally.take().read <= 20 * (1 + EVENTS_OF_A_LOOK)
+    assert collector.stats.take().read <= 20 * (1 + EVENTS_OF_A_LOOK)
     assert len(files_read) <= 20
     assert len(list((world.folder / "ledger").iterdir())) < 30
 
@@ -457,8 +457,8 @@ def test_another_event_of_the_future_is_delivered_soon(world: World) -> None:
 def test_the_future_that_has_come_is_neither_sent_again_nor_audited_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Across restarts and folds, before and after; what is late beside it is found."""
-    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", 5)
+    """Across restarts and compactions, before and after; what is late beside it is found."""
+    monkeypatch.setattr(ledger_files, "MAX_UNCOMPACTED_ENTRIES", 5)
     texts = [t for hour in range(1, 8) for t in world.publish(ago_seconds=-hour * 3600, count=2)]
     late = []
 

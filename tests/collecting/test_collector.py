@@ -10,24 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules.collecting import backfill
+from jumpcloud_modules.checkpoint import Checkpoint
+from jumpcloud_modules.collecting import slicing
 from jumpcloud_modules.collecting.collector import Collector
-from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import OpenPage
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.queries import PAGES_IN_MEMORY, Page, Unit
 from jumpcloud_modules.state import ledger_files
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.ledger import Ledger
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
@@ -151,7 +151,7 @@ def test_the_audit_reaches_back_as_far_as_configured(world: World, audit_hours: 
 def test_the_audit_never_looks_before_the_beginning(world: World) -> None:
     """What happened before the first start is not lacking."""
     collector = world.boot(Plan(HOUR_MS, 48 * HOUR_MS, 600_000, "all", 100, readers=0))
-    beginning_ms = collector.progress.beginning_ms
+    beginning_ms = collector.checkpoint.beginning_ms
     world.publish(ago_seconds=2 * 3600)
     late = world.publish(ago_seconds=1800)
 
@@ -165,7 +165,7 @@ def test_an_audit_that_is_made_to_reach_further_delivers_nothing_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has forgotten what no audit would have asked for."""
-    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", 2)
+    monkeypatch.setattr(ledger_files, "MAX_UNCOMPACTED_ENTRIES", 2)
     collector = world.boot(Plan(HOUR_MS, HOUR_MS, 600_000, "all", 100, readers=0))
     texts = []
     for _ in range(12):
@@ -182,7 +182,7 @@ def test_a_clock_that_is_set_back_a_little_delivers_nothing_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However far back the first start reached."""
-    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", 2)
+    monkeypatch.setattr(ledger_files, "MAX_UNCOMPACTED_ENTRIES", 2)
     plan = Plan(1000 * HOUR_MS, 24 * HOUR_MS, 600_000, "all", 100, readers=0)
     texts = [text for hour in range(900, 0, -30) for text in world.publish(hour * 3600)]
     collector = world.boot(plan)
@@ -217,7 +217,7 @@ def test_with_nothing_late_nothing_is_read_twice(world: World) -> None:
         world.publish(count=5)
         world.poll(collector)
 
-    counts = collector.tally.take()
+    counts = collector.stats.take()
 
     assert counts.delivered == 150
     assert counts.read <= 150 * 1.5 + 30 * 5
@@ -247,7 +247,7 @@ def test_an_event_from_the_future_is_delivered_once_and_holds_nothing_up(world: 
     for _ in range(5):
         texts += world.publish()
         world.poll(collector)
-        assert collector.progress.watermark_ms <= world.clock.now_ms
+        assert collector.checkpoint.watermark_ms <= world.clock.now_ms
 
     assert world.accepted == dict.fromkeys([future, *texts], 1)
 
@@ -321,7 +321,7 @@ def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is happening now does not wait for it."""
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 3)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 3)
     world.poll(world.boot())
     texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
     world.clock.pass_seconds(1)
@@ -332,20 +332,20 @@ def test_a_stretch_of_downtime_is_read_in_slices_newest_first(
     assert world.accepted == dict.fromkeys(texts, 1)
     order = list(world.accepted)
     assert order.index(texts[-1]) < order.index(texts[0])
-    assert collector.progress.windows == ()
+    assert collector.checkpoint.windows == ()
 
 
 def test_slices_that_are_open_at_a_crash_are_read_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are part of the state."""
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 3)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 3)
     texts = [text for hour in range(20, 0, -1) for text in world.publish(hour * 3600 - 600, 2)]
     intake = _StoppingIntake(world.intake, stop_after=5)
     collector = world.boot(intake=intake)
     with pytest.raises(Stopped):
         collector.poll()
-    assert collector.progress.windows
+    assert collector.checkpoint.windows
 
     world.boot()
     world.poll(world.boot())
@@ -377,7 +377,7 @@ def test_nothing_is_committed_before_it_is_delivered(world: World) -> None:
 
     with pytest.raises(Stopped):
         world.poll(collector)
-    written = State(world.folder).load().progress
+    written = CheckpointStore(world.folder).load().checkpoint
     world.poll(world.boot())
 
     assert written
@@ -385,30 +385,30 @@ def test_nothing_is_committed_before_it_is_delivered(world: World) -> None:
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_the_progress_is_written_before_the_ledger_forgets_and_at_the_end_of_a_poll(
+def test_the_checkpoint_is_written_before_the_ledger_forgets_and_at_the_end_of_a_poll(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a restart would read again, and send again, what the ledger no longer knows."""
 
-    def written() -> Progress | None:
-        return State(world.folder).load().progress
+    def written() -> Checkpoint | None:
+        return CheckpointStore(world.folder).load().checkpoint
 
-    before_forgetting: list[Progress | None] = []
+    before_forgetting: list[Checkpoint | None] = []
     monkeypatch.setattr(Ledger, "forget_before", lambda *_: before_forgetting.append(written()))
-    collector = world.boot(replace(PLAN, most_rows=1))
+    collector = world.boot(replace(PLAN, max_rows=1))
     for ago_seconds in (30, 20, 10):
         world.publish(ago_seconds)
 
     world.poll(collector)
 
-    assert before_forgetting == [collector.progress]
+    assert before_forgetting == [collector.checkpoint]
     for ago_seconds in (30, 20, 10):
         world.publish(ago_seconds)
     world.poll(collector)
-    assert written() == collector.progress
+    assert written() == collector.checkpoint
 
 
-def test_a_crash_between_pages_repeats_nothing_although_the_progress_is_behind(
+def test_a_crash_between_pages_repeats_nothing_although_the_checkpoint_is_behind(
     world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """It is written once a second; the ledger knows what was delivered since."""
@@ -425,10 +425,10 @@ def test_a_crash_between_pages_repeats_nothing_although_the_progress_is_behind(
     published_ms = world.clock.now_ms
     texts = [text for ago_seconds in range(50, 0, -10) for text in world.publish(ago_seconds)]
     with pytest.raises(Crash):
-        world.poll(world.boot(replace(PLAN, most_rows=1)))
+        world.poll(world.boot(replace(PLAN, max_rows=1)))
 
     world.folder = disk
-    behind = State(disk).load().progress
+    behind = CheckpointStore(disk).load().checkpoint
     assert behind
     survivor, before = AcceptingIntake(), world.accepted
     world.poll(world.boot(intake=survivor))
@@ -513,17 +513,17 @@ def test_a_page_that_breaks_off_between_its_claims_leaves_its_events_new(
     assert world.accepted == dict.fromkeys(texts, 1)
 
 
-def test_counts_add_up_in_the_tally(world: World) -> None:
+def test_counts_add_up_in_the_stats(world: World) -> None:
     """Read is delivered, known or set aside."""
     collector = world.boot()
     world.publish(count=3)
     world.directory.publish("17", world.clock.now_ms)
     world.poll(collector)
 
-    counts = collector.tally.take()
+    counts = collector.stats.take()
 
     assert (counts.read - counts.known, counts.delivered) == (4, 3)
-    assert collector.tally.take().read == 0
+    assert collector.stats.take().read == 0
 
 
 def test_the_ledger_forgets_what_no_audit_will_ask_for(world: World) -> None:
@@ -577,31 +577,31 @@ class _Real:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lanes = Lanes(self.stop)
+        self.concurrency = ConcurrencyLimit(self.stop)
 
     def collector(self) -> Collector:
         addresses = self.sandbox.addresses
-        state_pace = Pace(self.stop)
+        state_retry = Retry(self.stop)
         return Collector(
             Plan(24 * HOUR_MS, self.audit_ms, 5_000, "all", self.rows, self.readers),
             JumpCloud(
                 directory_insights(self.sandbox),
                 JumpCloudClock(),
-                tail_pace=Pace(self.stop),
-                backlog_pace=Pace(self.stop),
-                lanes=self.lanes,
+                tail_retry=Retry(self.stop),
+                backfill_retry=Retry(self.stop),
+                concurrency=self.concurrency,
             ),
             Durable(
-                State(self.folder),
+                CheckpointStore(self.folder),
                 lambda scope: Ledger(self.folder / "ledger", self.said.append, scope),
-                state_pace,
+                state_retry,
             ),
             Intake(
                 addresses.intake_url,
                 addresses.intake_key,
                 Quarantine(Folder(self.folder / "quarantine")),
-                Pace(self.stop),
-                state_pace,
+                Retry(self.stop),
+                state_retry,
             ),
             Process(self.stop, self.said.append, self.said.append),
         )
@@ -612,7 +612,7 @@ def test_a_day_of_history_arrives_whole_once_and_as_it_is(
     tmp_path: Path, readers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read in slices side by side, or one after the other."""
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 300)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 300)
     events = generate(
         5_000, now_ms() - 23 * HOUR_MS, now_ms() - 1_000, seed=3, surrogate_share=0.01
     )
@@ -622,7 +622,7 @@ def test_a_day_of_history_arrives_whole_once_and_as_it_is(
         collector.start()
 
         collector.poll()
-        assert wait_until(lambda: not collector.progress.windows, timeout_seconds=30)
+        assert wait_until(lambda: not collector.checkpoint.windows, timeout_seconds=30)
         real.stop.set()
         collector.join(10)
 
@@ -634,7 +634,7 @@ def test_readers_that_become_too_many_while_they_deliver_do_not_wait_for_each_ot
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each holds a page in memory then: whoever may go on needs room for the next."""
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 300)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 300)
     events = generate(6_000, now_ms() - 23 * HOUR_MS, now_ms() - 1_000, seed=6)
     with Sandbox(events) as sandbox:
         sandbox.intake.faults.add(faults.SlowReceipts(latency_ms=1_000), times=30)
@@ -644,9 +644,9 @@ def test_readers_that_become_too_many_while_they_deliver_do_not_wait_for_each_ot
         collector.poll()
 
         assert wait_until(lambda: sandbox.intake.requests.arrivals() >= PAGES_IN_MEMORY - 1)
-        real.lanes.narrow()
+        real.concurrency.lower()
 
-        assert wait_until(lambda: not collector.progress.windows, timeout_seconds=60)
+        assert wait_until(lambda: not collector.checkpoint.windows, timeout_seconds=60)
         real.stop.set()
         collector.join(10)
         assert sandbox.verdict().clean, sandbox.verdict().table()
@@ -665,7 +665,7 @@ def test_a_page_is_gone_before_the_next_one_is_read(
         return read(opened, now_ms)
 
     monkeypatch.setattr(OpenPage, "read", counting)
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 300)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 300)
     now = now_ms()
     events = generate(900, now - history_ms + MINUTE_MS, now - 1_000, seed=7)
     with Sandbox(events) as sandbox:
@@ -700,11 +700,11 @@ def test_chaos_over_http_loses_and_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of all requests fail, and collectors come and go."""
-    monkeypatch.setattr("jumpcloud_modules.http.backoff.LONGEST_TRANSIENT_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.MAX_TRANSIENT_DELAY_SECONDS", 0.02)
     monkeypatch.setattr("jumpcloud_modules.http.backoff.REFUSED_DELAYS_SECONDS", (0.02,))
-    monkeypatch.setattr("jumpcloud_modules.http.backoff.SHORTEST_RETRY_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr("jumpcloud_modules.http.backoff.LONGEST_RETRY_AFTER_SECONDS", 0.02)
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 200)
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.MIN_RETRY_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("jumpcloud_modules.http.backoff.MAX_RETRY_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 200)
     now = now_ms()
     events = generate(3_000, now - 20 * HOUR_MS, now - 1_000, seed=5)
     with Sandbox(events) as sandbox:
@@ -723,7 +723,7 @@ def test_chaos_over_http_loses_and_repeats_nothing(
             collector = real.collector()
             collector.start()
             collector.poll()
-            wait_until(lambda c=collector: not c.progress.windows, timeout_seconds=0.3)  # type: ignore[misc]
+            wait_until(lambda c=collector: not c.checkpoint.windows, timeout_seconds=0.3)  # type: ignore[misc]
             real.stop.set()
             collector.join(10)
         sandbox.jumpcloud.faults.clear()
@@ -733,7 +733,7 @@ def test_chaos_over_http_loses_and_repeats_nothing(
         collector.start()
         collector.poll()
 
-        assert wait_until(lambda: not collector.progress.windows, timeout_seconds=30)
+        assert wait_until(lambda: not collector.checkpoint.windows, timeout_seconds=30)
         collector.poll()
         assert sandbox.verdict().clean, sandbox.verdict().table()
         last.stop.set()

@@ -15,18 +15,18 @@ from hypothesis.stateful import (
     rule,
 )
 
-from jumpcloud_modules.collecting import backfill
+from jumpcloud_modules.collecting import slicing
 from jumpcloud_modules.collecting.collector import Collector
-from jumpcloud_modules.collecting.concurrency import Lanes
+from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
-from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import Unit
 from jumpcloud_modules.state import ledger, ledger_files
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ledger import Ledger
 from tests.world import (
     AcceptingIntake,
@@ -43,10 +43,10 @@ LATENESS_SECONDS = (0, 1, 5, 60, 240, 3_000, 36_000, 3 * 86_400)
 PAUSES_SECONDS = (0, 1, 60, 240, 601, 3_000, 36_000, 3 * 86_400)
 CLOCK_STEPS_SECONDS = (0, 5, -5, 600, -600, 2 * 3_600, -8 * 3_600, 8 * 86_400, 100 * 86_400)
 AUDIT_MS = 168 * HOUR_MS
-LONGEST_OUTAGE_MS = 80 * HOUR_MS
+MAX_OUTAGE_MS = 80 * HOUR_MS
 """So that the latest events, three days late, are still audited when polling goes on."""
 
-page_troubles = st.sampled_from(
+page_failures = st.sampled_from(
     [
         TryAgain("a timeout", burdened=True),
         TryAgain("a 429", limited=True, retry_after_seconds=3),
@@ -75,9 +75,9 @@ class CollectorMachine(RuleBasedStateMachine):
         self.collector: Collector | None = None
         Fuse.left = None
         self.patches = [
-            mock.patch.object(backfill, "FEWEST_EVENTS_A_SLICE", 3),
-            mock.patch.object(ledger_files, "MOST_UNFOLDED_ENTRIES", 12),
-            mock.patch.object(ledger, "MOST_KEYS_IN_USE", 5),
+            mock.patch.object(slicing, "MIN_EVENTS_A_SLICE", 3),
+            mock.patch.object(ledger_files, "MAX_UNCOMPACTED_ENTRIES", 12),
+            mock.patch.object(ledger, "MAX_KEYS_IN_USE", 5),
         ]
         for patch in self.patches:
             patch.start()
@@ -136,10 +136,10 @@ class CollectorMachine(RuleBasedStateMachine):
 
     # What goes wrong
 
-    @rule(troubles=st.lists(page_troubles, min_size=1, max_size=5))
-    def trouble_pages(self, troubles: list[Exception]) -> None:
+    @rule(failures=st.lists(page_failures, min_size=1, max_size=5))
+    def fail_pages(self, failures: list[Exception]) -> None:
         """The next pages fail."""
-        self.directory.troubles += troubles
+        self.directory.failures += failures
 
     @rule(works=st.booleans())
     def break_counting(self, works: bool) -> None:
@@ -169,7 +169,7 @@ class CollectorMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from(PAUSES_SECONDS))
     def wait(self, seconds: int) -> None:
         """Time passes without a poll: a pause, or an outage of our own."""
-        if self.clock.now_ms - self.polled_ms + seconds * 1000 < LONGEST_OUTAGE_MS:
+        if self.clock.now_ms - self.polled_ms + seconds * 1000 < MAX_OUTAGE_MS:
             self.clock.pass_seconds(seconds)
 
     @rule()
@@ -240,7 +240,7 @@ class CollectorMachine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Let things work again for a while."""
-        self.directory.troubles.clear()
+        self.directory.failures.clear()
         self.directory.counting_works, self.directory.silent = True, False
         self.directory.failing_units = ()
         self.intake.crash_after_events = Fuse.left = None
@@ -255,7 +255,7 @@ class CollectorMachine(RuleBasedStateMachine):
 
     def boot(self) -> None:
         stop = PatientEvent(self.clock)
-        pace = Pace(stop, clock=self.clock.seconds)
+        retry = Retry(stop, clock=self.clock.seconds)
         self.directory.hears = JumpCloudClock(
             machine=lambda: self.clock.now_ms + self.machine_ahead_ms,
             span=lambda: self.clock.now_ms,
@@ -265,14 +265,14 @@ class CollectorMachine(RuleBasedStateMachine):
             JumpCloud(
                 self.directory,
                 self.directory.hears,
-                tail_pace=pace,
-                backlog_pace=pace,
-                lanes=Lanes(stop, clock=self.clock.seconds),
+                tail_retry=retry,
+                backfill_retry=retry,
+                concurrency=ConcurrencyLimit(stop, clock=self.clock.seconds),
             ),
             Durable(
-                State(self.folder, clock=self.clock.seconds),
+                CheckpointStore(self.folder, clock=self.clock.seconds),
                 lambda scope: Ledger(self.folder / "ledger", scope=scope),
-                Pace(stop, clock=self.clock.seconds),
+                Retry(stop, clock=self.clock.seconds),
             ),
             self.intake,
             Process(stop, tell=lambda _: None, warn=lambda _: None),
@@ -290,7 +290,7 @@ class CollectorMachine(RuleBasedStateMachine):
 
     def is_promised(self, time_ms: int) -> bool:
         """Tell whether an event is within reach: after the beginning, and still audited."""
-        audited_after_an_outage = self.clock.now_ms + LONGEST_OUTAGE_MS - AUDIT_MS + 2 * HOUR_MS
+        audited_after_an_outage = self.clock.now_ms + MAX_OUTAGE_MS - AUDIT_MS + 2 * HOUR_MS
         return time_ms >= max(self.beginning_ms, audited_after_an_outage)
 
     def next_number(self) -> int:

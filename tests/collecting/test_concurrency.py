@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable
 
 from jumpcloud_modules.collecting.concurrency import (
-    FEWEST_READERS,
-    MOST_READERS,
+    MAX_READERS,
+    MIN_READERS,
+    SECONDS_TO_ADD_A_SLOT,
     SECONDS_TO_WATCH,
-    SECONDS_TO_WIDEN,
-    Lanes,
+    ConcurrencyLimit,
 )
 from jumpcloud_modules.errors import Stopped
 from sandbox import wait_until
@@ -22,75 +22,79 @@ class _Clock:
         return self.now
 
 
-def test_lanes_go_down_to_one_after_a_429_and_widen_again() -> None:
+def test_slots_go_down_to_one_after_a_429_and_up_again() -> None:
     """One more every minute, up to what there was."""
     clock = _Clock()
-    lanes = Lanes(threading.Event(), most=3, clock=clock, processor_seconds=lambda: 0.0)
-    with lanes.one() as lane:
+    concurrency = ConcurrencyLimit(
+        threading.Event(), max_slots=3, clock=clock, processor_seconds=lambda: 0.0
+    )
+    with concurrency.slot() as slot:
         clock.now = SECONDS_TO_WATCH
-        lane.keep()
-    widths = [lanes.width]
+        slot.keep()
+    slots = [concurrency.slots]
 
-    lanes.narrow()
+    concurrency.lower()
     for minutes in (0, 0.9, 1, 2, 50):
-        clock.now = SECONDS_TO_WATCH + minutes * SECONDS_TO_WIDEN
-        widths.append(lanes.width)
+        clock.now = SECONDS_TO_WATCH + minutes * SECONDS_TO_ADD_A_SLOT
+        slots.append(concurrency.slots)
 
-    assert widths == [3, 1, 1, 2, 3, 3]
+    assert slots == [3, 1, 1, 2, 3, 3]
 
 
-def test_lanes_are_as_many_as_find_the_processor_idle() -> None:
+def test_slots_are_as_many_as_find_the_processor_idle() -> None:
     """More would only wait for it, with a page in memory each."""
     clock, used = _Clock(), _Clock()
-    lanes = Lanes(threading.Event(), clock=clock, processor_seconds=used)
+    concurrency = ConcurrencyLimit(threading.Event(), clock=clock, processor_seconds=used)
 
-    def width_after(share: float, steps: int = 20) -> int:
-        with lanes.one() as lane:
+    def slots_after(share: float, steps: int = 20) -> int:
+        with concurrency.slot() as slot:
             for _ in range(steps):
                 clock.now += SECONDS_TO_WATCH
                 used.now += share * SECONDS_TO_WATCH
-                lane.keep()
-        return lanes.width
+                slot.keep()
+        return concurrency.slots
 
-    assert width_after(0.4, steps=0) == FEWEST_READERS
-    assert width_after(0.2, steps=1) == 2 * FEWEST_READERS
-    assert width_after(0.2) == MOST_READERS
-    assert width_after(0.4) == MOST_READERS
-    assert width_after(0.9, steps=1) == MOST_READERS - 1
-    assert width_after(0.9) == FEWEST_READERS
-    assert width_after(0.4) == FEWEST_READERS
+    assert slots_after(0.4, steps=0) == MIN_READERS
+    assert slots_after(0.2, steps=1) == 2 * MIN_READERS
+    assert slots_after(0.2) == MAX_READERS
+    assert slots_after(0.4) == MAX_READERS
+    assert slots_after(0.9, steps=1) == MAX_READERS - 1
+    assert slots_after(0.9) == MIN_READERS
+    assert slots_after(0.4) == MIN_READERS
 
 
 def test_a_pause_says_nothing_of_how_busy_readers_keep_the_processor() -> None:
     """A backlog after a quiet hour begins with as many as the last one ended with."""
     clock = _Clock()
-    lanes = Lanes(threading.Event(), clock=clock, processor_seconds=lambda: 0.0)
+    concurrency = ConcurrencyLimit(threading.Event(), clock=clock, processor_seconds=lambda: 0.0)
     clock.now += 3_600
 
-    with lanes.one() as lane:
-        lane.keep()
+    with concurrency.slot() as slot:
+        slot.keep()
 
-    assert lanes.width == FEWEST_READERS
+    assert concurrency.slots == MIN_READERS
 
 
-def test_who_is_one_too_many_gives_its_lane_back() -> None:
-    """One of several, and to whoever waits it is not a lane."""
-    lanes = Lanes(threading.Event(), most=3, processor_seconds=lambda: 0.0)
-    with lanes.one() as first, lanes.one() as second:
+def test_who_is_one_too_many_gives_its_slot_back() -> None:
+    """One of several, and to whoever waits it is no slot."""
+    concurrency = ConcurrencyLimit(threading.Event(), max_slots=3, processor_seconds=lambda: 0.0)
+    with concurrency.slot() as first, concurrency.slot() as second:
         assert first.keep()
-        lanes.narrow()
+        concurrency.lower()
 
         kept = [first.keep(), second.keep(), first.keep(), second.keep()]
 
     assert kept == [False, True, False, True]
-    with lanes.one() as last:
+    with concurrency.slot() as last:
         assert last.keep()
 
 
-def _hold(lanes: Lanes, held: list[int], leave: threading.Event) -> Callable[[], None]:
+def _hold(
+    concurrency: ConcurrencyLimit, held: list[int], leave: threading.Event
+) -> Callable[[], None]:
     def hold() -> None:
         try:
-            with lanes.one():
+            with concurrency.slot():
                 held.append(1)
                 leave.wait(30)
         except Stopped:
@@ -99,10 +103,14 @@ def _hold(lanes: Lanes, held: list[int], leave: threading.Event) -> Callable[[],
     return hold
 
 
-def test_no_more_proceed_than_there_are_lanes() -> None:
-    """The others follow as lanes become free."""
-    lanes, held, leave = Lanes(threading.Event(), most=2), list[int](), threading.Event()
-    threads = [threading.Thread(target=_hold(lanes, held, leave)) for _ in range(4)]
+def test_no_more_proceed_than_there_are_slots() -> None:
+    """The others follow as slots become free."""
+    concurrency, held, leave = (
+        ConcurrencyLimit(threading.Event(), max_slots=2),
+        list[int](),
+        threading.Event(),
+    )
+    threads = [threading.Thread(target=_hold(concurrency, held, leave)) for _ in range(4)]
     for thread in threads:
         thread.start()
     assert wait_until(lambda: len(held) == 2)
@@ -117,11 +125,11 @@ def test_no_more_proceed_than_there_are_lanes() -> None:
     assert held == [1, 1, 1, 1]
 
 
-def test_waiting_for_a_lane_hears_the_stop_event() -> None:
+def test_waiting_for_a_slot_hears_the_stop_event() -> None:
     """Nobody is left waiting behind a page that hangs."""
     stop, held, leave = threading.Event(), list[int](), threading.Event()
-    lanes = Lanes(stop, most=1)
-    threads = [threading.Thread(target=_hold(lanes, held, leave)) for _ in range(2)]
+    concurrency = ConcurrencyLimit(stop, max_slots=1)
+    threads = [threading.Thread(target=_hold(concurrency, held, leave)) for _ in range(2)]
     for thread in threads:
         thread.start()
     assert wait_until(lambda: len(held) == 1)

@@ -102,7 +102,7 @@ def test_events_that_are_gone_at_jumpcloud_hide_no_late_event_elsewhere(world: W
             collector.poll()
 
     assert [text for text in late if world.accepted.get(text) != 1] == []
-    assert world.clock.now_ms - collector.progress.audit_from_ms < HOUR_MS
+    assert world.clock.now_ms - collector.checkpoint.audit_from_ms < HOUR_MS
     assert world.warned == []
 
 

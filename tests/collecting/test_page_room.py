@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.errors import Stopped, TryAgain
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Page
 from tests.doubles import NOON_MS, Crash
 

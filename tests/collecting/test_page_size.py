@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.collecting.page_size import (
-    FEWEST_UNDER_BURDEN,
     FIRST_GUESS_EVENT_BYTES,
+    MIN_ROWS_UNDER_BURDEN,
     PAGE_BYTES,
     PageSize,
 )
@@ -15,10 +15,10 @@ _ROWS = st.integers(1, 10_000)
 
 @given(_ROWS, st.lists(st.tuples(st.integers(0, 3), _ROWS, st.integers(2, 10**6)), max_size=20))
 def test_a_page_has_at_least_one_event_and_at_most_what_was_configured(
-    most_rows: int, story: list[tuple[int, int, int]]
+    max_rows: int, story: list[tuple[int, int, int]]
 ) -> None:
     """Whatever arrives and whatever fails."""
-    size = PageSize(most_rows)
+    size = PageSize(max_rows)
 
     for what, rows, event_bytes in story:
         if what == 0:
@@ -29,7 +29,7 @@ def test_a_page_has_at_least_one_event_and_at_most_what_was_configured(
             size.relieve(size.rows())
         else:
             size.learn(0, 2)
-        assert 1 <= size.rows() <= most_rows
+        assert 1 <= size.rows() <= max_rows
 
 
 def test_the_first_page_is_careful_and_the_next_ones_fit_what_was_seen() -> None:
@@ -58,9 +58,9 @@ def test_larger_events_count_at_once_and_smaller_ones_by_and_by() -> None:
 
 
 @given(_ROWS)
-def test_pages_too_large_shrink_to_a_single_event(most_rows: int) -> None:
+def test_pages_too_large_shrink_to_a_single_event(max_rows: int) -> None:
     """At least by half each time, so that it takes few tries."""
-    size, tries = PageSize(most_rows), 0
+    size, tries = PageSize(max_rows), 0
 
     while size.rows() > 1:
         before = size.rows()
@@ -82,7 +82,7 @@ def test_pages_that_fail_under_their_burden_shrink_only_so_far_and_grow_again() 
     for _ in range(20):
         size.learn(100, 100 * 1_000)
 
-    assert lowest == FEWEST_UNDER_BURDEN
+    assert lowest == MIN_ROWS_UNDER_BURDEN
     assert size.rows() == PAGE_BYTES // 1_000
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.reading import Reading
@@ -15,7 +16,6 @@ from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.http.retry import Failure
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
-from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Cursor, Page, Query
 from sandbox import Answers, Sandbox, faults, generate, make_event, wait_until
 from sandbox.instants import now_ms
@@ -25,7 +25,7 @@ from tests.doubles import (
     directory_insights,
     event_at,
     events_of,
-    impatient_pace,
+    impatient_retry,
     texts_of,
 )
 
@@ -63,7 +63,7 @@ class _Shelf:
         self.errors = list(errors)
         self.queries: list[Query] = []
         self.opened: list[_Open] = []
-        self.most_bytes = 1 << 30
+        self.max_bytes = 1 << 30
         self.cursors = True
         self.now_ms = NOON_MS + 24 * HOUR_MS
 
@@ -78,7 +78,7 @@ class _Shelf:
             for place, event in enumerate(self.events)
             if place > after and query.start_ms <= (event.time_ms or 0) < (query.end_ms or 1 << 50)
         ][: query.limit]
-        if sum(len(event.raw) for _, event in found) > self.most_bytes:
+        if sum(len(event.raw) for _, event in found) > self.max_bytes:
             error = PageTooLarge("too large")
         opened = _Open(found, query, error)
         if not self.cursors:
@@ -91,8 +91,8 @@ def _pages(
     shelf: _Shelf, size: PageSize, failures: list[Failure] | None = None, stop: Waits | None = None
 ) -> Pages:
     stop = stop or Waits()
-    pace = impatient_pace(stop, failures.append if failures is not None else lambda _: None)
-    return Pages(shelf, size, pace, stop, lambda: shelf.now_ms, pages_in_memory=2)
+    retry = impatient_retry(stop, failures.append if failures is not None else lambda _: None)
+    return Pages(shelf, size, retry, stop, lambda: shelf.now_ms, pages_in_memory=2)
 
 
 def _all(pages: Pages, reading: Reading, go_on: Callable[[], bool] = lambda: True) -> list[Page]:
@@ -206,7 +206,7 @@ def test_a_page_too_large_is_asked_for_in_halves() -> None:
     """Down to single events."""
     events = [event_at(NOON_MS + n, str(n), f',"x":"{"x" * 500}"') for n in range(20)]
     shelf = _Shelf(events)
-    shelf.most_bytes = 1_200
+    shelf.max_bytes = 1_200
 
     pages = _all(_pages(shelf, PageSize(16, page_bytes=1 << 20)), Reading(Window(NOON_MS)))
 
@@ -217,7 +217,7 @@ def test_a_page_too_large_is_asked_for_in_halves() -> None:
 def test_a_single_event_too_large_to_read_is_a_failure_that_is_told() -> None:
     """It cannot be asked for in halves; it holds its window, and the operator hears of it."""
     shelf, failures = _Shelf([event_at(NOON_MS, more=f',"x":"{"x" * 500}"')]), list[Failure]()
-    shelf.most_bytes = 100
+    shelf.max_bytes = 100
     stop = Waits(stop_after=5)
 
     with pytest.raises(Stopped):
@@ -241,7 +241,7 @@ def test_a_burden_shrinks_the_page_and_an_outage_does_not() -> None:
     assert refused.queries[-1].limit == 1_000
 
 
-def test_every_failure_is_paced() -> None:
+def test_after_every_failure_there_is_a_wait() -> None:
     """A new chain is no way around the waiting."""
     shelf, stop = _Shelf(_events(5), *[TryAgain("busy")] * 7), Waits()
 
@@ -290,7 +290,7 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
             return super().open(query)
 
     shelf = Hanging(_events(3))
-    pages = Pages(shelf, PageSize(10), impatient_pace(), stop, lambda: NOON_MS, pages_in_memory=2)
+    pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, pages_in_memory=2)
     threading.Timer(0.1, stop.set).start()
 
     with pytest.raises(Stopped):
@@ -317,7 +317,7 @@ def test_after_a_stop_no_page_is_handed_out() -> None:
 def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
     stop = Waits()
     api = directory_insights(sandbox)
-    pages = Pages(api, PageSize(rows), impatient_pace(stop), stop, now_ms, pages_in_memory=2)
+    pages = Pages(api, PageSize(rows), impatient_retry(stop), stop, now_ms, pages_in_memory=2)
     return _all(pages, Reading(window))
 
 

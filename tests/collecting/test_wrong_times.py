@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from jumpcloud_modules.collecting import backfill
+from jumpcloud_modules.collecting import slicing
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Stopped, TryAgain
@@ -82,9 +82,9 @@ def test_a_first_date_that_is_wrong_moves_no_first_start(world: World, wrong_hou
     assert world.accepted == _once(texts)
 
 
-@pytest.mark.parametrize(("skew_seconds", "most_read"), [(3, 400), (120, 1_000)])
+@pytest.mark.parametrize(("skew_seconds", "max_read"), [(3, 400), (120, 1_000)])
 def test_servers_whose_dates_differ_have_hardly_anything_read_again(
-    world: World, skew_seconds: int, most_read: int
+    world: World, skew_seconds: int, max_read: int
 ) -> None:
     """And nobody is told of it."""
     texts = [_publish_at(world, world.clock.now_ms - n * 10_000) for n in range(1, 3_000)]
@@ -92,12 +92,12 @@ def test_servers_whose_dates_differ_have_hardly_anything_read_again(
     _with_dates(world, lambda number: -skew_seconds * 1_000 * servers[number])
     collector = world.boot()
     world.poll(collector, times=5)
-    collector.tally.take()
+    collector.stats.take()
 
     texts += _live(world, collector, 120)
 
     assert world.accepted == _once(texts)
-    assert collector.tally.take().read < most_read
+    assert collector.stats.take().read < max_read
     assert [line for line in world.warned if "in the future" in line] == []
 
 
@@ -190,7 +190,7 @@ def test_events_whose_texts_claim_another_year_hold_up_nothing(world: World) -> 
     texts += _live(world, collector, 60)
 
     assert world.accepted == _once(texts)
-    assert world.clock.now_ms - collector.progress.watermark_ms < 10 * MINUTE_MS
+    assert world.clock.now_ms - collector.checkpoint.watermark_ms < 10 * MINUTE_MS
 
 
 # Long stretches
@@ -230,8 +230,8 @@ def test_a_window_that_is_being_read_stays_when_the_watermark_is_taken_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut short, it would be nobody's, and never close."""
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 500)
-    plan = replace(PLAN, history_ms=0, readers=2, most_rows=500)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 500)
+    plan = replace(PLAN, history_ms=0, readers=2, max_rows=500)
     world.poll(world.boot(plan))
     texts = _days_of_events(world, hours=50)
     gate, answer = threading.Event(), world.directory.open
@@ -246,12 +246,12 @@ def test_a_window_that_is_being_read_stays_when_the_watermark_is_taken_back(
 
     world.clock.now_ms += 2 * HOUR_MS
     collector.poll()
-    slices = len(collector.progress.windows)
+    slices = len(collector.checkpoint.windows)
     world.clock.now_ms -= 2 * HOUR_MS
     world.clock.pass_seconds(1)
     collector.poll()
     gate.set()
-    _until(lambda: not collector.progress.windows)
+    _until(lambda: not collector.checkpoint.windows)
     world.poll(collector)
 
     assert slices > 2
@@ -262,8 +262,8 @@ def test_what_another_reader_has_on_its_way_is_not_passed_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the process is killed then, nobody would read it again."""
-    monkeypatch.setattr(backfill, "FEWEST_EVENTS_A_SLICE", 500)
-    plan = replace(PLAN, history_ms=0, audit_ms=0, readers=4, most_rows=500)
+    monkeypatch.setattr(slicing, "MIN_EVENTS_A_SLICE", 500)
+    plan = replace(PLAN, history_ms=0, audit_ms=0, readers=4, max_rows=500)
     world.poll(world.boot(plan))
     texts = _days_of_events(world, hours=50)
     intake = _Hanging()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.commands.configured import Configured
 from jumpcloud_modules.commands.jumpcloud_checks import JumpCloudChecks
 from jumpcloud_modules.commands.report import Check
@@ -17,9 +18,8 @@ from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.jumpcloud.insights import SERVICES
 from jumpcloud_modules.jumpcloud.regions import Region
-from jumpcloud_modules.progress import Progress
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
-from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.ownership import ownership
 from sandbox import SERVICES as EMULATED
 from sandbox import Answers, Sandbox, faults, generate
@@ -143,7 +143,7 @@ def test_a_platform_without_secrets_is_a_configuration_that_cannot_work(tmp_path
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Mistake:
     """What is wrong: done to the sandbox, set by the person, and what it is to be named."""
 
     name: str
@@ -171,50 +171,50 @@ def several_organizations(sandbox: Sandbox) -> None:
 
 
 OF_THE_KEY = ("organization", "directory_insights", "counts")
-TROUBLES = {
-    "wrong key": Trouble(
+MISTAKES = {
+    "wrong key": Mistake(
         "credentials",
         "Check that the API key",
         variables={"JUMPCLOUD_API_KEY": "jca_another"},
         skipped=OF_THE_KEY,
     ),
-    "no organization chosen": Trouble(
+    "no organization chosen": Mistake(
         "organization",
         "set organization_id to the ID of one of them: Berlin (6490f0f5a2d5398), Paris",
         several_organizations,
         skipped=OF_THE_KEY[1:],
     ),
-    "organization unknown": Trouble(
+    "organization unknown": Mistake(
         "organization",
         "The organization 000000000000000 is none of those that these credentials reach",
         several_organizations,
         {"JUMPCLOUD_ORG_ID": "000000000000000"},
         skipped=OF_THE_KEY[1:],
     ),
-    "plan without Directory Insights": Trouble(
+    "plan without Directory Insights": Mistake(
         "directory_insights", "enable it in JumpCloud", without_insights, skipped=("counts",)
     ),
-    "counts refused": Trouble("counts", "allowed to count events", refuse_counts),
-    "intake key wrong": Trouble(
+    "counts refused": Mistake("counts", "allowed to count events", refuse_counts),
+    "intake key wrong": Mistake(
         "intake", "Check the intake key.", variables={"SEKOIA_INTAKE_KEY": "another_key"}
     ),
-    "JumpCloud away": Trouble(
+    "JumpCloud away": Mistake(
         "jumpcloud",
         "its proxy (HTTPS_PROXY)",
         variables={"JUMPCLOUD_BASE_URL": "http://127.0.0.1:9/"},
         skipped=("clock", "credentials", *OF_THE_KEY),
     ),
-    "intake away": Trouble(
+    "intake away": Mistake(
         "intake", "Check intake_server", variables={"SEKOIA_INTAKE_URL": "http://127.0.0.1:9"}
     ),
-    "a value out of bounds": Trouble(
+    "a value out of bounds": Mistake(
         "configuration",
         "Give a whole number, 1 or more.",
         variables={"FREQUENCY": "0"},
         skipped=tuple(NAMES[1:8]),
         status=2,
     ),
-    "certificates that are not there": Trouble(
+    "certificates that are not there": Mistake(
         "configuration",
         "Name a file that holds the certificates",
         variables={
@@ -224,17 +224,17 @@ TROUBLES = {
         skipped=tuple(NAMES[1:8]),
         status=2,
     ),
-    "a proxy that is none": Trouble(
+    "a proxy that is none": Mistake(
         "configuration",
         "Give http://host:port.",
         variables={"HTTP_PROXY": "gopher://proxy:70", "NO_PROXY": ""},
         skipped=tuple(NAMES[1:8]),
         status=2,
     ),
-    "a data folder within a file": Trouble(
+    "a data folder within a file": Mistake(
         "state", "Name another one.", variables={"DATA_DIR": f"{__file__}/data"}
     ),
-    "a service that there is not": Trouble(
+    "a service that there is not": Mistake(
         "configuration",
         "Correct service",
         variables={"SERVICE": "sso,telephony"},
@@ -248,26 +248,26 @@ TROUBLES = {
 def named(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Ended]]:
     """Check all that is wrong, several at a time: each waits for its own sandbox."""
 
-    def check(trouble: Trouble) -> Ended:
+    def check(mistake: Mistake) -> Ended:
         with Sandbox(some_events(20)) as sandbox:
-            trouble.harm(sandbox)
+            mistake.harm(sandbox)
             folder = tmp_path_factory.mktemp("data")
-            return checked(sandbox, folder, **trouble.variables or {})
+            return checked(sandbox, folder, **mistake.variables or {})
 
     with ThreadPoolExecutor(4) as pool:
-        return {name: pool.submit(check, trouble) for name, trouble in TROUBLES.items()}
+        return {name: pool.submit(check, mistake) for name, mistake in MISTAKES.items()}
 
 
-@pytest.mark.parametrize("name", TROUBLES)
+@pytest.mark.parametrize("name", MISTAKES)
 def test_what_is_wrong_is_named_by_its_check(named: dict[str, Future[Ended]], name: str) -> None:
     """One check fails, those that rest on it are skipped, and the remedy says what to do."""
-    trouble, ended = TROUBLES[name], named[name].result()
+    mistake, ended = MISTAKES[name], named[name].result()
 
-    failed = by_name(ended)[trouble.name]
-    assert statuses(ended) == {trouble.name: "failed", **dict.fromkeys(trouble.skipped, "skipped")}
-    assert trouble.remedy in failed["remedy"]
+    failed = by_name(ended)[mistake.name]
+    assert statuses(ended) == {mistake.name: "failed", **dict.fromkeys(mistake.skipped, "skipped")}
+    assert mistake.remedy in failed["remedy"]
     assert failed["message"].endswith((".", ")"))
-    assert ended.status == trouble.status
+    assert ended.status == mistake.status
     assert ended.document["ok"] is False
 
 
@@ -386,7 +386,7 @@ def test_what_all_does_not_bring_is_told(tmp_path: Path, answers: Answers) -> No
 
 def keep_state(folder: Path) -> None:
     """Leave the state of a connector that has stopped."""
-    State(folder).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
+    CheckpointStore(folder).save(Checkpoint(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
     (folder / "ledger").mkdir()
     (folder / "ledger/about.json").write_text('{"scope": "x", "forgotten_ms": 0}')
 
@@ -429,7 +429,7 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
 
 def test_a_lost_ledger_is_named(tmp_path: Path) -> None:
     """The connector would go on, but not look for late events."""
-    State(tmp_path).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
+    CheckpointStore(tmp_path).save(Checkpoint(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
     with Sandbox(some_events(20)) as sandbox:
         ended = checked(sandbox, tmp_path)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.instants import HOUR_MS, to_rfc3339
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.ownership import ownership
 from jumpcloud_modules.state.starting_over import start_over
 from sandbox import Sandbox, generate, wait_until
@@ -25,8 +25,8 @@ def state_typed(folder: Path, *arguments: str) -> Ended:
 def folder(tmp_path: Path) -> Path:
     """Leave the state of a connector that has stopped."""
     windows = (Window(NOON_MS + HOUR_MS, NOON_MS + 2 * HOUR_MS),)
-    progress = Progress(NOON_MS, NOON_MS + 3 * HOUR_MS, windows, scope="https://a/ all")
-    State(tmp_path).save(progress)
+    checkpoint = Checkpoint(NOON_MS, NOON_MS + 3 * HOUR_MS, windows, scope="https://a/ all")
+    CheckpointStore(tmp_path).save(checkpoint)
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger/about.json").write_text('{"scope": "https://a/ all", "forgotten_ms": 0}')
     (tmp_path / "quarantine").mkdir()
@@ -156,10 +156,10 @@ def test_a_state_that_was_reset_begins_at_the_very_instant(tmp_path: Path) -> No
     """Nobody rounded it, and it is told who did it."""
     start_over(tmp_path, NOON_MS, NOON_MS + HOUR_MS, again=False)
 
-    found = State(tmp_path).load()
+    found = CheckpointStore(tmp_path).load()
 
-    assert found.progress is not None
-    assert found.progress.watermark_ms == NOON_MS
+    assert found.checkpoint is not None
+    assert found.checkpoint.watermark_ms == NOON_MS
     assert found.is_takeover
     assert found.warning == ""
     assert found.message == (

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from jumpcloud_modules.progress import Progress, Window
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.checkpoint import Checkpoint, Window
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ownership import ownership
-from jumpcloud_modules.status import BacklogPace, Status
+from jumpcloud_modules.status import BacklogEstimate, Status
 from sandbox import API_KEY, faults
 from sandbox.connector import Settings
 from tests.doubles import NOON_MS, Waits
@@ -32,12 +32,12 @@ class _Clock:
 def test_how_long_a_backlog_takes_is_told_by_how_fast_it_became_less() -> None:
     """Nothing is known of it at first, and nothing is left in the end."""
     clock = _Clock()
-    pace = BacklogPace(clock)
-    first = pace.backlog(Progress(0, 0, (Window(0, 8_000), Window(8_000, 10_000))))
+    estimate = BacklogEstimate(clock)
+    first = estimate.backlog(Checkpoint(0, 0, (Window(0, 8_000), Window(8_000, 10_000))))
 
     clock.seconds = 30.0
-    later = pace.backlog(Progress(0, 0, (Window(0, 4_000),)))
-    ended = pace.backlog(Progress(0, 0))
+    later = estimate.backlog(Checkpoint(0, 0, (Window(0, 4_000),)))
+    ended = estimate.backlog(Checkpoint(0, 0))
 
     assert (first.windows, first.seconds, first.seconds_left) == (2, 10.0, None)
     assert (later.windows, later.seconds, later.seconds_left) == (1, 4.0, 20.0)
@@ -95,7 +95,7 @@ def test_what_fails_is_named_with_its_reason_and_the_exit_status_says_so() -> No
 
 def test_another_folders_connector_is_not_taken_for_this_one_s(tmp_path: Path) -> None:
     """Two may run on one machine, and the port is asked whichever folder is meant."""
-    State(tmp_path).save(Progress(NOON_MS, NOON_MS, scope="x"))
+    CheckpointStore(tmp_path).save(Checkpoint(NOON_MS, NOON_MS, scope="x"))
     with scene(history(50)) as on:
         on.delivers_all()
         port = str(on.connector.liveness_port)

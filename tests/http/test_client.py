@@ -26,12 +26,12 @@ def _transport() -> Transport:
     )
 
 
-def _read(reply: Reply, most_bytes: int = 1000) -> bytes:
+def _read(reply: Reply, max_bytes: int = 1000) -> bytes:
     with Sandbox() as sandbox:
         sandbox.jumpcloud.faults.add(Says(reply))
         transport = _transport()
         with transport.post(sandbox.jumpcloud.url + "/events", b"{}", {}) as answer:
-            return bytes(transport.read(answer, most_bytes))
+            return bytes(transport.read(answer, max_bytes))
 
 
 def _refusal(reply: Reply) -> CollectorError:

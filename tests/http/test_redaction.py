@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.http.redaction import FEWEST_CHARACTERS_TO_FIND_ANYWHERE, REDACTED, Secrets
-from jumpcloud_modules.http.retry import Pace
+from jumpcloud_modules.http.redaction import MIN_CHARACTERS_TO_FIND_ANYWHERE, REDACTED, Secrets
+from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of
@@ -22,10 +22,8 @@ _KEY = "jca_a_key_that_nobody_may_read"
 _LETTERS = string.ascii_letters + string.digits
 
 any_text = st.text(max_size=30)
-long_secrets = st.text(min_size=FEWEST_CHARACTERS_TO_FIND_ANYWHERE, max_size=40).filter(str.strip)
-short_secrets = st.text(
-    _LETTERS + "-_äß", min_size=1, max_size=FEWEST_CHARACTERS_TO_FIND_ANYWHERE - 1
-)
+long_secrets = st.text(min_size=MIN_CHARACTERS_TO_FIND_ANYWHERE, max_size=40).filter(str.strip)
+short_secrets = st.text(_LETTERS + "-_äß", min_size=1, max_size=MIN_CHARACTERS_TO_FIND_ANYWHERE - 1)
 words = st.text(_LETTERS, min_size=1, max_size=12)
 
 
@@ -143,9 +141,9 @@ def test_both_ends_blank_what_one_set_holds() -> None:
     """Each end adds its own key, and hears of the other's."""
     secrets = Secrets()
     credentials_of(Account("http://127.0.0.1:9", "a-key-of-jumpcloud"), secrets)
-    pace = Pace(threading.Event())
+    retry = Retry(threading.Event())
     quarantine = Quarantine(Folder(Path("quarantine")))
-    Intake("http://127.0.0.1:9", "a-key-of-the-intake", quarantine, pace, pace, secrets=secrets)
+    Intake("http://127.0.0.1:9", "a-key-of-the-intake", quarantine, retry, retry, secrets=secrets)
 
     shown = secrets.redact("a-key-of-jumpcloud and a-key-of-the-intake")
 

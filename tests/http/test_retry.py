@@ -1,11 +1,11 @@
-"""The pace at which a remote end is tried again."""
+"""When a remote end is tried again."""
 
 import threading
 
 import pytest
 
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from sandbox import wait_until
 from tests.doubles import Waits
 
@@ -29,7 +29,7 @@ def test_a_success_costs_one_try_and_no_waiting() -> None:
     stop, failures, successes = Waits(), list[Failure](), list[int]()
     attempt = _Failing()
 
-    result = Pace(stop, failures.append, successes.append, stop.clock).call(attempt)
+    result = Retry(stop, failures.append, successes.append, stop.clock).call(attempt)
 
     assert (result, attempt.tries, stop.seconds) == ("done", 1, [])
     assert (failures, successes) == ([], [0])
@@ -39,28 +39,28 @@ def test_a_failure_is_tried_again_until_it_succeeds() -> None:
     """Both a hiccup and a refusal end by themselves when their cause does."""
     stop, failures, successes = Waits(), list[Failure](), list[int]()
     attempt = _Failing(TryAgain("busy"), Refused("key"), TryAgain("busy"))
-    pace = Pace(stop, failures.append, successes.append, stop.clock)
+    retry = Retry(stop, failures.append, successes.append, stop.clock)
 
-    result = pace.call(attempt)
+    result = retry.call(attempt)
 
     assert (result, attempt.tries) == ("done", 4)
     assert [failure.in_a_row for failure in failures] == [1, 2, 3]
     assert stop.clock() == pytest.approx(sum(f.next_try_seconds for f in failures))
     assert successes == [3]
-    assert not pace.is_failing
+    assert not retry.is_failing
 
 
 def test_after_so_many_tries_the_last_failure_is_raised() -> None:
     """Who limits the tries wants to go on differently."""
     stop = Waits()
     attempt = _Failing(TryAgain("first"), TryAgain("second"))
-    pace = Pace(stop, clock=stop.clock)
+    retry = Retry(stop, clock=stop.clock)
 
     with pytest.raises(TryAgain, match="second"):
-        pace.call(attempt, tries=2)
+        retry.call(attempt, tries=2)
 
     assert attempt.tries == 2
-    assert pace.is_failing
+    assert retry.is_failing
 
 
 def test_an_error_that_is_not_about_the_remote_end_passes_through() -> None:
@@ -69,7 +69,7 @@ def test_an_error_that_is_not_about_the_remote_end_passes_through() -> None:
     attempt = _Failing(PageTooLarge("large"))
 
     with pytest.raises(PageTooLarge):
-        Pace(stop, clock=stop.clock).call(attempt)
+        Retry(stop, clock=stop.clock).call(attempt)
 
     assert (attempt.tries, stop.seconds) == (1, [])
 
@@ -80,7 +80,7 @@ def test_waiting_hears_the_stop_event() -> None:
     attempt = _Failing(*[TryAgain("busy")] * 9)
 
     with pytest.raises(Stopped):
-        Pace(stop, clock=stop.clock).call(attempt)
+        Retry(stop, clock=stop.clock).call(attempt)
 
     assert attempt.tries == 2
 
@@ -88,17 +88,17 @@ def test_waiting_hears_the_stop_event() -> None:
 def test_a_wait_for_real_ends_with_the_stop_event() -> None:
     """A stop is not an hour away because the other end asked for an hour."""
     stop, ended = threading.Event(), list[str]()
-    pace = Pace(stop)
+    retry = Retry(stop)
     attempt = _Failing(TryAgain("limited", retry_after_seconds=3600))
 
     def call() -> None:
         with pytest.raises(Stopped):
-            pace.call(attempt)
+            retry.call(attempt)
         ended.append("stopped")
 
     thread = threading.Thread(target=call)
     thread.start()
-    assert wait_until(lambda: pace.is_failing)
+    assert wait_until(lambda: retry.is_failing)
     stop.set()
     thread.join(10)
 
@@ -108,7 +108,7 @@ def test_a_wait_for_real_ends_with_the_stop_event() -> None:
 def test_while_an_end_fails_one_caller_at_a_time_tries_it() -> None:
     """However many readers there are, a refused key costs a handful of requests."""
     stop = threading.Event()
-    pace, together = Pace(stop), threading.Barrier(4)
+    retry, together = Retry(stop), threading.Barrier(4)
     lock, tries, refused = threading.Lock(), list[int](), threading.Event()
     refused.set()
 
@@ -123,7 +123,7 @@ def test_while_an_end_fails_one_caller_at_a_time_tries_it() -> None:
         return "done"
 
     results = list[str]()
-    threads = [threading.Thread(target=lambda: results.append(pace.call(attempt))) for _ in "1234"]
+    threads = [threading.Thread(target=lambda: results.append(retry.call(attempt))) for _ in "1234"]
     for thread in threads:
         thread.start()
     assert wait_until(lambda: len(tries) >= 5)
@@ -139,7 +139,7 @@ def test_while_an_end_fails_one_caller_at_a_time_tries_it() -> None:
 def test_requests_that_fail_together_count_as_one_failure() -> None:
     """Four readers that meet the same outage do not make it four times as long."""
     stop, failures = threading.Event(), list[Failure]()
-    pace, together = Pace(stop, failures.append), threading.Barrier(3)
+    retry, together = Retry(stop, failures.append), threading.Barrier(3)
 
     def attempt() -> None:
         together.wait(10)
@@ -147,7 +147,7 @@ def test_requests_that_fail_together_count_as_one_failure() -> None:
 
     def call() -> None:
         with pytest.raises(TryAgain):
-            pace.call(attempt, tries=1)
+            retry.call(attempt, tries=1)
 
     threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:
@@ -164,7 +164,7 @@ def test_a_stop_does_not_keep_a_healthy_end_from_a_first_try() -> None:
     stop.set()
     attempt = _Failing()
 
-    result = Pace(stop, clock=stop.clock).call(attempt)
+    result = Retry(stop, clock=stop.clock).call(attempt)
 
     assert (result, attempt.tries) == ("done", 1)
 
@@ -176,6 +176,6 @@ def test_after_a_stop_nothing_is_tried_twice() -> None:
     attempt = _Failing(TryAgain("busy"))
 
     with pytest.raises(Stopped):
-        Pace(stop, clock=stop.clock).call(attempt)
+        Retry(stop, clock=stop.clock).call(attempt)
 
     assert attempt.tries == 1

@@ -29,7 +29,7 @@ def test_batches_hold_every_event_once_in_order_and_within_the_bounds(
     ]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches_module, "MOST_EVENT_BYTES", 1_000)
+        patch.setattr(batches_module, "MAX_EVENT_BYTES", 1_000)
         patch.setattr(batches_module, "BATCH_BYTES", 2_000)
         batches = list(batches_module.batches(events_of(*events)))
 

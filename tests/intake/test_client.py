@@ -11,15 +11,15 @@ import pytest
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import Refused, Stopped
 from jumpcloud_modules.events import Event, cut
-from jumpcloud_modules.http.retry import Failure, Pace
+from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.intake import client as intake_module
-from jumpcloud_modules.intake.batches import MOST_EVENT_BYTES
+from jumpcloud_modules.intake.batches import MAX_EVENT_BYTES
 from jumpcloud_modules.intake.client import Intake
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.state.folder import Folder
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
-from tests.doubles import NOON_MS, Says, Waits, event_at, events_of, impatient_pace, texts_of
+from tests.doubles import NOON_MS, Says, Waits, event_at, events_of, impatient_retry, texts_of
 
 
 @dataclass
@@ -33,20 +33,20 @@ class _End:
     set_aside: list[Quarantined] = field(default_factory=list)
     accepted: list[int] = field(default_factory=list)
 
-    def intake(self, key: str = INTAKE_KEY, pace: Pace | None = None) -> Intake:
+    def intake(self, key: str = INTAKE_KEY, retry: Retry | None = None) -> Intake:
         return Intake(
             self.sandbox.addresses.intake_url + "/",
             key,
             Quarantine(Folder(self.folder)),
-            pace or impatient_pace(self.stop, self.failures.append),
-            impatient_pace(),
+            retry or impatient_retry(self.stop, self.failures.append),
+            impatient_retry(),
             on_accepted=lambda count, _: self.accepted.append(count),
             on_set_aside=self.set_aside.append,
         )
 
-    def deliver(self, events: Sequence[Event], pace: Pace | None = None) -> Delivery:
+    def deliver(self, events: Sequence[Event], retry: Retry | None = None) -> Delivery:
         delivery = Delivery()
-        self.intake(pace=pace).deliver(events_of(*events), delivery)
+        self.intake(retry=retry).deliver(events_of(*events), delivery)
         return delivery
 
     def kept(self) -> list[bytes]:
@@ -111,16 +111,16 @@ def test_an_event_beyond_the_intakes_bound_is_set_aside(end: _End, beyond: int) 
     """With its id, size and file; the ones around it arrive."""
     small = _events(2)
     frame = len(event_at(NOON_MS, "large", ',"x":""').raw)
-    large = event_at(NOON_MS, "large", f',"x":"{"x" * (MOST_EVENT_BYTES - frame + beyond)}"')
+    large = event_at(NOON_MS, "large", f',"x":"{"x" * (MAX_EVENT_BYTES - frame + beyond)}"')
 
     delivery = end.deliver([small[0], large, small[1]])
 
-    assert len(large.raw) == MOST_EVENT_BYTES + beyond
+    assert len(large.raw) == MAX_EVENT_BYTES + beyond
     assert delivery.accepted == 3 - beyond
     assert [kept.identifier for kept in delivery.quarantined] == ["large"] * beyond
     assert end.set_aside == delivery.quarantined
     assert end.kept() == [bytes(large.raw)] * beyond
-    assert all(f"{MOST_EVENT_BYTES} bytes" in kept.reason for kept in delivery.quarantined)
+    assert all(f"{MAX_EVENT_BYTES} bytes" in kept.reason for kept in delivery.quarantined)
 
 
 def test_an_event_that_is_no_utf8_is_set_aside(end: _End) -> None:
@@ -190,7 +190,7 @@ def test_many_refusals_in_a_row_hold_the_events_back(
         end.failures.append(failure)
         rule.on = len(end.failures) < 5
 
-    delivery = end.deliver(_events(8), impatient_pace(end.stop, repair))
+    delivery = end.deliver(_events(8), impatient_retry(end.stop, repair))
 
     assert len(delivery.quarantined) == 3
     assert delivery.accepted == 5
@@ -229,7 +229,7 @@ def test_an_outage_while_holding_sets_no_event_aside(
             end.sandbox.intake.faults.clear()
             end.sandbox.intake.faults.add(faults.Status(503), times=100)
 
-    delivery = end.deliver(_events(6), impatient_pace(end.stop, worse))
+    delivery = end.deliver(_events(6), impatient_retry(end.stop, worse))
 
     assert refusing.fired
     assert len(delivery.quarantined) == 3
@@ -349,7 +349,7 @@ def test_a_refused_key_holds_everything_until_it_is_accepted(end: _End, status: 
         if len(end.failures) == 50:
             end.sandbox.intake.intake_key = INTAKE_KEY
 
-    delivery = end.deliver(_events(5), impatient_pace(end.stop, repair))
+    delivery = end.deliver(_events(5), impatient_retry(end.stop, repair))
 
     assert delivery.accepted == 5
     assert delivery.quarantined == []
@@ -399,7 +399,7 @@ def test_a_stop_for_real_is_heard_at_once(end: _End) -> None:
     """Though the intake asked for an hour."""
     stop, stopped = threading.Event(), threading.Event()
     end.sandbox.intake.faults.add(faults.Status(503, retry_after_seconds=3600))
-    intake = end.intake(pace=Pace(stop, end.failures.append))
+    intake = end.intake(retry=Retry(stop, end.failures.append))
 
     def deliver() -> None:
         with pytest.raises(Stopped):
@@ -429,10 +429,10 @@ def test_after_a_stop_a_delivery_that_goes_well_is_finished(end: _End) -> None:
 
 def test_items_that_are_no_objects_are_set_aside_with_their_reason(end: _End) -> None:
     """The intake's format reads objects only."""
-    oddities = cut(b'[17,"text",[1]]').oddities
+    non_objects = cut(b'[17,"text",[1]]').non_objects
 
     delivery = Delivery()
-    end.intake().set_aside(oddities, "because it is no JSON object", delivery)
+    end.intake().set_aside(non_objects, "because it is no JSON object", delivery)
 
     assert len(delivery.quarantined) == 3
     assert end.kept() == sorted([b"17", b'"text"', b"[1]"])

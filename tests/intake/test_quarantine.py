@@ -43,8 +43,8 @@ def test_a_full_quarantine_names_what_it_does_not_keep(
     tmp_path: Path, files: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its bound holds over restarts, and what is inside may still be met again."""
-    monkeypatch.setattr(quarantine_module, "MOST_FILES", files)
-    monkeypatch.setattr(quarantine_module, "MOST_BYTES", size)
+    monkeypatch.setattr(quarantine_module, "MAX_FILES", files)
+    monkeypatch.setattr(quarantine_module, "MAX_BYTES", size)
     events = [event_at(NOON_MS, str(number)) for number in range(3)]
     quarantine = Quarantine(Folder(tmp_path))
     quarantine.keep(events[0], "x")

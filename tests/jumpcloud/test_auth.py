@@ -14,7 +14,7 @@ from jumpcloud_modules.http.redaction import PASSING_SECRETS_KEPT, Secrets
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud.auth import (
     LIFE_SECONDS,
-    LONGEST_LIFE_SECONDS,
+    MAX_LIFE_SECONDS,
     ApiKey,
     ServiceAccount,
 )
@@ -107,7 +107,7 @@ def test_a_token_is_renewed_before_it_ends() -> None:
     with Sandbox() as sandbox:
         subject = _Subject(sandbox)
         first = subject.token
-        subject.clock.seconds += _LIFE - auth.LONGEST_REST_SECONDS - 1
+        subject.clock.seconds += _LIFE - auth.MAX_REST_SECONDS - 1
         still = subject.token
         subject.clock.seconds += 2
         second = subject.token
@@ -180,7 +180,7 @@ def test_a_fresh_token_that_is_refused_too_is_not_replaced_at_once() -> None:
 
 
 def test_a_replacement_that_failed_is_tried_again() -> None:
-    """The pace of the caller is enough of a brake."""
+    """The caller's backoff is enough of a brake."""
     with Sandbox() as sandbox:
         subject = _Subject(sandbox)
         refused = subject.account.headers()
@@ -291,8 +291,8 @@ def test_an_answer_without_a_usable_token_is_tried_again(body: bytes) -> None:
         ("soon", LIFE_SECONDS),
         ("nan", LIFE_SECONDS),
         ([3600], LIFE_SECONDS),
-        (1e300, LONGEST_LIFE_SECONDS),
-        ("9" * 400, LONGEST_LIFE_SECONDS),
+        (1e300, MAX_LIFE_SECONDS),
+        ("9" * 400, MAX_LIFE_SECONDS),
     ],
 )
 def test_a_life_that_is_odd_is_taken_for_a_short_one(stated: object, seconds: float) -> None:
@@ -304,7 +304,7 @@ def test_a_life_that_is_odd_is_taken_for_a_short_one(stated: object, seconds: fl
             sandbox.jumpcloud.faults.add(Says(Reply(200, text)), endpoint="token")
         subject = _Subject(sandbox)
         first = subject.account.headers()
-        rest = min(auth.LONGEST_REST_SECONDS, seconds / 10)
+        rest = min(auth.MAX_REST_SECONDS, seconds / 10)
         subject.clock.seconds += seconds - rest - 0.5
         before = subject.account.headers()
         subject.clock.seconds += 1
@@ -316,7 +316,7 @@ def test_a_life_that_is_odd_is_taken_for_a_short_one(stated: object, seconds: fl
 @given(st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text()))
 def test_reading_a_life_never_fails(stated: object) -> None:
     """It is a span to wait, whatever was written."""
-    assert 0 < auth._life_seconds(stated) <= LONGEST_LIFE_SECONDS
+    assert 0 < auth._life_seconds(stated) <= MAX_LIFE_SECONDS
 
 
 def test_every_token_is_blanked_before_it_is_used_and_only_the_last_ones_are_kept() -> None:

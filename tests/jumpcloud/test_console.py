@@ -7,7 +7,7 @@ import pytest
 
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.jumpcloud.account import Account, console_client, credentials_of
-from jumpcloud_modules.jumpcloud.console import MOST_PAGES, Organization, organizations
+from jumpcloud_modules.jumpcloud.console import MAX_PAGES, Organization, organizations
 from sandbox import ORGANIZATION_ID, Reply, Request, Sandbox, faults
 from tests.doubles import Says, account_at, service_account_at
 
@@ -92,7 +92,7 @@ def test_a_console_that_never_ends_is_left() -> None:
     with Sandbox() as sandbox:
         sandbox.jumpcloud.faults.add(endless)
 
-        assert len(_reached(sandbox)) == endless.asked == MOST_PAGES
+        assert len(_reached(sandbox)) == endless.asked == MAX_PAGES
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_items_that_are_no_objects_are_told_apart_and_counted() -> None:
         page = _api(sandbox).open(query).read(now_ms())
 
     assert texts_of(page.events) == [b"{}"]
-    assert sorted(texts_of(page.oddities)) == sorted([b"17", b'"text"', b"null", b"[1]"])
+    assert sorted(texts_of(page.non_objects)) == sorted([b"17", b'"text"', b"null", b"[1]"])
 
 
 @pytest.mark.parametrize(

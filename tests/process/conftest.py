@@ -13,7 +13,7 @@ import pytest
 
 AT_ONCE = 8
 """More make a machine of two cores so slow that what a stop has seconds for is not done in time."""
-MOST_SECONDS_TO_WAIT = 900
+MAX_SECONDS_TO_WAIT = 900
 """For a test's turn and its end: the first one waits for all that are lengthy."""
 _ALONE, _LENGTHY = "alone", "lengthy"
 _running: dict[str, Future[None]] = {}
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = sorted((items[place] for place in places), key=lambda item: _is(item, _ALONE))
     for place, item in zip(places, here, strict=True):
         items[place] = item
-        item.add_marker(pytest.mark.timeout(MOST_SECONDS_TO_WAIT))
+        item.add_marker(pytest.mark.timeout(MAX_SECONDS_TO_WAIT))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -370,7 +370,7 @@ def test_days_begin_at_midnight_of_the_zone() -> None:
 
 def test_too_many_buckets_are_too_complex(sandbox: Sandbox) -> None:
     """The documented status is 500."""
-    sandbox.jumpcloud.answers = Answers(most_buckets=10)
+    sandbox.jumpcloud.answers = Answers(max_buckets=10)
 
     assert ask(sandbox, "events/interval", interval_unit="s").status_code == 500
 

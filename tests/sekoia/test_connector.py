@@ -165,7 +165,7 @@ def test_lag_is_nothing_when_caught_up_and_grows_while_failing(running: _Running
     collector = connector._parts.collectors[0]
     running.start(connector.run)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
-    assert wait_until(lambda: collector._tail.caught_up_ms and not collector.progress.windows, 10)
+    assert wait_until(lambda: collector._tail.caught_up_ms and not collector.checkpoint.windows, 10)
     caught_up = connector._lag_seconds(connector._parts)
 
     running.sandbox.jumpcloud.api_key = "another"

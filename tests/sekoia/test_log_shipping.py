@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 
 from jumpcloud_modules.sekoia.log_shipping import (
-    MOST_RECORDS,
-    MOST_RECORDS_AT_ONCE,
+    MAX_RECORDS,
+    MAX_RECORDS_AT_ONCE,
     PlatformLogs,
     Record,
 )
@@ -52,10 +52,10 @@ def _closed(act: Callable[[PlatformLogs, _Platform], None]) -> _Platform:
 
 def test_records_arrive_in_order_before_the_end() -> None:
     """Closing waits for them."""
-    platform = _closed(lambda logs, _: logs.ship(_records(MOST_RECORDS_AT_ONCE + 1)))
+    platform = _closed(lambda logs, _: logs.ship(_records(MAX_RECORDS_AT_ONCE + 1)))
 
-    assert platform.messages() == _numbers(MOST_RECORDS_AT_ONCE + 1)
-    assert max(platform.posts) <= MOST_RECORDS_AT_ONCE
+    assert platform.messages() == _numbers(MAX_RECORDS_AT_ONCE + 1)
+    assert max(platform.posts) <= MAX_RECORDS_AT_ONCE
 
 
 def test_adding_a_record_does_not_wait_for_a_platform_that_hangs() -> None:
@@ -98,14 +98,14 @@ def test_a_platform_that_stays_down_costs_no_more_than_the_bound() -> None:
     logs.ship(_records(1))
     assert wait_until(lambda: len(platform.posts) == 1)
 
-    logs.ship(_records(MOST_RECORDS + 7, first=1))
+    logs.ship(_records(MAX_RECORDS + 7, first=1))
     platform.hanging.set()
     logs.close(20)
 
     told = [message for message in platform.messages() if "dropped" in message]
     others = [message for message in platform.messages() if "dropped" not in message]
     assert told == ["7 log messages were dropped while the platform took none."]
-    assert others == ["0", *_numbers(MOST_RECORDS, first=8)]
+    assert others == ["0", *_numbers(MAX_RECORDS, first=8)]
 
 
 def test_closing_does_not_wait_for_a_platform_that_hangs() -> None:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 
+from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.stats import Counts
-from jumpcloud_modules.progress import Progress, Window
 from jumpcloud_modules.sekoia.poll_log import QUIET_LINE_SECONDS, PollLog
 
 QUIET = Counts(pages=1, read=1, known=1)
 BUSY = Counts(pages=1, read=3, known=1, delivered=2)
-CAUGHT_UP = Progress(0, 1_790_000_000_000)
+CAUGHT_UP = Checkpoint(0, 1_790_000_000_000)
 
 
 @dataclass
@@ -21,12 +21,12 @@ class _Polls:
     def __post_init__(self) -> None:
         self._log = PollLog(clock=lambda: self.now)
 
-    def poll(self, counts: Counts, progress: Progress = CAUGHT_UP, times: int = 1) -> list[str]:
+    def poll(self, counts: Counts, checkpoint: Checkpoint = CAUGHT_UP, times: int = 1) -> list[str]:
         """Poll so often, and return the lines that came of it."""
         before = len(self.lines)
         for _ in range(times):
             self.now += 60
-            line = self._log.line(counts, progress, 0.1)
+            line = self._log.line(counts, checkpoint, 0.1)
             self.lines += [line] if line else []
         return self.lines[before:]
 

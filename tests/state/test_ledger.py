@@ -46,12 +46,12 @@ def _unknown(ledger: Ledger, *events: Event) -> Events:
 def _small_bounds(
     entries: int = 6, files: int = 3, keys: int = 4, hours: int = 2
 ) -> Iterator[None]:
-    """Let folds and evictions happen after a few events instead of many thousands."""
+    """Let compactions and evictions happen after a few events instead of many thousands."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger_files, "MOST_UNFOLDED_ENTRIES", entries)
-        patch.setattr(ledger_files, "MOST_UNFOLDED_FILES", files)
-        patch.setattr(ledger_module, "MOST_KEYS_IN_USE", keys)
-        patch.setattr(ledger_module, "MOST_HOURS_IN_USE", hours)
+        patch.setattr(ledger_files, "MAX_UNCOMPACTED_ENTRIES", entries)
+        patch.setattr(ledger_files, "MAX_UNCOMPACTED_FILES", files)
+        patch.setattr(ledger_module, "MAX_KEYS_IN_USE", keys)
+        patch.setattr(ledger_module, "MAX_HOURS_IN_USE", hours)
         yield
 
 
@@ -312,7 +312,7 @@ def test_many_hours_that_fill_at_once_stay_within_the_keys_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As slices of a backlog do, which are read side by side."""
-    monkeypatch.setattr(ledger_module, "MOST_KEYS_IN_USE", 100)
+    monkeypatch.setattr(ledger_module, "MAX_KEYS_IN_USE", 100)
     ledger = Ledger(tmp_path)
 
     for page in range(20):
@@ -344,7 +344,7 @@ def test_forgetting_takes_old_hours_but_those_in_use(tmp_path: Path) -> None:
 
 
 def test_the_folder_does_not_grow_with_the_number_of_commits(tmp_path: Path) -> None:
-    """Folds put the journal away, and what they replaced goes at the next."""
+    """Compaction puts the journal away, and what they replaced goes at the next."""
     with _small_bounds(entries=1_000, files=5):
         ledger = Ledger(tmp_path)
         for number in range(100):
@@ -724,7 +724,7 @@ def test_an_hour_whose_time_comes_moves_to_a_file_of_its_own(tmp_path: Path, min
 
 @pytest.mark.parametrize("how", ["truncated", "garbage", "empty"])
 @pytest.mark.parametrize("spoilt", ["ahead", "own"])
-def test_damage_to_a_fold_that_moved_an_hour_costs_nothing(
+def test_damage_to_a_compaction_that_moved_an_hour_costs_nothing(
     tmp_path: Path, how: str, spoilt: str
 ) -> None:
     """The file it was in before is the copy to fall back to."""
@@ -983,7 +983,7 @@ TestAnyHistoryAnswersLikeAPlainSet.settings = settings(max_examples=60, stateful
 
 
 def _story(folder: Path) -> list[Event]:
-    """Deliver enough for two folds and a few journals over three hours."""
+    """Deliver enough for two compactions and a few journals over three hours."""
     events = [event_at(NOON_MS + n % 3 * HOUR_MS + n, str(n)) for n in range(24)]
     with _small_bounds(entries=1_000, files=4):
         ledger = Ledger(folder)
@@ -1039,7 +1039,7 @@ def test_damage_to_any_one_file_never_makes_an_unknown_event_known(
 
 
 @pytest.mark.parametrize("how", ["truncated", "garbage", "empty"])
-def test_damage_to_what_a_fold_just_wrote_costs_nothing(tmp_path: Path, how: str) -> None:
+def test_damage_to_what_a_compaction_just_wrote_costs_nothing(tmp_path: Path, how: str) -> None:
     """Its previous copy and the journals it was made from are still there."""
     events = [event_at(NOON_MS + n, str(n)) for n in range(12)]
     with _small_bounds(entries=1_000, files=4):
@@ -1060,7 +1060,7 @@ def test_damage_to_what_a_fold_just_wrote_costs_nothing(tmp_path: Path, how: str
 
 
 @pytest.mark.parametrize("mode", ["crash", "crash halfway", "fail"])
-def test_a_break_between_any_two_file_operations_of_a_fold_loses_and_invents_nothing(
+def test_a_break_between_any_two_file_operations_of_a_compaction_loses_and_invents_nothing(
     tmp_path: Path, mode: str
 ) -> None:
     """At each of them: what was committed is known, and what was not delivered is not."""

@@ -13,12 +13,12 @@ from sekoia_automation import constants
 from sekoia_automation.configuration import get_configuration
 from sekoia_automation.storage import get_data_path, get_s3_data_path
 
+from jumpcloud_modules.checkpoint import Checkpoint, Found, Window
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.intake.quarantine import Quarantine
-from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import ledger_files, storage
-from jumpcloud_modules.state.checkpoint import FILE_NAME, State
+from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.inspection import inspect
 from jumpcloud_modules.state.ledger import Ledger
@@ -90,27 +90,27 @@ def test_files_are_written_read_listed_and_removed(folder: Path) -> None:
 
 def test_the_state_is_found_again(folder: Path) -> None:
     """Also from its copy."""
-    earlier = Progress(NOON_MS - 9 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
-    later = Progress(NOON_MS - 9 * HOUR_MS, NOON_MS, (Window(NOON_MS - HOUR_MS, NOON_MS),), "all")
-    state = State(folder)
+    earlier = Checkpoint(NOON_MS - 9 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
+    later = Checkpoint(NOON_MS - 9 * HOUR_MS, NOON_MS, (Window(NOON_MS - HOUR_MS, NOON_MS),), "all")
+    state = CheckpointStore(folder)
     first = state.load()
     state.save(earlier)
     state.save(later)
 
-    found = State(folder).load()
+    found = CheckpointStore(folder).load()
     storage.write_once(folder / FILE_NAME, b"{")
-    recovered = State(folder).load()
+    recovered = CheckpointStore(folder).load()
 
     assert first == Found(None)
-    assert found.progress == later
-    assert recovered.progress == earlier
+    assert found.checkpoint == later
+    assert recovered.checkpoint == earlier
 
 
-def test_what_was_delivered_is_known_through_commits_folds_and_forgetting(
+def test_what_was_delivered_is_known_through_commits_compactions_and_forgetting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the number of objects stays bounded."""
-    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_FILES", 3)
+    monkeypatch.setattr(ledger_files, "MAX_UNCOMPACTED_FILES", 3)
     events = [event_at(NOON_MS + n % 2 * HOUR_MS + n, str(n)) for n in range(20)]
     ledger = Ledger(folder / "ledger")
     for event in events:
@@ -170,7 +170,7 @@ def test_a_crash_between_any_two_writes_loses_and_invents_nothing(
     folder: Path, halfway: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upload that was cut short is noticed by its checksum."""
-    monkeypatch.setattr(ledger_files, "MOST_UNFOLDED_FILES", 0)
+    monkeypatch.setattr(ledger_files, "MAX_UNCOMPACTED_FILES", 0)
     at, happened = 0, True
     while happened:
         at += 1
@@ -228,8 +228,8 @@ def test_a_storage_that_is_away_has_one_name_for_all_its_failures(
         lambda: storage.remove(away / "x"),
         lambda: new_of(Ledger(away / "x"), events_of(event)),
         lambda: Quarantine(Folder(away / "q")).keep(event, "x"),
-        lambda: State(away / "s").load(),
-        lambda: State(away / "s").save(Progress(0, 0)),
+        lambda: CheckpointStore(away / "s").load(),
+        lambda: CheckpointStore(away / "s").save(Checkpoint(0, 0)),
     ):
         with pytest.raises(StateUnavailable, match="object storage"):
             act()
@@ -241,13 +241,13 @@ def test_what_is_not_there_yet_is_no_failure(folder: Path) -> None:
 
     assert storage.read(folder / "absent") is None
     assert new_of(Ledger(folder / "l"), events_of(event)) == events_of(event)
-    assert State(folder).load() == Found(None)
+    assert CheckpointStore(folder).load() == Found(None)
     assert Quarantine(Folder(folder / "q")).keep(event, "x").path is not None
 
 
 def test_a_state_starts_over_on_s3_with_a_copy_of_what_was_there(folder: Path) -> None:
     """Document and ledger, each object of it."""
-    State(folder).save(Progress(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
+    CheckpointStore(folder).save(Checkpoint(NOON_MS, NOON_MS + HOUR_MS, scope="x"))
     ledger = Ledger(folder / "ledger", scope="x")
     ledger.record(events_of(event_at(NOON_MS)), NOON_MS)
     ledger.commit()
@@ -255,7 +255,7 @@ def test_a_state_starts_over_on_s3_with_a_copy_of_what_was_there(folder: Path) -
     kept = start_over(folder, NOON_MS, NOON_MS + 2 * HOUR_MS, again=True)
     found = inspect(folder)
 
-    assert found.found.progress == Progress(NOON_MS, NOON_MS)
+    assert found.found.checkpoint == Checkpoint(NOON_MS, NOON_MS)
     assert found.ledger.files == 0
     assert kept.document is not None
     assert kept.document.exists()

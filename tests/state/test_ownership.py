@@ -573,7 +573,7 @@ def test_a_storage_that_is_away_keeps_the_owner_waiting_and_then_on(
 
 
 def test_a_storage_that_is_away_has_one_name_for_all_its_failures(folder: S3Path) -> None:
-    """The caller's pace waits for it."""
+    """The caller's backoff waits for it."""
     away = S3Path("/away/tenant")
     resource = boto3.Session("an-id", "a-secret", region_name="us-east-1").resource(
         "s3",

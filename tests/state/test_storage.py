@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_synced_is_left_at_that(
 
 
 def test_a_file_that_is_gone_needs_no_sync(tmp_path: Path) -> None:
-    """A fold that is faster has put what it held into another, synced."""
+    """A compaction that is faster has put what it held into another, synced."""
     storage.sync(tmp_path / "absent")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from jumpcloud_modules.checkpoint import Checkpoint, Found, Window
 from jumpcloud_modules.instants import (
     SECOND_MS,
     from_iso8601,
@@ -21,7 +22,6 @@ from jumpcloud_modules.instants import (
     to_rfc3339,
     to_text,
 )
-from jumpcloud_modules.progress import Found, Progress, Window
 from jumpcloud_modules.state import storage
 
 VERSION = 2
@@ -37,8 +37,8 @@ _OVERLAP_MS = SECOND_MS
 """How far before 1.8.2's instant a takeover begins: 1.8.2 skips what shares its last second."""
 
 
-class State:
-    """Read and write the progress in a data folder, local or on S3."""
+class CheckpointStore:
+    """Read and write the checkpoint in a data folder, local or on S3."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = monotonic) -> None:
         self._path = folder / FILE_NAME
@@ -70,12 +70,12 @@ class State:
         """Tell whether the last save is more than a moment ago."""
         return self._clock() - self._saved_at >= SAVE_EVERY_SECONDS
 
-    def save(self, progress: Progress) -> None:
-        """Write the progress, so that a crash leaves it or what was there before.
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint, so that a crash leaves it or what was there before.
 
         Raises StateUnavailable.
         """
-        content = _document(progress)
+        content = _document(checkpoint)
         if content != self._written:
             self._write(content)
         self._saved_at = self._clock()
@@ -88,16 +88,16 @@ class State:
         self._written = content
 
 
-def _document(progress: Progress) -> bytes:
-    seen = to_rfc3339(progress.most_recent_date_seen_ms)
+def _document(checkpoint: Checkpoint) -> bytes:
+    seen = to_rfc3339(checkpoint.most_recent_date_seen_ms)
     body = {
         "most_recent_date_seen": seen,
-        "beginning_ms": progress.beginning_ms,
-        "watermark_ms": progress.watermark_ms,
-        "windows": [[window.start_ms, window.end_ms] for window in progress.windows],
-        "scope": progress.scope,
-        "audited_ms": progress.audited_ms,
-        "is_provisional": progress.is_provisional,
+        "beginning_ms": checkpoint.beginning_ms,
+        "watermark_ms": checkpoint.watermark_ms,
+        "windows": [[window.start_ms, window.end_ms] for window in checkpoint.windows],
+        "scope": checkpoint.scope,
+        "audited_ms": checkpoint.audited_ms,
+        "is_provisional": checkpoint.is_provisional,
     }
     return orjson.dumps(
         {
@@ -144,7 +144,7 @@ def _resumed(document: dict[str, Any] | None) -> Found | None:
     if document.get("most_recent_date_seen") != body["most_recent_date_seen"]:
         return None
     return Found(
-        Progress(
+        Checkpoint(
             beginning_ms=body["beginning_ms"],
             watermark_ms=body["watermark_ms"],
             windows=tuple(Window(start, end) for start, end in body["windows"]),
@@ -196,7 +196,7 @@ def _from_date_seen(document: dict[str, Any], why: str) -> Found | None:
     if start_ms is None:
         return None
     message = f"{why}: collecting events since {to_text(start_ms)}."
-    return Found(Progress(start_ms, start_ms), message, is_takeover=True)
+    return Found(Checkpoint(start_ms, start_ms), message, is_takeover=True)
 
 
 def _reason_for_takeover(document: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What is still to be read: windows of time, and the watermark that the tail starts from.
 
-Values only; `state/checkpoint.py` writes them down.
+Values only; `state/checkpoint_store.py` writes them down.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Checkpoint:
     """Say how far the connector got.
 
     Nothing before `beginning_ms` is this connector's concern. Everything from there to
@@ -82,32 +82,32 @@ class Progress:
         """Return what is left of a window that was open before, or the window itself."""
         return next((rest for rest in self.windows if rest.end_ms == window.end_ms), window)
 
-    def with_tail_at(self, position_ms: int | None, *, is_read: bool = True) -> "Progress":
+    def with_tail_at(self, position_ms: int | None, *, is_read: bool = True) -> "Checkpoint":
         """Move the watermark forward to a position, with or without more pages to come."""
         watermark_ms = max(self.watermark_ms, position_ms or 0)
         return replace(self, watermark_ms=watermark_ms, is_tail_read=is_read)
 
-    def with_rest(self, window: Window, rest: Window) -> "Progress":
+    def with_rest(self, window: Window, rest: Window) -> "Checkpoint":
         """Shrink an open window to what is left of it."""
         return self._replacing(window, (rest,))
 
-    def back_at(self, position_ms: int) -> "Progress":
+    def back_at(self, position_ms: int) -> "Checkpoint":
         """Move the watermark back to a position, if it is later."""
         return replace(self, watermark_ms=min(self.watermark_ms, position_ms))
 
-    def without(self, window: Window) -> "Progress":
+    def without(self, window: Window) -> "Checkpoint":
         """Close a window that has been read to its end."""
         return self._replacing(window, ())
 
-    def cut(self, window: Window, slices: Iterable[Window]) -> "Progress":
+    def cut(self, window: Window, slices: Iterable[Window]) -> "Checkpoint":
         """Put slices in the place of an open window."""
         return self._replacing(window, tuple(slices))
 
-    def with_backlog(self, windows: Iterable[Window], watermark_ms: int) -> "Progress":
+    def with_backfill(self, windows: Iterable[Window], watermark_ms: int) -> "Checkpoint":
         """Open windows up to a new watermark, which must leave no time between them and it."""
         return replace(self, windows=(*self.windows, *windows), watermark_ms=watermark_ms)
 
-    def _replacing(self, window: Window, by: tuple[Window, ...]) -> "Progress":
+    def _replacing(self, window: Window, by: tuple[Window, ...]) -> "Checkpoint":
         if window not in self.windows:
             return self
         index = self.windows.index(window)
@@ -118,12 +118,12 @@ class Progress:
 class Found:
     """Say what the state holds at a start, and what there is to tell about it.
 
-    `progress` is None where it does not say how far collecting got. `is_takeover` says that it goes
-    on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows how
-    far back late events were looked for.
+    `checkpoint` is None where it does not say how far collecting got. `is_takeover` says that it
+    goes on from an instant that 1.8.2 or a person named. `is_beginning_lost` says that nobody knows
+    how far back late events were looked for.
     """
 
-    progress: Progress | None
+    checkpoint: Checkpoint | None
     message: str = ""
     warning: str = ""
     is_takeover: bool = False

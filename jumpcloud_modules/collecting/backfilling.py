@@ -8,39 +8,39 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.audit import buckets_of
-from jumpcloud_modules.collecting.backfill import even_slices, slices
 from jumpcloud_modules.collecting.ends import JumpCloud
 from jumpcloud_modules.collecting.record import DeliveryRecord
-from jumpcloud_modules.collecting.tracker import ProgressTracker
+from jumpcloud_modules.collecting.slicing import even_slices, slices
+from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, floor
-from jumpcloud_modules.progress import Window
 from jumpcloud_modules.queries import Query
 
-BACKLOG_AFTER_MS = 5 * MINUTE_MS
+BACKFILL_AFTER_MS = 5 * MINUTE_MS
 """A stretch that is longer than this is read beside the polls."""
-BACKLOG_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
+BACKFILL_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
 """What is newer than this is left to the tail."""
 SECONDS_TO_WAIT_FOR_COUNTS = 2.0
 
 Slicing = Callable[[int, int], list[Window]]
 
 
-class Backlog:
+class Backfill:
     """Open windows for what is far behind, and have them read: `offer` takes them."""
 
     def __init__(
         self,
         jumpcloud: JumpCloud,
-        tracker: ProgressTracker,
+        tracker: CheckpointTracker,
         record: DeliveryRecord,
         offer: Callable[[Sequence[Window]], None],
         *,
         has_readers: bool,
     ) -> None:
         self._source, self._clock = jumpcloud.source, jumpcloud.clock
-        self._pace = jumpcloud.backlog_pace
+        self._retry = jumpcloud.backfill_retry
         self._tracker = tracker
         self._record = record
         self._offer = offer
@@ -59,8 +59,8 @@ class Backlog:
 
         `is_surely_long` says that the tail met many events there, whatever the counts say.
         """
-        now_ms, start_ms = self._clock.now_ms(), self._tracker.progress.watermark_ms
-        if now_ms - max(start_ms, caught_up_ms or 0) <= BACKLOG_AFTER_MS:
+        now_ms, start_ms = self._clock.now_ms(), self._tracker.checkpoint.watermark_ms
+        if now_ms - max(start_ms, caught_up_ms or 0) <= BACKFILL_AFTER_MS:
             return
         end_ms = self._end_ms(start_ms, now_ms)
         if end_ms <= start_ms:
@@ -80,14 +80,14 @@ class Backlog:
             return window
         slices = self._slices(window.start_ms, window.end_ms or window.start_ms)
         self._uncut.discard(window)
-        self._tracker.change(lambda progress: progress.cut(window, slices))
+        self._tracker.change(lambda checkpoint: checkpoint.cut(window, slices))
         self._record.commit()
         self._offer(slices[:-1])
         return slices[-1]
 
     def _open(self, windows: Sequence[Window], end_ms: int) -> None:
         """Commit the windows before they are read: a restart finds what the watermark passed."""
-        self._tracker.change(lambda progress: progress.with_backlog(windows, end_ms))
+        self._tracker.change(lambda checkpoint: checkpoint.with_backfill(windows, end_ms))
         self._record.commit()
         self._offer(windows)
 
@@ -119,7 +119,7 @@ class Backlog:
 
         Without a date it is tried: JumpCloud refuses what begins in its future.
         """
-        end_ms = floor(now_ms - BACKLOG_ENDS_BEFORE_NOW_MS, MINUTE_MS)
+        end_ms = floor(now_ms - BACKFILL_ENDS_BEFORE_NOW_MS, MINUTE_MS)
         if not self._clock.is_known and end_ms > start_ms:
             try:
                 self._source.open(Query(end_ms, None, 1)).close()
@@ -128,10 +128,10 @@ class Backlog:
         return end_ms
 
     def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
-        if self._pace.is_failing:
+        if self._retry.is_failing:
             return even_slices(start_ms, end_ms)
         try:
-            counts = self._pace.call(lambda: self._source.buckets(start_ms, end_ms, "h"), 1)
+            counts = self._retry.call(lambda: self._source.buckets(start_ms, end_ms, "h"), 1)
         except (TryAgain, Refused):
             return even_slices(start_ms, end_ms)
         return slices(buckets_of(counts, HOUR_MS, start_ms, end_ms), start_ms, end_ms)

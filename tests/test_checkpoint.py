@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.progress import Found, Progress, Window
-from jumpcloud_modules.state.checkpoint import State
+from jumpcloud_modules.checkpoint import Checkpoint, Found, Window
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 
 _MS = st.integers(0, 10_000)
 _WINDOWS = st.builds(
@@ -59,24 +59,24 @@ def test_a_window_overlaps_a_span_where_they_share_an_instant(
 @given(_MS, st.lists(st.one_of(st.none(), _MS), max_size=5))
 def test_the_watermark_never_moves_back(start_ms: int, positions: list[int | None]) -> None:
     """A page without a usable time leaves it where it is."""
-    progress = Progress(start_ms, start_ms)
+    checkpoint = Checkpoint(start_ms, start_ms)
 
     for position_ms in positions:
-        progress = progress.with_tail_at(position_ms)
+        checkpoint = checkpoint.with_tail_at(position_ms)
 
-    assert progress.watermark_ms == max([start_ms, *(p for p in positions if p is not None)])
-    assert progress.tail == Window(progress.watermark_ms)
+    assert checkpoint.watermark_ms == max([start_ms, *(p for p in positions if p is not None)])
+    assert checkpoint.tail == Window(checkpoint.watermark_ms)
 
 
 def test_a_window_that_is_read_shrinks_and_closes_in_its_place() -> None:
     """The others stay as they are, in their order."""
     one, two, three = Window(0, 10), Window(10, 20), Window(20, 30)
-    progress = Progress(0, 0).with_backlog([one, two, three], 30)
+    checkpoint = Checkpoint(0, 0).with_backfill([one, two, three], 30)
 
-    half = progress.with_rest(two, two.rest_from(15))
+    half = checkpoint.with_rest(two, two.rest_from(15))
     closed = half.without(Window(15, 20))
 
-    assert (progress.watermark_ms, progress.oldest_open_ms) == (30, 0)
+    assert (checkpoint.watermark_ms, checkpoint.oldest_open_ms) == (30, 0)
     assert half.windows == (one, Window(15, 20), three)
     assert closed.windows == (one, three)
 
@@ -84,9 +84,9 @@ def test_a_window_that_is_read_shrinks_and_closes_in_its_place() -> None:
 def test_an_open_window_is_cut_into_slices_in_its_place() -> None:
     """No instant is left out between the others."""
     one, two = Window(0, 10), Window(10, 20)
-    progress = Progress(0, 0).with_backlog([one, two], 20)
+    checkpoint = Checkpoint(0, 0).with_backfill([one, two], 20)
 
-    cut = progress.cut(one, [Window(0, 3), Window(3, 10)])
+    cut = checkpoint.cut(one, [Window(0, 3), Window(3, 10)])
 
     assert cut.windows == (Window(0, 3), Window(3, 10), two)
     assert cut.cut(one, [Window(0, 1)]) == cut
@@ -94,23 +94,23 @@ def test_an_open_window_is_cut_into_slices_in_its_place() -> None:
 
 def test_an_audit_reaches_back_from_the_last_one_or_else_from_the_watermark() -> None:
     """What the last one could not see is still looked for."""
-    assert Progress(0, 30).audit_from_ms == 30
-    assert Progress(0, 30, audited_ms=0).audit_from_ms == 0
+    assert Checkpoint(0, 30).audit_from_ms == 30
+    assert Checkpoint(0, 30, audited_ms=0).audit_from_ms == 0
 
 
 def test_a_window_that_is_not_open_changes_nothing() -> None:
-    """Windows of late events are not part of the progress."""
-    progress = Progress(0, 30, (Window(0, 10),))
+    """Windows of late events are not part of the checkpoint."""
+    checkpoint = Checkpoint(0, 30, (Window(0, 10),))
 
-    assert progress.with_rest(Window(5, 6), Window(6, 6)) == progress
-    assert progress.without(Window(5, 6)) == progress
+    assert checkpoint.with_rest(Window(5, 6), Window(6, 6)) == checkpoint
+    assert checkpoint.without(Window(5, 6)) == checkpoint
 
 
 def test_what_182_would_go_on_from_leaves_nothing_unread() -> None:
     """It begins at the named instant: the second after the newest event, or the oldest window."""
-    fresh = Progress(1_000, 1_000)
-    caught_up = Progress(1_000, 61_500)
-    behind = Progress(1_000, 61_500, (Window(30_000, 40_000), Window(20_000, 30_000)))
+    fresh = Checkpoint(1_000, 1_000)
+    caught_up = Checkpoint(1_000, 61_500)
+    behind = Checkpoint(1_000, 61_500, (Window(30_000, 40_000), Window(20_000, 30_000)))
 
     assert fresh.most_recent_date_seen_ms == 1_000
     assert caught_up.most_recent_date_seen_ms == 62_000
@@ -125,7 +125,7 @@ def test_what_182_would_go_on_from_leaves_nothing_unread() -> None:
     st.none() | st.integers(_NOW_MS - 10_000_000, _NOW_MS),
     st.booleans(),
 )
-def test_progress_survives_a_restart(
+def test_a_checkpoint_survives_a_restart(
     watermark_ms: int,
     age_ms: int,
     windows: list[Window],
@@ -140,12 +140,12 @@ def test_progress_survives_a_restart(
         )
         for w in windows
     ]
-    progress = Progress(
+    checkpoint = Checkpoint(
         watermark_ms - age_ms, watermark_ms, tuple(moved), scope, audited_ms, is_provisional
     )
     with TemporaryDirectory() as folder:
-        State(Path(folder)).save(progress)
+        CheckpointStore(Path(folder)).save(checkpoint)
 
-        found = State(Path(folder)).load()
+        found = CheckpointStore(Path(folder)).load()
 
-    assert found == Found(progress)
+    assert found == Found(checkpoint)

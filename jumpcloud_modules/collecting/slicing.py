@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.audit import Bucket
 from jumpcloud_modules.instants import MINUTE_MS
-from jumpcloud_modules.progress import Window
 
-FEWEST_EVENTS_A_SLICE = 2_000
+MIN_EVENTS_A_SLICE = 2_000
 """A stretch with fewer events is not cut."""
-MOST_EVENTS_A_SLICE = 100_000
+MAX_EVENTS_A_SLICE = 100_000
 """A slice with more is cut: a large backlog has more slices."""
 SLICES_AIMED_AT = 8
 """The number of slices of a backlog of medium size."""
-SHORTEST_SLICE_MS = MINUTE_MS
+MIN_SLICE_MS = MINUTE_MS
 
 
 def slices(buckets: list[Bucket], start_ms: int, end_ms: int) -> list[Window]:
@@ -26,7 +26,7 @@ def slices(buckets: list[Bucket], start_ms: int, end_ms: int) -> list[Window]:
     A span with few events stays whole.
     """
     total = sum(bucket.count for bucket in buckets)
-    aim = min(MOST_EVENTS_A_SLICE, max(FEWEST_EVENTS_A_SLICE, total // SLICES_AIMED_AT))
+    aim = min(MAX_EVENTS_A_SLICE, max(MIN_EVENTS_A_SLICE, total // SLICES_AIMED_AT))
     cuts = [start_ms]
     filled = 0.0
     for piece in _pieces(buckets, aim):
@@ -40,7 +40,7 @@ def slices(buckets: list[Bucket], start_ms: int, end_ms: int) -> list[Window]:
 
 def even_slices(start_ms: int, end_ms: int) -> list[Window]:
     """Cut a span whose counts are not known into equal parts."""
-    part_ms = max(SHORTEST_SLICE_MS, -(-(end_ms - start_ms) // SLICES_AIMED_AT))
+    part_ms = max(MIN_SLICE_MS, -(-(end_ms - start_ms) // SLICES_AIMED_AT))
     return [Window(a, min(a + part_ms, end_ms)) for a in range(start_ms, end_ms, part_ms)]
 
 
@@ -55,6 +55,6 @@ def _pieces(buckets: list[Bucket], aim: int) -> Iterator[_Piece]:
     for bucket in buckets:
         parts = max(1, -(-bucket.count // aim))
         span_ms = bucket.end_ms - bucket.start_ms
-        parts = min(parts, max(1, span_ms // SHORTEST_SLICE_MS))
+        parts = min(parts, max(1, span_ms // MIN_SLICE_MS))
         for part in range(parts):
             yield _Piece(bucket.start_ms + part * span_ms // parts, bucket.count / parts)

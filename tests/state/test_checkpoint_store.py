@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_modules.checkpoint import Checkpoint, Found, Window
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.progress import Found, Progress, Window
-from jumpcloud_modules.state.checkpoint import (
+from jumpcloud_modules.state.checkpoint_store import (
     FILE_NAME,
     PREVIOUS_FILE_NAME,
     SAVE_EVERY_SECONDS,
-    State,
+    CheckpointStore,
     _checksum,
 )
 from tests.doubles import NOON_MS, BreakingDisk, Crash
 
-_EARLIER = Progress(NOON_MS - 5 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
-_LATER = Progress(
+_EARLIER = Checkpoint(NOON_MS - 5 * HOUR_MS, NOON_MS - 2 * HOUR_MS, (), "all")
+_LATER = Checkpoint(
     NOON_MS - 5 * HOUR_MS,
     NOON_MS - HOUR_MS,
     (Window(NOON_MS - 4 * HOUR_MS, NOON_MS - 3 * HOUR_MS),),
@@ -32,18 +32,18 @@ _LATER = Progress(
 
 
 def _load(folder: Path) -> Found:
-    return State(folder).load()
+    return CheckpointStore(folder).load()
 
 
 def _start_of(found: Found) -> str:
     """Return the instant that is gone on from, as text."""
-    assert found.progress
-    return to_rfc3339(found.progress.watermark_ms)
+    assert found.checkpoint
+    return to_rfc3339(found.checkpoint.watermark_ms)
 
 
 def _save_both(folder: Path) -> None:
     """Leave `_LATER` in the document and `_EARLIER` in its copy."""
-    state = State(folder)
+    state = CheckpointStore(folder)
     state.save(_EARLIER)
     state.save(_LATER)
 
@@ -74,20 +74,20 @@ def test_what_was_saved_is_found_again_without_a_word(tmp_path: Path) -> None:
 
 def test_what_was_audited_and_that_a_start_is_provisional_is_found_again(tmp_path: Path) -> None:
     """A restart looks for late events from where the last audit ended."""
-    progress = replace(_LATER, audited_ms=NOON_MS - 7 * HOUR_MS, is_provisional=True)
-    State(tmp_path).save(progress)
+    checkpoint = replace(_LATER, audited_ms=NOON_MS - 7 * HOUR_MS, is_provisional=True)
+    CheckpointStore(tmp_path).save(checkpoint)
 
     found = _load(tmp_path)
 
-    assert found == Found(progress)
-    assert found.progress
-    assert found.progress.audited_ms == NOON_MS - 7 * HOUR_MS
-    assert found.progress.is_provisional
+    assert found == Found(checkpoint)
+    assert found.checkpoint
+    assert found.checkpoint.audited_ms == NOON_MS - 7 * HOUR_MS
+    assert found.checkpoint.is_provisional
 
 
 def test_a_document_without_what_came_later_is_read(tmp_path: Path) -> None:
     """An earlier build wrote neither what was audited nor that a start is provisional."""
-    State(tmp_path).save(_LATER)
+    CheckpointStore(tmp_path).save(_LATER)
     _edit(tmp_path / FILE_NAME, _without_what_came_later)
 
     assert _load(tmp_path) == Found(_LATER)
@@ -95,7 +95,7 @@ def test_a_document_without_what_came_later_is_read(tmp_path: Path) -> None:
 
 def test_the_document_names_the_instant_that_182_reads(tmp_path: Path) -> None:
     """At its top level, under the same name."""
-    State(tmp_path).save(_EARLIER)
+    CheckpointStore(tmp_path).save(_EARLIER)
 
     document = json.loads((tmp_path / FILE_NAME).read_bytes())
     assert document["most_recent_date_seen"] == to_rfc3339(_EARLIER.watermark_ms + SECOND_MS)
@@ -103,12 +103,12 @@ def test_the_document_names_the_instant_that_182_reads(tmp_path: Path) -> None:
 
 def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
     """A quiet tenant costs no writes, on S3 least of all."""
-    state = State(tmp_path)
+    state = CheckpointStore(tmp_path)
     state.save(_EARLIER)
 
     with BreakingDisk(at=1) as disk:
         state.save(_EARLIER)
-        again = State(tmp_path)
+        again = CheckpointStore(tmp_path)
         again.load()
         again.save(_EARLIER)
 
@@ -118,7 +118,7 @@ def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
 def test_the_copy_is_renewed_once_a_minute(tmp_path: Path) -> None:
     """Each commit would otherwise cost two writes."""
     seconds = [0.0]
-    state = State(tmp_path, clock=lambda: seconds[0])
+    state = CheckpointStore(tmp_path, clock=lambda: seconds[0])
     copied = []
     for number in range(5):
         seconds[0] = number * 40.0
@@ -132,7 +132,7 @@ def test_the_copy_is_renewed_once_a_minute(tmp_path: Path) -> None:
 def test_a_save_is_due_a_second_after_the_last(tmp_path: Path) -> None:
     """Each of the pages that follow each other would otherwise cost two files."""
     seconds = [0.0]
-    state = State(tmp_path, clock=lambda: seconds[0])
+    state = CheckpointStore(tmp_path, clock=lambda: seconds[0])
     due = [state.is_save_due]
 
     state.save(_EARLIER)
@@ -146,7 +146,7 @@ def test_a_save_is_due_a_second_after_the_last(tmp_path: Path) -> None:
 def test_a_save_that_changed_nothing_is_one_of_a_moment_ago(tmp_path: Path) -> None:
     """A quiet stretch asks no more often than a busy one."""
     seconds = [0.0]
-    state = State(tmp_path, clock=lambda: seconds[0])
+    state = CheckpointStore(tmp_path, clock=lambda: seconds[0])
     state.save(_EARLIER)
     seconds[0] = SAVE_EVERY_SECONDS
 
@@ -157,7 +157,7 @@ def test_a_save_that_changed_nothing_is_one_of_a_moment_ago(tmp_path: Path) -> N
 
 def test_a_write_that_failed_is_not_taken_for_one_of_a_moment_ago(tmp_path: Path) -> None:
     """It is made up for at the next try, however soon that is."""
-    state = State(tmp_path)
+    state = CheckpointStore(tmp_path)
     with BreakingDisk(at=1), pytest.raises(StateUnavailable):
         state.save(_EARLIER)
     due_after_the_failure = state.is_save_due
@@ -166,7 +166,7 @@ def test_a_write_that_failed_is_not_taken_for_one_of_a_moment_ago(tmp_path: Path
 
     assert due_after_the_failure
     assert not state.is_save_due
-    assert _load(tmp_path).progress == _EARLIER
+    assert _load(tmp_path).checkpoint == _EARLIER
 
 
 _DAMAGES: dict[str, bytes] = {
@@ -193,7 +193,7 @@ def test_a_damaged_document_falls_back_to_its_copy(tmp_path: Path, damage: bytes
 
     found = _load(tmp_path)
 
-    assert found.progress == _EARLIER
+    assert found.checkpoint == _EARLIER
     assert found.message == ""
     assert "damaged; its last copy is used" in found.warning
     assert not found.is_takeover
@@ -202,7 +202,7 @@ def test_a_damaged_document_falls_back_to_its_copy(tmp_path: Path, damage: bytes
 
 @pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES.keys())
 @pytest.mark.parametrize("copy", [None, b"garbage"])
-def test_a_damaged_document_without_a_copy_names_no_progress_and_says_so(
+def test_a_damaged_document_without_a_copy_names_no_checkpoint_and_says_so(
     tmp_path: Path, damage: bytes, copy: bytes | None
 ) -> None:
     """The connector begins anew, and a person knows what may be missing."""
@@ -212,7 +212,7 @@ def test_a_damaged_document_without_a_copy_names_no_progress_and_says_so(
 
     found = _load(tmp_path)
 
-    assert found.progress is None
+    assert found.checkpoint is None
     assert found.message == ""
     assert "does not say how far collecting got" in found.warning
 
@@ -222,27 +222,27 @@ def test_a_lost_document_is_replaced_by_its_copy(tmp_path: Path) -> None:
     _save_both(tmp_path)
     (tmp_path / FILE_NAME).unlink()
 
-    assert _load(tmp_path).progress == _EARLIER
+    assert _load(tmp_path).checkpoint == _EARLIER
 
 
 def test_a_changed_number_is_noticed_by_the_checksum(tmp_path: Path) -> None:
-    """A progress that nobody wrote is never believed."""
+    """A checkpoint that nobody wrote is never believed."""
     _save_both(tmp_path)
     path = tmp_path / FILE_NAME
     changed = path.read_bytes().replace(b'"watermark_ms": 17', b'"watermark_ms": 16')
     path.write_bytes(changed)
 
-    assert _load(tmp_path).progress == _EARLIER
+    assert _load(tmp_path).checkpoint == _EARLIER
 
 
 def test_a_damaged_document_that_still_names_an_instant_goes_on_from_it(tmp_path: Path) -> None:
     """Where there is no copy, better that than to begin anew."""
-    State(tmp_path).save(_EARLIER)
+    CheckpointStore(tmp_path).save(_EARLIER)
     _edit(tmp_path / FILE_NAME, lambda document: document.pop("checksum"))
 
     found = _load(tmp_path)
 
-    assert found.progress == Progress(_EARLIER.watermark_ms, _EARLIER.watermark_ms)
+    assert found.checkpoint == Checkpoint(_EARLIER.watermark_ms, _EARLIER.watermark_ms)
     assert found.is_beginning_lost
     assert found.message == ""
     assert "is damaged and goes on from the date it names" in found.warning
@@ -283,8 +283,10 @@ def test_the_state_of_182_is_taken_over_a_second_earlier(
     found = _load(tmp_path)
 
     assert _start_of(found) == start
-    assert found.progress
-    assert found.progress == Progress(found.progress.watermark_ms, found.progress.watermark_ms)
+    assert found.checkpoint
+    assert found.checkpoint == Checkpoint(
+        found.checkpoint.watermark_ms, found.checkpoint.watermark_ms
+    )
     assert (
         found.message == f"Taking over the state of version 1.8.2: collecting events since {start}."
     )
@@ -310,7 +312,9 @@ def test_where_182_moved_on_from_our_state_its_word_is_taken(tmp_path: Path) -> 
 def test_the_state_of_a_newer_version_is_taken_over_at_its_instant(tmp_path: Path) -> None:
     """The instant is the one thing that all versions agree on."""
     _save_both(tmp_path)
-    _edit(tmp_path / FILE_NAME, lambda d: d.update(version=3, progress={"other": 1}, checksum="?"))
+    _edit(
+        tmp_path / FILE_NAME, lambda d: d.update(version=3, checkpoint={"other": 1}, checksum="?")
+    )
 
     found = _load(tmp_path)
 
@@ -326,7 +330,7 @@ def test_instants_that_no_calendar_holds_in_utc_are_survived(tmp_path: Path, see
 
     found = _load(tmp_path)
 
-    assert found.progress is None
+    assert found.checkpoint is None
     assert "does not say how far collecting got" in found.warning
 
 
@@ -337,7 +341,7 @@ def test_instants_at_the_ends_of_time_are_found_as_they_are(tmp_path: Path, seen
 
     found = _load(tmp_path)
 
-    assert found.progress
+    assert found.checkpoint
     assert found.is_takeover
 
 
@@ -360,14 +364,14 @@ _FIELDS = ["most_recent_date_seen", "version", "progress", "checksum"]
 def test_any_document_whatever_is_survived(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
-    """There is something to tell of it, whether it names a progress or not."""
+    """There is something to tell of it, whether it names a checkpoint or not."""
     folder = tmp_path_factory.mktemp("state")
     (folder / FILE_NAME).write_bytes(content)
 
     found = _load(folder)
 
     assert found.message or found.warning
-    assert found.progress or found.warning
+    assert found.checkpoint or found.warning
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -376,7 +380,7 @@ def test_a_write_that_fails_or_is_cut_short_leaves_the_state_before_it(
     tmp_path: Path, at: int, crash: bool
 ) -> None:
     """And the next one succeeds."""
-    state = State(tmp_path)
+    state = CheckpointStore(tmp_path)
     state.save(_EARLIER)
 
     with BreakingDisk(at, crash=crash), pytest.raises(Crash if crash else StateUnavailable):

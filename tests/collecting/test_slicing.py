@@ -5,17 +5,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.audit import Bucket, buckets_of
-from jumpcloud_modules.collecting.backfill import (
-    FEWEST_EVENTS_A_SLICE,
-    MOST_EVENTS_A_SLICE,
-    SHORTEST_SLICE_MS,
+from jumpcloud_modules.collecting.slicing import (
+    MAX_EVENTS_A_SLICE,
+    MIN_EVENTS_A_SLICE,
+    MIN_SLICE_MS,
     SLICES_AIMED_AT,
     even_slices,
     slices,
 )
 from jumpcloud_modules.instants import HOUR_MS
-from jumpcloud_modules.progress import Window
 from tests.doubles import NOON_MS
 
 _COUNTS = st.dictionaries(
@@ -57,14 +57,14 @@ def test_even_slices_cover_the_span_without_a_gap_or_an_overlap(
     windows = even_slices(start_ms, start_ms + length_ms)
 
     assert _covers(windows, start_ms, start_ms + length_ms)
-    assert len(windows) == min(SLICES_AIMED_AT, -(-length_ms // SHORTEST_SLICE_MS)) or (
+    assert len(windows) == min(SLICES_AIMED_AT, -(-length_ms // MIN_SLICE_MS)) or (
         len(windows) < SLICES_AIMED_AT and length_ms < SLICES_AIMED_AT**2
     )
 
 
 def test_few_events_stay_in_one_slice() -> None:
     """However long the time."""
-    windows = slices(_hours([FEWEST_EVENTS_A_SLICE // 100] * 100), NOON_MS, NOON_MS + 100 * HOUR_MS)
+    windows = slices(_hours([MIN_EVENTS_A_SLICE // 100] * 100), NOON_MS, NOON_MS + 100 * HOUR_MS)
 
     assert windows == [Window(NOON_MS, NOON_MS + 100 * HOUR_MS)]
 
@@ -86,7 +86,7 @@ def test_slices_hold_similar_numbers_of_events() -> None:
 
 def test_a_crowded_hour_is_cut_within_itself() -> None:
     """A quiet week with one busy hour is still read side by side."""
-    windows = slices(_hours([0, 10 * MOST_EVENTS_A_SLICE, 0]), NOON_MS, NOON_MS + 3 * HOUR_MS)
+    windows = slices(_hours([0, 10 * MAX_EVENTS_A_SLICE, 0]), NOON_MS, NOON_MS + 3 * HOUR_MS)
 
     assert len(windows) >= 10
     assert windows[0].start_ms == NOON_MS
