@@ -21,6 +21,7 @@ from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
+from jumpcloud_modules.failure_log import Repetition
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.intake.client import IntakeOptions
@@ -32,6 +33,7 @@ from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
+from jumpcloud_modules.sekoia.poll_log import PollLog
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 from jumpcloud_modules.sekoia.status_report import StatusReport
 from jumpcloud_modules.status import Status
@@ -71,6 +73,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
         self._totals = Counts()
+        self._missing_receipts = Repetition()
         self._beside: list[threading.Thread] = []
         self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
@@ -262,39 +265,53 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             return
 
     def _start(self, collector: Collector) -> None:
-        while not self._is_started(collector):
+        unexpected = Repetition()
+        while not self._is_started(collector, unexpected):
             self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
 
     def _poll_until_stopped(self, collector: Collector, name: str = "") -> None:
+        poll_log, unexpected = PollLog(name), Repetition()
         while self.running:
             began = time.monotonic()
-            self._poll(collector, name)
+            self._poll(collector, poll_log, unexpected)
             self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
 
-    def _is_started(self, collector: Collector) -> bool:
+    def _is_started(self, collector: Collector, unexpected: Repetition) -> bool:
         try:
             collector.start()
         except (Stopped, OwnershipLost):
             raise
         except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
-            self.log_exception(error, message="Starting failed unexpectedly and is tried again")
+            self._tell_unexpected(
+                error, "Starting failed unexpectedly and is tried again", unexpected
+            )
             return not self.running
         return True
 
-    def _poll(self, collector: Collector, name: str) -> None:
+    def _tell_unexpected(self, error: Exception, message: str, unexpected: Repetition) -> None:
+        """Log a mistake of the program with its stack: at first, then ever more seldom."""
+        times = unexpected.again()
+        if times is not None:
+            since = f" (failures since this was last said: {times})" if times > 1 else ""
+            self.log_exception(error, message=message + since)
+
+    def _poll(self, collector: Collector, poll_log: PollLog, unexpected: Repetition) -> None:
         began = time.monotonic()
         try:
             collector.poll()
         except (Stopped, OwnershipLost):
             raise
         except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
-            self.log_exception(error, message="Collecting failed unexpectedly and goes on")
+            self._tell_unexpected(error, "Collecting failed unexpectedly and goes on", unexpected)
             self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
             return
         self.heartbeat()
         counts = collector.stats.take()
         self._note(counts)
-        self.log(_summary(counts, collector, time.monotonic() - began, name), level="info")
+        if failures := unexpected.over():
+            self.log(f"Collecting works again, after {failures} unexpected failures.", level="info")
+        if line := poll_log.line(counts, collector.checkpoint, time.monotonic() - began):
+            self.log(line, level="info")
 
     @property
     def _interval(self) -> int:
@@ -402,11 +419,19 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._totals += counts
         collected = counts.read - counts.known
         COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
-        if counts.without_receipt:
-            self._warn(
-                f"The intake accepted {counts.delivered} events but gave no receipt for"
-                f" {counts.without_receipt} of them; they are not sent again."
-            )
+        self._mind_receipts(counts)
+
+    def _mind_receipts(self, counts: Counts) -> None:
+        if not counts.without_receipt:
+            return
+        missing = self._missing_receipts.again(counts.without_receipt)
+        if missing is None:
+            return
+        since = f" Since this was last said: {missing}." if missing > counts.without_receipt else ""
+        self._warn(
+            f"The intake accepted {counts.delivered} events but gave no receipt for"
+            f" {counts.without_receipt} of them; they are not sent again.{since}"
+        )
 
     def _show_metrics(self) -> None:
         """Create the SDK's metrics before threads use them; it creates each at its first use."""
@@ -424,19 +449,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _lag_seconds(self, parts: Parts) -> float:
         return self._report.lag_seconds(parts, self._interval)
-
-
-def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:
-    windows = len(collector.checkpoint.windows)
-    backlog = f"; {windows} stretches of backlog still open" if windows else ""
-    polled = f"Polled {name} in" if name else "Polled in"
-    return (
-        f"{polled} {seconds:.1f} s: {counts.read} events read"
-        f" in {counts.pages} pages,"
-        f" {counts.delivered} delivered, {counts.known} known already,"
-        f" {counts.set_aside} set aside; newest {to_rfc3339(collector.checkpoint.watermark_ms)}"
-        f"{backlog}."
-    )
 
 
 def _sentence(error: Exception) -> str:
