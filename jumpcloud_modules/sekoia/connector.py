@@ -15,7 +15,6 @@ from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfig
 from sekoia_automation.module import LogLevelStr
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
@@ -23,7 +22,7 @@ from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.failure_log import Repetition
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
+from jumpcloud_modules.instants import HOUR_MS, SECOND_MS
 from jumpcloud_modules.intake.client import IntakeOptions
 from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.sekoia import announcements
@@ -33,7 +32,7 @@ from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
-from jumpcloud_modules.sekoia.poll_log import PollLog
+from jumpcloud_modules.sekoia.polling import Listeners, Polling
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 from jumpcloud_modules.sekoia.status_report import StatusReport
 from jumpcloud_modules.status import Status
@@ -42,7 +41,6 @@ SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
-SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
@@ -74,10 +72,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._unread_keys: list[str] = []
         self._totals = Counts()
         self._missing_receipts = Repetition()
-        self._beside: list[threading.Thread] = []
         self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
+        listeners = Listeners(
+            self._polled, self.log, lambda error, said: self.log_exception(error, message=said)
+        )
+        self._polling = Polling(self._stop_event, listeners)
 
     # Configuration
 
@@ -143,7 +144,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         while collecting.is_alive() and self.running:
             self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
-        self._finish(self._parts, [collecting, *self._beside])
+        self._finish(self._parts, [collecting, *self._polling.threads])
         self._parts.owner.release()
 
     def prepare(self) -> None:
@@ -236,82 +237,15 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
-            self._collect_streams(parts)
+            self._polling.run(parts.collectors, parts.names, self._interval)
         except OwnershipLost as error:
             self._is_owner, self._assembled = False, None
             self._warn(str(error))
             parts.owner.release()
 
-    def _collect_streams(self, parts: Parts) -> None:
-        """Poll the first stream here and the others beside it, once the first has begun.
-
-        A stream that is refused does not hold up the others.
-        """
-        first, *others = parts.collectors
-        self._start(first)
-        self._beside = [
-            threading.Thread(target=self._collect_beside, args=stream, name="stream", daemon=True)
-            for stream in zip(others, parts.names[1:], strict=True)
-        ]
-        for thread in self._beside:
-            thread.start()
-        self._poll_until_stopped(first)
-
-    def _collect_beside(self, collector: Collector, name: str) -> None:
-        try:
-            self._start(collector)
-            self._poll_until_stopped(collector, name)
-        except (Stopped, OwnershipLost):  # the first stream tells of it
-            return
-
-    def _start(self, collector: Collector) -> None:
-        unexpected = Repetition()
-        while not self._is_started(collector, unexpected):
-            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-
-    def _poll_until_stopped(self, collector: Collector, name: str = "") -> None:
-        poll_log, unexpected = PollLog(name), Repetition()
-        while self.running:
-            began = time.monotonic()
-            self._poll(collector, poll_log, unexpected)
-            self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
-
-    def _is_started(self, collector: Collector, unexpected: Repetition) -> bool:
-        try:
-            collector.start()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
-            self._tell_unexpected(
-                error, "Starting failed unexpectedly and is tried again", unexpected
-            )
-            return not self.running
-        return True
-
-    def _tell_unexpected(self, error: Exception, message: str, unexpected: Repetition) -> None:
-        """Log a mistake of the program with its stack: at first, then ever more seldom."""
-        times = unexpected.again()
-        if times is not None:
-            since = f" (failures since this was last said: {times})" if times > 1 else ""
-            self.log_exception(error, message=message + since)
-
-    def _poll(self, collector: Collector, poll_log: PollLog, unexpected: Repetition) -> None:
-        began = time.monotonic()
-        try:
-            collector.poll()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
-            self._tell_unexpected(error, "Collecting failed unexpectedly and goes on", unexpected)
-            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-            return
+    def _polled(self, counts: Counts) -> None:
         self.heartbeat()
-        counts = collector.stats.take()
         self._note(counts)
-        if failures := unexpected.over():
-            self.log(f"Collecting works again, after {failures} unexpected failures.", level="info")
-        if line := poll_log.line(counts, collector.checkpoint, time.monotonic() - began):
-            self.log(line, level="info")
 
     @property
     def _interval(self) -> int:

@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from sekoia_automation.exceptions import TriggerConfigurationError
 
 from jumpcloud_modules.sekoia import connector as connector_module
+from jumpcloud_modules.sekoia import polling
 from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from sandbox import API_KEY, INTAKE_KEY, Sandbox, faults, generate, make_event, wait_until
@@ -271,9 +272,7 @@ def test_what_was_collected_and_forwarded_is_counted(running: _Running) -> None:
 
 def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running) -> None:
     """No programming error stops the stream for good."""
-    running.monkeypatch.setattr(
-        connector_module, "SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE", 0.05
-    )
+    running.monkeypatch.setattr(polling, "SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE", 0.05)
     connector = running.build()
     collector, failures = connector._parts.collectors[0], [ZeroDivisionError("unexpected")] * 2
     poll = collector.poll
