@@ -14,17 +14,13 @@ from sekoia_automation.connector import Connector, EventType
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 from sekoia_automation.module import LogLevelStr
 
-from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.collecting.plan import Plan
+from jumpcloud_modules.assembly import Parts, Voice, assemble
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.failure_log import Repetition
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.instants import HOUR_MS, SECOND_MS
-from jumpcloud_modules.intake.client import IntakeOptions
-from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
@@ -33,6 +29,7 @@ from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.polling import Listeners, Polling
+from jumpcloud_modules.sekoia.settings import settings_of
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 from jumpcloud_modules.sekoia.status_report import StatusReport
 from jumpcloud_modules.status import Status
@@ -237,7 +234,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
-            self._polling.run(parts.collectors, parts.names, self._interval)
+            self._polling.run(parts.collectors, parts.names, self.configuration.poll_every_seconds)
         except OwnershipLost as error:
             self._is_owner, self._assembled = False, None
             self._warn(str(error))
@@ -246,12 +243,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     def _polled(self, counts: Counts) -> None:
         self.heartbeat()
         self._note(counts)
-
-    @property
-    def _interval(self) -> int:
-        if self.configuration.audit_hours:
-            return min(self.frequency, self.configuration.audit_frequency)
-        return self.frequency
 
     # The parts
 
@@ -265,33 +256,16 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _assemble(self) -> Parts:
         configuration = self.configuration
-        user_agent = self.http_default_headers["User-Agent"]
-        settings = Settings(
-            plan=self._plan,
-            data_path=self.data_path,
+        settings = settings_of(
+            configuration,
             account=self.module.account(configuration.organization_id),
-            streams=configuration.streams,
-            excluded_event_types=configuration.excluded_types,
-            jumpcloud=ClientOptions(user_agent),
-            intake=IntakeOptions(
-                url=configuration.intake_server or self.intake_url,
-                key=configuration.intake_key,
-                user_agent=user_agent,
-            ),
+            data_path=self.data_path,
+            # The platform's address is looked up only where it counts: elsewhere there is none.
+            intake_url=configuration.intake_server or self.intake_url,
+            user_agent=self.http_default_headers["User-Agent"],
         )
         voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
         return assemble(settings, voice, self._stop_event)
-
-    @property
-    def _plan(self) -> Plan:
-        configuration = self.configuration
-        return Plan(
-            history_ms=configuration.history_hours * HOUR_MS,
-            audit_ms=configuration.audit_hours * HOUR_MS,
-            audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
-            scope="",  # completed by each stream's services
-            max_rows=configuration.chunk_size,
-        )
 
     # Pushing
 
@@ -382,7 +356,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
-        return self._report.lag_seconds(parts, self._interval)
+        return self._report.lag_seconds(parts, self.configuration.poll_every_seconds)
 
 
 def _sentence(error: Exception) -> str:
