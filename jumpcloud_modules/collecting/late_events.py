@@ -84,6 +84,8 @@ class LateEvents:
         end_ms, is_done = checkpoint.watermark_ms + 1, False
         if self._is_whole_audit_due:
             yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
+            # A whole audit includes the last minutes. Where it failed, they are compared by
+            # themselves.
             is_done = not self._is_whole_audit_due
         if not is_done:
             recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)

@@ -119,6 +119,7 @@ class Intake:
             else:
                 self._isolate(batch, str(error), delivery)
             return
+        # One that is accepted shows that key and format are right.
         self._refused_in_a_row = 0
         _note_receipts(batch, receipts, delivery)
 

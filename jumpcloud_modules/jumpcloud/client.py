@@ -111,6 +111,7 @@ class Client:
         try:
             others = self._credentials.replace(carried)
         except CollectorError:
+            # An answer that is not closed keeps its connection.
             refused.close()
             raise
         if not others:

@@ -129,6 +129,7 @@ def in_time(
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - monotonic()))
+    # A copy, since a thread that was left behind may still write.
     return tuple(results)
 
 

@@ -32,6 +32,8 @@ class Exclusion:
         self._is_form_known = False
         self._is_heeded = True
         names = "|".join(map(re.escape, self._types))
+        # One search through the page's bytes tells for almost every page that nothing has to be
+        # decoded.
         self._mention = re.compile(rf'"event_type"\s*:\s*"(?:{names})"'.encode(), re.IGNORECASE)
 
     @property
@@ -60,6 +62,7 @@ class Exclusion:
         if not condition or self._is_form_known:
             return False
         with self._lock:
+            # Of several threads that are refused at once, only the first changes the form.
             if condition == self.of_pages:
                 self._is_in_array = not self._is_in_array
         return not self._is_in_array

@@ -77,6 +77,7 @@ class OpenPage:
         self._count = _integer(headers.get("X-Result-Count"))
         cursor = _read_cursor(headers.get("X-Search_after"))
         self._limit = _effective_limit(headers.get("X-Limit"), query.limit, cursor)
+        # A page that is not full is the last one, even where it has a cursor.
         may_follow = self._count is None or self._count >= self._limit
         self.cursor = cursor if may_follow else None
 
@@ -85,6 +86,7 @@ class OpenPage:
 
         Raises TryAgain or PageTooLarge.
         """
+        # One event alone cannot be asked for in halves, so it may be large.
         max_bytes = MAX_PAGE_BYTES if self._query.limit > 1 else MAX_SINGLE_EVENT_BYTES
         with self._answer:
             text = self._client.read(self._answer, max_bytes)
@@ -111,6 +113,7 @@ class OpenPage:
             )
         more = count > 0 and count >= self._limit
         cursor = self.cursor if more else None
+        # Or the same page would be read for ever.
         if cursor is not None and not _moved(cursor, self._query.cursor):
             raise self._broken_promise("the cursor X-Search_after did not move on")
         position_ms = _position_ms(found.events, self.cursor, self._query, now_ms)

@@ -99,6 +99,7 @@ class LedgerFiles:
 
     def add(self, entries: ByHour) -> None:
         """Write entries so that they survive a kill; `take_in` is next. Raises StateUnavailable."""
+        # First: a journal without it would be taken by any scope.
         if not self._is_described:
             self._write_about(self.forgotten_ms)
         storage.write_once(self._next_journal, packed(entries))
@@ -139,7 +140,11 @@ class LedgerFiles:
                 self._uncompacted.pop(number, None)
                 self._ahead.pop(number, None)
         self._compact_ahead()
+        # All that is new is written before anything old goes: after a crash in between both are
+        # there, and the newer one is read.
         self.drop_copies()
+        # They go at the next compaction: until then, what a damaged new file was made of can be
+        # read.
         self._replaced = [*self._being_replaced, *self._journals]
         self._being_replaced.clear()
         self._journals.clear()
@@ -156,6 +161,7 @@ class LedgerFiles:
 
         Raises StateUnavailable.
         """
+        # Written down first: after a crash in between, no audit may look where hours are gone.
         if before_ms > self.forgotten_ms:
             self.note_forgotten(before_ms)
         for number in hours:
@@ -226,6 +232,7 @@ class LedgerFiles:
     def _written(self, number: int, hours: ByHour) -> _HourFile:
         compacted_to = self._next_number - 1
         count = sum(len(entries.keys) for entries in hours.values())
+        # With the count in its name, an hour is counted without being read.
         path = self._folder / f"hour-{number}-{compacted_to:010d}-{count}"
         storage.write_atomically(path, packed(hours))
         return _HourFile(path, number, compacted_to, count)
@@ -291,6 +298,8 @@ class LedgerFiles:
         while files:
             newest = files.pop()
             from_journal = oldest_journal is not None and oldest_journal <= newest.compacted_to
+            # A damaged file counts only where something else holds its entries: otherwise the
+            # newest is kept, and what is lost is told when it is read.
             if (files or from_journal) and unpacked(storage.read(newest.path)) is None:
                 self._replaced.append(newest.path)
                 self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")
