@@ -98,9 +98,15 @@ MESSAGES: Final = (
     # How collecting goes
     Message(
         "info",
-        "… … s: … events read",
-        "a poll that ended. *Known already* is what was read again: the newest millisecond, and"
+        "Polled… in … s: … events read",
+        "a poll that moved something, and the first one. *Known already* is what was read again:"
+        " the newest millisecond, and"
         " minutes with late events",
+    ),
+    Message(
+        "info",
+        "Polled… … times in … min",
+        "one line an hour while nothing new comes: it polls, and JumpCloud has no more",
     ),
     Message(
         "info",
@@ -112,9 +118,11 @@ MESSAGES: Final = (
     Message(
         "error",
         "Collecting failed unexpectedly",
-        "a mistake in the program, with its stack; the poll is tried again after ten seconds",
+        "a mistake in the program, with its stack; the poll is tried again after ten seconds. It is"
+        " said again ever more seldom, every hour in the end",
         "report it",
     ),
+    Message("info", "Collecting works again, after", "the end of it"),
     Message(
         "warning",
         "The intake accepted … events but gave no receipt",
@@ -241,7 +249,7 @@ MESSAGES: Final = (
     ),
     Message(
         "warning",
-        "The object storage does not heed conditions",
+        "The object storage ignores conditions",
         "two connectors that start together would not notice each other at once",
         "start one at a time",
     ),
@@ -278,7 +286,7 @@ MESSAGES: Final = (
     Message("warning", "The ledger file … is damaged: its last copy", "nothing is lost"),
     Message(
         "warning",
-        "The ledger file … is damaged: the ledger is taken",
+        "The ledger file … is damaged: it is assumed",
         "nothing is lost, unless `service` or the organization was changed as well",
     ),
     # Test connection
@@ -310,6 +318,11 @@ REASONS: Final = (
         "no connection, or no answer for half a minute; in brackets what the network said",
         "check name, firewall, proxy and certificates"
         " ([proxies](configuration.md#proxies-and-private-certificates))",
+    ),
+    Reason(
+        "… X-Request-Id:",
+        "the name that the end gave its answer, at the end of what it answered",
+        "give it to JumpCloud's or Sekoia's support, who find the answer by it",
     ),
     Reason("… broke off its answer", "the connection ended in the middle of an answer"),
     Reason("… sent more than … bytes at once", "one event alone is larger than 256 MiB"),
@@ -348,7 +361,7 @@ REASONS: Final = (
         "check that the intake is of the format JumpCloud Directory Insights",
     ),
     Reason(
-        "the intake answers … to a batch of no events",
+        "the intake answers … to an empty batch",
         "`check` could not try the key, since this intake takes no empty batch",
         "nothing: a start tells",
     ),
@@ -358,7 +371,7 @@ REASONS: Final = (
         "free space, correct the rights, or repair the storage; it goes on by itself",
     ),
     Reason(
-        "Renewing … took longer",
+        "Renewing … takes longer",
         "the object storage is so slow that another process may have taken over",
         "check the object storage",
     ),
@@ -457,6 +470,8 @@ SET_ASIDE: Final = (
 
 
 PIECES: Final = (
+    " Since this was last said:",
+    " (failures since this was last said",
     "… …; …",
     "… and … more",
     " and redirected to",
@@ -475,7 +490,7 @@ PIECES: Final = (
     "another process, which left",
     "broken gzip",
     "cannot be read",
-    "committed is what",
+    "committed up to",
     "could not be reached",
     "did not answer in time",
     "holds no certificate",
@@ -484,7 +499,6 @@ PIECES: Final = (
     "not a JSON array",
     "not a number",
     "not kept: the quarantine",
-    "Polled … in",
     "process … on host",
     "the body is no JSON",
     "the only one of the key",
