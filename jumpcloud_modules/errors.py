@@ -41,6 +41,11 @@ class CollectorError(Exception):
         self.request = request
         self.request_id = request_id
 
+    @property
+    def told(self) -> str:
+        """Return the message as a log has it: with the answer's name, which support asks for."""
+        return f"{self} X-Request-Id: {self.request_id}." if self.request_id else str(self)
+
 
 class TryAgain(CollectorError):
     """Report a failure that may pass by itself.

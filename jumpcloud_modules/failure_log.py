@@ -66,8 +66,7 @@ class _Incident:
         """Tell whether to log it: at first, and then less and less often."""
         if self.told_at is None:
             return True
-        rest = REMINDER_AFTER_SECONDS * 2.0 ** min(self.reminders, 10)
-        return now - self.told_at >= min(rest, MAX_REMINDER_SECONDS)
+        return now - self.told_at >= _rest_seconds(self.reminders)
 
     def is_over(self, now: float) -> bool:
         return self.calm_since is not None and now - self.calm_since >= CALM_AFTER_SECONDS
@@ -76,6 +75,46 @@ class _Incident:
         """Tell whether to log its end: at a first success, or if it came back, once that lasts."""
         is_told = self.told_at is not None and not self.end_was_told
         return is_told and (not self.came_back or self.is_over(now))
+
+
+def _rest_seconds(reminders: int) -> float:
+    """Return how long to say nothing after so many reminders: ever longer, up to an hour."""
+    return min(REMINDER_AFTER_SECONDS * 2.0 ** min(reminders, 10), MAX_REMINDER_SECONDS)
+
+
+class Repetition:
+    """Say when something that comes again and again is told: at first, then ever more seldom."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._times = self._untold = 0
+        self._reminders = -1
+        self._told_at = 0.0
+
+    def again(self, times: int = 1) -> int | None:
+        """Take note of it; return how often it came untold where it is due, or else None."""
+        with self._lock:
+            now = self._clock()
+            self._times += times
+            self._untold += times
+            is_told = self._reminders >= 0
+            if is_told and now - self._told_at < _rest_seconds(self._reminders):
+                return None
+            untold, self._untold = self._untold, 0
+            self._reminders += 1
+            self._told_at = now
+            return untold
+
+    def over(self) -> int:
+        """Take note of its end, and return how often it came."""
+        with self._lock:
+            times = self._times
+            self._begin()
+            return times
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +198,7 @@ class FailureLog:
             incident = self._incidents.get(kind)
             if incident is None or incident.is_over(now):
                 incident = self._incidents[kind] = _Incident(began=now)
-            incident.note_failure(str(failure.error))
+            incident.note_failure(failure.error.told)
             if self._tellers.claim(kind, self, now):
                 self._tell(failure, incident, now)
 
@@ -183,7 +222,7 @@ class FailureLog:
         lasts = now - incident.began >= CRITICAL_AFTER_SECONDS
         if is_refused and lasts and not incident.was_critical:
             incident.was_critical = True
-            self._log(f"{failure.error} This has lasted for an hour.", "critical")
+            self._log(f"{failure.error.told} This has lasted for an hour.", "critical")
         elif incident.is_due(now):
             self._log(self._text(failure, incident), "error" if is_refused else "warning")
         else:
@@ -195,7 +234,7 @@ class FailureLog:
         if incident.told_at is not None:
             since = f"Failed tries since this was last said: {incident.untold}."
         next_try = f"Trying again by itself, next in {failure.next_try_seconds:.0f} s."
-        return " ".join(filter(None, [str(failure.error), self._consequence, since, next_try]))
+        return " ".join(filter(None, [failure.error.told, self._consequence, since, next_try]))
 
     def _tell_end(self, failures: int, now: float) -> None:
         ended = [incident for incident in self._incidents.values() if incident.owes_its_end(now)]

@@ -10,6 +10,7 @@ from jumpcloud_modules.failure_log import (
     REMINDER_AFTER_SECONDS,
     FailureLog,
     Level,
+    Repetition,
     Tellers,
 )
 from jumpcloud_modules.http.backoff import (
@@ -387,3 +388,44 @@ def test_a_retry_that_is_not_tried_any_more_keeps_no_other_silent() -> None:
         scene.fail(tail, _refused(401))
 
     assert scene.levels()["critical"] == 1
+
+
+def test_an_answer_s_own_name_stands_with_what_it_said() -> None:
+    """JumpCloud's support asks for it."""
+    log = _Log()
+
+    log.fail(Refused("JumpCloud answered 401.", status=401, request_id="4f1c"))
+    log.now += CRITICAL_AFTER_SECONDS
+    log.fail(Refused("JumpCloud answered 401.", status=401, request_id="4f1d"))
+
+    assert log.lines[0][1].startswith("JumpCloud answered 401. X-Request-Id: 4f1c. Trying again")
+    assert log.lines[-1] == (
+        "critical",
+        "JumpCloud answered 401. X-Request-Id: 4f1d. This has lasted for an hour.",
+    )
+    assert log.failure_log.goes_on()[0].message == "JumpCloud answered 401. X-Request-Id: 4f1d."
+
+
+def test_what_repeats_is_said_at_first_and_then_ever_more_seldom_with_its_count() -> None:
+    """After a quarter of an hour, half an hour, then every hour; its end begins anew."""
+    now = 0.0
+    repetition = Repetition(lambda: now)
+    said = list[tuple[float, int]]()
+
+    for minute in range(4 * 60):
+        now = minute * 60.0
+        if (times := repetition.again()) is not None:
+            said.append((now, times))
+
+    quarter = REMINDER_AFTER_SECONDS
+    assert said == [
+        (0, 1),
+        (quarter, 15),
+        (3 * quarter, 30),
+        (7 * quarter, 60),
+        (11 * quarter, 60),
+        (15 * quarter, 60),
+    ]
+    assert repetition.over() == 4 * 60
+    assert repetition.over() == 0
+    assert repetition.again() == 1

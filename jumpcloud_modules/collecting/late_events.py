@@ -176,7 +176,7 @@ class LateEvents:
 
     def _cannot_count_minutes(self, error: TryAgain | Refused) -> None:
         self._by_minute.failed(error)
-        self._say_failure(self._by_minute, str(error))
+        self._say_failure(self._by_minute, error.told)
 
     # All that is in reach
 
@@ -199,7 +199,7 @@ class LateEvents:
             if isinstance(error, TryAgain) and error.burdened:
                 self._at_once.halve(asked_ms)
             if not self._by_minute.failures:  # otherwise that is said, of all counts
-                self._say_failure(self._by_hour, str(error))
+                self._say_failure(self._by_hour, error.told)
             return
         self._by_hour.worked()
         self._say_recovery(self._by_hour, "Late events can be counted by the hour again.")

@@ -282,6 +282,11 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         return [name for names in self.streams for name in names]
 
     @property
+    def poll_every_seconds(self) -> int:
+        """Return the time from one poll to the next, which also looks for late events."""
+        return min(self.frequency, self.audit_frequency) if self.audit_hours else self.frequency
+
+    @property
     def excluded_types(self) -> list[str]:
         """Return the event types to leave out, each once."""
         return _names(self.excluded_event_types.lower())

@@ -14,17 +14,13 @@ from sekoia_automation.connector import Connector, EventType
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 from sekoia_automation.module import LogLevelStr
 
-from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.collecting.collector import Collector
-from jumpcloud_modules.collecting.plan import Plan
+from jumpcloud_modules.assembly import Parts, Voice, assemble
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
+from jumpcloud_modules.failure_log import Repetition
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
-from jumpcloud_modules.intake.client import IntakeOptions
-from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
@@ -32,6 +28,8 @@ from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
+from jumpcloud_modules.sekoia.polling import Listeners, Polling
+from jumpcloud_modules.sekoia.settings import settings_of
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 from jumpcloud_modules.sekoia.status_report import StatusReport
 from jumpcloud_modules.status import Status
@@ -40,7 +38,6 @@ SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
-SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
@@ -71,10 +68,14 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
         self._totals = Counts()
-        self._beside: list[threading.Thread] = []
+        self._missing_receipts = Repetition()
         self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
+        listeners = Listeners(
+            self._polled, self.log, lambda error, said: self.log_exception(error, message=said)
+        )
+        self._polling = Polling(self._stop_event, listeners)
 
     # Configuration
 
@@ -140,7 +141,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         while collecting.is_alive() and self.running:
             self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
-        self._finish(self._parts, [collecting, *self._beside])
+        self._finish(self._parts, [collecting, *self._polling.threads])
         self._parts.owner.release()
 
     def prepare(self) -> None:
@@ -233,74 +234,15 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
-            self._collect_streams(parts)
+            self._polling.run(parts.collectors, parts.names, self.configuration.poll_every_seconds)
         except OwnershipLost as error:
             self._is_owner, self._assembled = False, None
             self._warn(str(error))
             parts.owner.release()
 
-    def _collect_streams(self, parts: Parts) -> None:
-        """Poll the first stream here and the others beside it, once the first has begun.
-
-        A stream that is refused does not hold up the others.
-        """
-        first, *others = parts.collectors
-        self._start(first)
-        self._beside = [
-            threading.Thread(target=self._collect_beside, args=stream, name="stream", daemon=True)
-            for stream in zip(others, parts.names[1:], strict=True)
-        ]
-        for thread in self._beside:
-            thread.start()
-        self._poll_until_stopped(first)
-
-    def _collect_beside(self, collector: Collector, name: str) -> None:
-        try:
-            self._start(collector)
-            self._poll_until_stopped(collector, name)
-        except (Stopped, OwnershipLost):  # the first stream tells of it
-            return
-
-    def _start(self, collector: Collector) -> None:
-        while not self._is_started(collector):
-            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-
-    def _poll_until_stopped(self, collector: Collector, name: str = "") -> None:
-        while self.running:
-            began = time.monotonic()
-            self._poll(collector, name)
-            self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
-
-    def _is_started(self, collector: Collector) -> bool:
-        try:
-            collector.start()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
-            self.log_exception(error, message="Starting failed unexpectedly and is tried again")
-            return not self.running
-        return True
-
-    def _poll(self, collector: Collector, name: str) -> None:
-        began = time.monotonic()
-        try:
-            collector.poll()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
-            self.log_exception(error, message="Collecting failed unexpectedly and goes on")
-            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-            return
+    def _polled(self, counts: Counts) -> None:
         self.heartbeat()
-        counts = collector.stats.take()
         self._note(counts)
-        self.log(_summary(counts, collector, time.monotonic() - began, name), level="info")
-
-    @property
-    def _interval(self) -> int:
-        if self.configuration.audit_hours:
-            return min(self.frequency, self.configuration.audit_frequency)
-        return self.frequency
 
     # The parts
 
@@ -314,33 +256,16 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _assemble(self) -> Parts:
         configuration = self.configuration
-        user_agent = self.http_default_headers["User-Agent"]
-        settings = Settings(
-            plan=self._plan,
-            data_path=self.data_path,
+        settings = settings_of(
+            configuration,
             account=self.module.account(configuration.organization_id),
-            streams=configuration.streams,
-            excluded_event_types=configuration.excluded_types,
-            jumpcloud=ClientOptions(user_agent),
-            intake=IntakeOptions(
-                url=configuration.intake_server or self.intake_url,
-                key=configuration.intake_key,
-                user_agent=user_agent,
-            ),
+            data_path=self.data_path,
+            # The platform's address is looked up only where it counts: elsewhere there is none.
+            intake_url=configuration.intake_server or self.intake_url,
+            user_agent=self.http_default_headers["User-Agent"],
         )
         voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
         return assemble(settings, voice, self._stop_event)
-
-    @property
-    def _plan(self) -> Plan:
-        configuration = self.configuration
-        return Plan(
-            history_ms=configuration.history_hours * HOUR_MS,
-            audit_ms=configuration.audit_hours * HOUR_MS,
-            audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
-            scope="",  # completed by each stream's services
-            max_rows=configuration.chunk_size,
-        )
 
     # Pushing
 
@@ -402,11 +327,19 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._totals += counts
         collected = counts.read - counts.known
         COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
-        if counts.without_receipt:
-            self._warn(
-                f"The intake accepted {counts.delivered} events but gave no receipt for"
-                f" {counts.without_receipt} of them; they are not sent again."
-            )
+        self._mind_receipts(counts)
+
+    def _mind_receipts(self, counts: Counts) -> None:
+        if not counts.without_receipt:
+            return
+        missing = self._missing_receipts.again(counts.without_receipt)
+        if missing is None:
+            return
+        since = f" Since this was last said: {missing}." if missing > counts.without_receipt else ""
+        self._warn(
+            f"The intake accepted {counts.delivered} events but gave no receipt for"
+            f" {counts.without_receipt} of them; they are not sent again.{since}"
+        )
 
     def _show_metrics(self) -> None:
         """Create the SDK's metrics before threads use them; it creates each at its first use."""
@@ -423,20 +356,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
-        return self._report.lag_seconds(parts, self._interval)
-
-
-def _summary(counts: Counts, collector: Collector, seconds: float, name: str) -> str:
-    windows = len(collector.checkpoint.windows)
-    backlog = f"; {windows} stretches of backlog still open" if windows else ""
-    polled = f"Polled {name} in" if name else "Polled in"
-    return (
-        f"{polled} {seconds:.1f} s: {counts.read} events read"
-        f" in {counts.pages} pages,"
-        f" {counts.delivered} delivered, {counts.known} known already,"
-        f" {counts.set_aside} set aside; newest {to_rfc3339(collector.checkpoint.watermark_ms)}"
-        f"{backlog}."
-    )
+        return self._report.lag_seconds(parts, self.configuration.poll_every_seconds)
 
 
 def _sentence(error: Exception) -> str:

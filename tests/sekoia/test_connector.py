@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from sekoia_automation.exceptions import TriggerConfigurationError
 
 from jumpcloud_modules.sekoia import connector as connector_module
+from jumpcloud_modules.sekoia import polling
 from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from sandbox import API_KEY, INTAKE_KEY, Sandbox, faults, generate, make_event, wait_until
@@ -131,7 +132,7 @@ def test_a_restart_goes_on_where_it_was(running: _Running) -> None:
     assert running.sandbox.verdict().clean
 
 
-def test_one_line_a_poll_tells_what_happened(running: _Running) -> None:
+def test_a_line_a_poll_tells_what_moved_and_a_quiet_one_leaves_none(running: _Running) -> None:
     """With counts, and without a key; it reaches the platform."""
     connector = running.build()
     running.start(connector.run)
@@ -142,7 +143,16 @@ def test_one_line_a_poll_tells_what_happened(running: _Running) -> None:
         return _delivered(running.messages())
 
     assert wait_until(lambda: delivered_by_the_log() == 200, 20)
+    polls, lines = running.sandbox.jumpcloud.requests, len(_polled(running.messages()))
+    asked = polls.count("events")
+    assert wait_until(lambda: polls.count("events") > asked + 2, 20)
+    connector._send_logs_to_api()
+    assert len(_polled(running.messages())) <= lines + 1  # the end of the backlog, perhaps
     assert all(key not in text for text in running.messages() for key in (API_KEY, INTAKE_KEY))
+
+
+def _polled(messages: list[str]) -> list[str]:
+    return [message for message in messages if message.startswith("Polled")]
 
 
 def _delivered(messages: list[str]) -> int:
@@ -262,9 +272,7 @@ def test_what_was_collected_and_forwarded_is_counted(running: _Running) -> None:
 
 def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running) -> None:
     """No programming error stops the stream for good."""
-    running.monkeypatch.setattr(
-        connector_module, "SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE", 0.05
-    )
+    running.monkeypatch.setattr(polling, "SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE", 0.05)
     connector = running.build()
     collector, failures = connector._parts.collectors[0], [ZeroDivisionError("unexpected")] * 2
     poll = collector.poll
@@ -280,6 +288,10 @@ def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
     assert wait_until(lambda: running.messages("error"), 10)
     assert "Collecting failed unexpectedly" in running.messages("error")[0]
+    connector._send_logs_to_api()
+    told = "Collecting works again, after 2 unexpected failures."
+    assert wait_until(lambda: told in running.messages("info"), 10)
+    assert len(running.messages("error")) == 1
 
 
 def test_an_event_set_aside_is_counted_and_named(running: _Running) -> None:
