@@ -230,7 +230,7 @@ def test_a_process_test_that_leaks_fails() -> None:
     item = Namespace(obj=lambda: leaks.note(INTAKE_KEY))
 
     with pytest.raises(AssertionError, match="The intake key"):
-        _call(cast(pytest.Item, item))()
+        _call(cast(pytest.Function, item))()
 
 
 def _note_within(noting: Callable[[], None]) -> None:

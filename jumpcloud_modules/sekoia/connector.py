@@ -191,7 +191,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             folder=str(self.data_path),
             totals=self._totals,
             is_owner=self._is_owner,
-            poll_every_seconds=self._interval,
+            poll_every_seconds=self.configuration.poll_every_seconds,
         )
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
