@@ -11,6 +11,7 @@ from typing import Any, cast
 from sandbox import faults as kinds
 from sandbox.events import Event, generate, mostly_prompt
 from sandbox.faults import Fault, Faults, Rule
+from sandbox.guard import guarded
 from sandbox.http import Reply, Request, RequestLog, Server, json_reply
 from sandbox.live import Live
 from sandbox.query import Answers
@@ -26,7 +27,7 @@ class Control:
         self._rules: list[Rule] = []
         self._live: Live | None = None
         self._lock = threading.Lock()
-        self.server = Server("control", self.answer, RequestLog(), sandbox.errors)
+        self.server = Server("control", guarded(self.answer), RequestLog(), sandbox.errors)
 
     def answer(self, request: Request) -> Reply:
         """Carry out one request; its payload is a JSON object or empty."""

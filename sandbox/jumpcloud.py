@@ -154,6 +154,11 @@ class JumpCloud:
         with self._lock:
             return list(self._published)
 
+    def published_since(self, place: int) -> list[Event]:
+        """List what was published from a place in its order on."""
+        with self._lock:
+            return self._published[place:]
+
     def holds(self, digest: bytes) -> bool:
         """Tell whether an event with these exact bytes was published."""
         return digest in self._digests

@@ -132,11 +132,19 @@ class Sandbox:
     @contextmanager
     def unplugged(self, end: End) -> Iterator[None]:
         """Refuse connections at one end for the time of a `with` block."""
-        self._servers[end].stop()
+        self.unplug(end)
         try:
             yield
         finally:
-            self._servers[end].start()
+            self.plug(end)
+
+    def unplug(self, end: End) -> None:
+        """Refuse connections at one end until it is plugged in again; the port is kept."""
+        self._servers[end].stop()
+
+    def plug(self, end: End) -> None:
+        """Serve an end again."""
+        self._servers[end].start()
 
     def chaos(self, seed: int, rate: float, *, repeats: bool = False) -> None:
         """Let a share of all requests fail, each in one of many ways.
