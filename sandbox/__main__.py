@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 
 from sandbox.apart import serve
 from sandbox.run import STATUSES, Plan, run
+from sandbox.scenarios import BY_NAME, EVERYDAY, Scenario, listed
+
+_FAULT_RATE = 0.2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,14 +19,18 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     if chosen.command == "serve":
         return serve(keep_texts=chosen.keep_texts, with_parent=chosen.with_parent)
-    return run(
-        Plan(
-            live_seconds=chosen.seconds,
-            events=chosen.events,
-            with_faults=chosen.faults,
-            seed=chosen.seed,
-        )
-    )
+    if chosen.list_scenarios:
+        print(listed())
+        return 0
+    return run(Plan(_scenario(chosen), live_seconds=chosen.seconds, seed=chosen.seed))
+
+
+def _scenario(chosen: argparse.Namespace) -> Scenario:
+    """Return what was asked for, with more or fewer events and with faults where these were."""
+    scenario = BY_NAME[chosen.scenario] if chosen.scenario else EVERYDAY
+    if chosen.events is not None:
+        scenario = replace(scenario, events=chosen.events)
+    return replace(scenario, fault_rate=_FAULT_RATE) if chosen.faults else scenario
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run the connector against the sandbox", epilog=STATUSES
     )
     running.add_argument("--seconds", type=_seconds, help="how long events keep coming (25)")
-    running.add_argument("--events", type=_count, default=20_000, help="events of the day before")
+    running.add_argument("--events", type=_count, help="events that wait (20,000)")
+    running.add_argument("--scenario", choices=BY_NAME, metavar="NAME", help="a story, by its name")
+    running.add_argument("--list-scenarios", action="store_true", help="list them, and end")
     running.add_argument("--faults", action="store_true", help="let both ends fail now and then")
     running.add_argument("--seed", type=int, default=1, help="of the events and the faults")
     serving = commands.add_parser("serve", help="serve the sandbox until it is stopped")

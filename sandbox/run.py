@@ -1,7 +1,7 @@
 """Run the real connector and show what it does: by default against the sandbox alone.
 
 With JUMPCLOUD_API_KEY it reads the real JumpCloud, with SEKOIA_INTAKE_KEY too it pushes to the
-real intake.
+real intake. A scenario always runs against the sandbox.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.api import PREFIX
-from sandbox.connector import ConnectorProcess, Settings
+from sandbox.connector import ROOT, ConnectorProcess, Settings
 from sandbox.display import Display, Figures
-from sandbox.events import generate
+from sandbox.events import Event, generate
 from sandbox.faults import name_of
 from sandbox.guard import guarded
 from sandbox.http import RequestLog, Server
+from sandbox.incidents import Incident
 from sandbox.instants import now_ms
 from sandbox.live import Live
 from sandbox.observer import Sample
 from sandbox.real import run_end_to_end, run_with_real_jumpcloud
+from sandbox.report import Report
+from sandbox.scenarios import EVERYDAY, Scenario
 from sandbox.scene import Scene
 from sandbox.server import Sandbox
-from sandbox.verdict import Verdict
 
-_LIVE_SECONDS = 25.0
+REPORTS = ROOT / "data/reports"
 _SETTLE_SECONDS = 120.0
-_EVENTS_HOURS = 24
-_HISTORY_HOURS = 168  # so that harm may publish events that are days late
 _AUDIT_SECONDS = 5
 _MARGIN_MS = 300_000  # the connector starts a little later than the events were made
 _STEP_SECONDS = 0.5
-_FAULT_RATE = 0.2
+_CALM_SECONDS = 3.0  # before harm, so that a report shows what it was like without
+_ON_THEIR_WAY_MS = 3_000
 _INTERRUPTED = 130
 _FOREVER_MS = 1 << 62
 STATUSES = (
@@ -46,12 +48,21 @@ STATUSES = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. `live_seconds` None: as long as is usual for the kind of run."""
+    """What to run.
 
-    live_seconds: float | None
-    events: int
-    with_faults: bool
-    seed: int
+    `live_seconds` None: as long as is usual for the kind of run. A report of a scenario that was
+    asked for by name is written to `reports`.
+    """
+
+    scenario: Scenario = EVERYDAY
+    live_seconds: float | None = None
+    seed: int = 1
+    reports: Path = REPORTS
+
+    @property
+    def is_everyday(self) -> bool:
+        """Tell whether no scenario was asked for."""
+        return self.scenario.name == EVERYDAY.name
 
 
 def run(plan: Plan) -> int:
@@ -65,70 +76,118 @@ def run(plan: Plan) -> int:
 
 
 def _run(plan: Plan, display: Display) -> int:
-    if not os.environ.get("JUMPCLOUD_API_KEY"):
-        if os.environ.get("SEKOIA_INTAKE_KEY"):
-            display.say("SEKOIA_INTAKE_KEY is not used without JUMPCLOUD_API_KEY.")
+    keys = [name for name in ("JUMPCLOUD_API_KEY", "SEKOIA_INTAKE_KEY") if os.environ.get(name)]
+    if not plan.is_everyday or "JUMPCLOUD_API_KEY" not in keys:
+        why = "without JUMPCLOUD_API_KEY" if plan.is_everyday else "by a scenario"
+        for name in keys:
+            display.say(f"{name} is not used {why}.")
         return run_emulated(plan, display)
-    if os.environ.get("SEKOIA_INTAKE_KEY"):
+    if "SEKOIA_INTAKE_KEY" in keys:
         return run_end_to_end(plan.live_seconds, display)
     return run_with_real_jumpcloud(plan.live_seconds, display)
 
 
 def run_emulated(plan: Plan, display: Display) -> int:
-    """Run a day of history and a stretch of live events through the connector, and judge."""
-    now = now_ms()
-    start_ms = now - _EVENTS_HOURS * 3_600_000 + _MARGIN_MS
-    history = generate(plan.events, start_ms, now, plan.seed, surrogate_share=0.0005)
-    with Sandbox(history, keep_texts=False) as sandbox:
-        if plan.with_faults:
-            sandbox.chaos(plan.seed, rate=_FAULT_RATE)
-        settings = Settings(history_hours=_HISTORY_HOURS, audit_frequency=_AUDIT_SECONDS)
+    """Run a scenario through the connector, and judge."""
+    scenario = plan.scenario
+    with Sandbox(_history(scenario, plan.seed), keep_texts=False) as sandbox:
+        if scenario.fault_rate:
+            sandbox.chaos(plan.seed, rate=scenario.fault_rate)
+        settings = Settings(history_hours=scenario.history_hours, audit_frequency=_AUDIT_SECONDS)
         with ConnectorProcess(sandbox.addresses, settings) as connector:
             with Scene(sandbox, connector) as scene:
                 door = Server("api", guarded(scene.api.answer), RequestLog(), sandbox.errors)
                 door.start()
-                display.say(_opening(plan, sandbox, door.url))
-                is_complete = _watch(plan, display, scene)
+                display.say(_opening(scenario, sandbox, door.url))
+                is_complete = _Watch(plan, display, scene).until_the_end()
                 door.stop()
             status = _end(connector)
-        return _close(
-            display, scene, connector, status, with_faults=plan.with_faults, is_complete=is_complete
-        )
+        return _close(plan, display, scene, connector, status, is_complete=is_complete)
 
 
-def _watch(plan: Plan, display: Display, scene: Scene) -> bool:
-    """Show progress while events come, until all are accepted, and for one audit more.
+def _history(scenario: Scenario, seed: int) -> list[Event]:
+    now = now_ms()
+    start_ms = now - scenario.events_hours * 3_600_000 + _MARGIN_MS
+    return generate(scenario.events, start_ms, now, seed, surrogate_share=0.0005)
 
-    Ctrl-C ends the coming of events, a second one the waiting; return whether there was none such.
-    """
 
-    def until(seconds: float, done: Callable[[], bool]) -> None:
+class _Watch:
+    """Shows a run while it goes on, and takes its steps."""
+
+    def __init__(self, plan: Plan, display: Display, scene: Scene) -> None:
+        self._scenario, self._seed = plan.scenario, plan.seed
+        self._live_seconds = plan.live_seconds
+        self._display, self._scene = display, scene
+        self._begun = self._told = 0
+
+    def until_the_end(self) -> bool:
+        """Watch while events come, until all are accepted, and for one audit more.
+
+        Ctrl-C ends the coming of events, a second one the waiting; return whether there was none
+        such.
+        """
+        audit_seconds = _AUDIT_SECONDS + 1.0
+        scenario, jumpcloud = self._scenario, self._scene.sandbox.jumpcloud
+        per_second, late_share = scenario.per_second, scenario.late_share
+        try:
+            with Live(jumpcloud, per_second=per_second, late_share=late_share, seed=self._seed):
+                self._take_steps()
+        except KeyboardInterrupt:
+            audit_seconds = 0.0
+            self._display.say(
+                "No more events come. The verdict follows when those that are late have arrived;"
+                " Ctrl-C again does not wait for them."
+            )
+        try:
+            self._until(_SETTLE_SECONDS, self._is_settled)
+            self._until(audit_seconds, lambda: False)
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def _take_steps(self) -> None:
+        for step in self._scenario.steps:
+            self._until(_SETTLE_SECONDS, self._is_caught_up)
+            self._until(_CALM_SECONDS, lambda: False)
+            if not self._scene.goes_on:
+                return
+            incident = self._scene.incidents.begin(step.harm, step.amount)
+            self._until(step.amount + 2 * _SETTLE_SECONDS, incident.settled.is_set)
+        usual = self._scenario.live_seconds
+        self._until(usual if self._live_seconds is None else self._live_seconds, lambda: False)
+
+    def _until(self, seconds: float, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
-        while scene.goes_on and time.monotonic() < deadline and not done():
-            display.show(_figures(scene.observer.latest))
+        while self._scene.goes_on and time.monotonic() < deadline and not done():
+            self._display.show(_figures(self._scene.observer.latest))
             time.sleep(_STEP_SECONDS)
+            self._tell_of_harm()
 
-    live_seconds = _LIVE_SECONDS if plan.live_seconds is None else plan.live_seconds
-    audit_seconds = _AUDIT_SECONDS + 1.0
-    try:
-        with Live(scene.sandbox.jumpcloud, seed=plan.seed):
-            until(live_seconds, lambda: False)
-    except KeyboardInterrupt:
-        audit_seconds = 0.0
-        display.say(
-            "No more events come. The verdict follows when those that are late have arrived;"
-            " Ctrl-C again does not wait for them."
-        )
-    try:
-        until(_SETTLE_SECONDS, lambda: _is_settled(scene))
-        until(audit_seconds, lambda: False)
-    except KeyboardInterrupt:
-        return False
-    return True
+    def _tell_of_harm(self) -> None:
+        for incident in self._scene.incidents.all:
+            if incident.number > self._begun:
+                self._begun = incident.number
+                self._display.say(_beginning(incident))
+            if incident.number == self._told + 1 and incident.settled.is_set():
+                self._told = incident.number
+                title = incident.harm.title
+                self._display.say("\n".join([f"{title}: {incident.state}.", *_told(incident)]))
+
+    def _is_caught_up(self) -> bool:
+        return not self._scene.observer.so_far.is_owed(now_ms() - _ON_THEIR_WAY_MS)
+
+    def _is_settled(self) -> bool:
+        scene = self._scene
+        return scene.incidents.are_settled and not scene.observer.so_far.is_owed(_FOREVER_MS)
 
 
-def _is_settled(scene: Scene) -> bool:
-    return scene.incidents.are_settled and not scene.observer.so_far.is_owed(_FOREVER_MS)
+def _beginning(incident: Incident) -> str:
+    harm = incident.harm
+    return f"{harm.title}, {harm.amount.name_of(incident.amount)}. {harm.does} {harm.should}"
+
+
+def _told(incident: Incident) -> list[str]:
+    return [f"  {sentence}" for sentence in incident.told]
 
 
 def _end(connector: ConnectorProcess) -> int | None:
@@ -153,13 +212,16 @@ def _figures(sample: Sample) -> Figures:
     )
 
 
-def _opening(plan: Plan, sandbox: Sandbox, url: str) -> str:
-    faults = " One request in five fails, one way or another." if plan.with_faults else ""
-    return (
-        f"JumpCloud ({sandbox.jumpcloud.url}) and Sekoia ({sandbox.intake.url}) are emulated.\n"
-        f"{plan.events:,} events of the last day wait; a few more come every second, "
-        f"some of them late.{faults}\n"
-        f"Do harm: curl -X POST {url}{PREFIX}harms/kill; {url}{PREFIX}harms lists it."
+def _opening(scenario: Scenario, sandbox: Sandbox, url: str) -> str:
+    some = f"{scenario.fault_rate:.0%} of all requests fail, one way or another."
+    return "\n".join(
+        [
+            f"JumpCloud ({sandbox.jumpcloud.url}) and Sekoia ({sandbox.intake.url}) are emulated.",
+            f"{scenario.title}. {scenario.story}",
+            f"{scenario.events:,} events wait, {scenario.per_second:g} more come every second."
+            + f" {some}" * bool(scenario.fault_rate),
+            f"Do harm: curl -X POST {url}{PREFIX}harms/kill; {url}{PREFIX}harms lists it.",
+        ]
     )
 
 
@@ -175,46 +237,45 @@ def _fired(sandbox: Sandbox) -> str:
     return "\n".join([heading, *rows, "", ""])
 
 
-def _harm_done(scene: Scene) -> str:
-    """Tell what was done, and what the connector did about it; nothing where none was done."""
-    lines: list[str] = []
-    for incident in scene.incidents.all:
-        lines.append(f"{incident.harm.title}. {incident.harm.does}")
-        lines += [f"  {told}" for told in incident.told]
-    return "\n".join([*lines, "", ""]) if lines else ""
-
-
 def _close(
+    plan: Plan,
     display: Display,
     scene: Scene,
     connector: ConnectorProcess,
     status: int | None,
     *,
-    with_faults: bool,
     is_complete: bool,
 ) -> int:
     verdict = scene.verdict()
     usage = connector.usage()
     display.say("")
-    display.say(
-        _harm_done(scene) + (_fired(scene.sandbox) if with_faults else "") + verdict.table()
-    )
+    fired = _fired(scene.sandbox) if plan.scenario.fault_rate else ""
+    display.say(fired + verdict.table())
     ended = "had to be killed" if status is None else f"ended with status {status}"
     display.say(
         f"The connector {ended}; {usage.cpu_seconds:.1f} s of processor time, "
         f"{usage.peak_rss_bytes / 1e6:.0f} MB at most."
     )
-    if _is_as_promised(verdict, scene, display) and status == 0:
+    if not verdict.clean and scene.is_as_promised(verdict):
+        display.say("What came twice was in flight when it was killed; no more is promised then.")
+    is_good = status == 0 and scene.is_as_promised(verdict)
+    if not plan.is_everyday:
+        report = Report(
+            scenario=plan.scenario,
+            verdict=verdict,
+            kills=scene.target.kills,
+            samples=scene.observer.samples,
+            incidents=scene.incidents.all,
+            lines=scene.observer.lines_after(0),
+            is_good=is_good,
+            cpu_seconds=usage.cpu_seconds,
+            peak_rss_bytes=usage.peak_rss_bytes,
+        )
+        display.say(f"Report: {report.write(plan.reports)}")
+    if is_good:
         return 0
     if not is_complete and status == 0:
         display.say("It was ended before all had arrived: what is missing may only be late.")
         return _INTERRUPTED
     display.say("The connector's last words:\n" + "\n".join(connector.output.splitlines()[-25:]))
     return 1
-
-
-def _is_as_promised(verdict: Verdict, scene: Scene, display: Display) -> bool:
-    if verdict.clean or not (scene.target.kills and verdict.is_but_repeated):
-        return verdict.clean
-    display.say("What came twice was in flight when it was killed; no more is promised then.")
-    return True

@@ -42,6 +42,10 @@ class Scene:
         """Tell whether the connector runs, or was ended to be started again."""
         return self.connector is None or self.connector.running or self.target.is_away
 
+    def is_as_promised(self, verdict: Verdict) -> bool:
+        """Tell whether it is clean but for what may come twice after a kill."""
+        return verdict.clean or (self.target.kills > 0 and verdict.is_but_repeated)
+
     def verdict(self) -> Verdict:
         """Judge what was accepted, but for what no intake takes."""
         return self.sandbox.verdict(without=self.target.excused)

@@ -31,6 +31,7 @@ from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import faults
 from sandbox.harm import HARMS, Amount
+from sandbox.scenarios import SCENARIOS
 from tools import messages, texts
 from tools.manifests import environment_document
 
@@ -314,6 +315,11 @@ def sandbox_harms() -> str:
     return table(("Harm", "Amount; by default", "What it does", "What is due then"), rows)
 
 
+def sandbox_scenarios() -> str:
+    """Return each scenario of the sandbox with its story."""
+    return table(("Scenario", "Story"), [(f"`{one.name}`", one.story) for one in SCENARIOS])
+
+
 def _amount(amount: Amount) -> str:
     bounds = f"{amount.least:,.15g} to {amount.most:,.15g}"
     return f"{amount.unit}, {bounds}; {amount.usual:,.15g}"
@@ -408,6 +414,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "targets": targets,
     "faults": sandbox_faults,
     "harms": sandbox_harms,
+    "scenarios": sandbox_scenarios,
     "figures": lambda: figures_part(results()),
     "steps": lambda: steps_table(results().steps),
     "in-short": in_short,
