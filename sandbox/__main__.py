@@ -7,18 +7,29 @@ import math
 import sys
 from dataclasses import replace
 
-from sandbox.apart import serve
 from sandbox.run import STATUSES, Plan, run
 from sandbox.scenarios import BY_NAME, EVERYDAY, Scenario, listed
+from sandbox.serve import PORT, Service, serve
 
 _FAULT_RATE = 0.2
+_LAST_PORT = 65_532
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and do what it says; return the exit status."""
     chosen = _parser().parse_args(arguments)
     if chosen.command == "serve":
-        return serve(keep_texts=chosen.keep_texts, with_parent=chosen.with_parent)
+        return serve(
+            Service(
+                port=chosen.port,
+                events=chosen.events,
+                per_second=chosen.per_second,
+                seed=chosen.seed,
+                keep_texts=chosen.keep_texts,
+                for_a_program=chosen.json,
+                with_parent=chosen.with_parent,
+            )
+        )
     if chosen.list_scenarios:
         print(listed())
         return 0
@@ -45,20 +56,46 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--list-scenarios", action="store_true", help="list them, and end")
     running.add_argument("--faults", action="store_true", help="let both ends fail now and then")
     running.add_argument("--seed", type=int, default=1, help="of the events and the faults")
-    serving = commands.add_parser("serve", help="serve the sandbox until it is stopped")
+    serving = commands.add_parser(
+        "serve",
+        help="serve the sandbox to any client, until it is stopped",
+        epilog="Exit status: 0 where the verdict is clean, 1 where not, 2 where a port is taken.",
+    )
+    serving.add_argument(
+        "--port", type=_port, default=PORT, help=f"the first of four ({PORT}); 0: any"
+    )
+    serving.add_argument("--events", type=_count, default=20_000, help="of the last day (20,000)")
+    serving.add_argument("--per-second", type=_rate, default=5.0, help="events that come (5)")
+    serving.add_argument("--seed", type=int, default=1, help="of the events")
+    serving.add_argument("--json", action="store_true", help="tell the addresses to a program")
     serving.add_argument("--keep-texts", action="store_true", help="keep every accepted event")
     serving.add_argument("--with-parent", action="store_true", help="end with standard input")
     return parser
 
 
 def _seconds(text: str) -> float:
+    return _not_below_zero(text, "seconds")
+
+
+def _rate(text: str) -> float:
+    return _not_below_zero(text, "a number")
+
+
+def _not_below_zero(text: str, what: str) -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not possible; give seconds, 0 or more")
-    return seconds
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not possible; give {what}, 0 or more")
+    return number
+
+
+def _port(text: str) -> int:
+    port = _count(text)
+    if port > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not possible; give 0 to {_LAST_PORT}")
+    return port
 
 
 def _count(text: str) -> int:
