@@ -33,7 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.list_scenarios:
         print(listed())
         return 0
-    return run(Plan(_scenario(chosen), live_seconds=chosen.seconds, seed=chosen.seed))
+    return run(
+        Plan(
+            _scenario(chosen),
+            live_seconds=chosen.seconds,
+            seed=chosen.seed,
+            with_page=chosen.page,
+            page_port=chosen.port,
+            stay=chosen.stay,
+        )
+    )
 
 
 def _scenario(chosen: argparse.Namespace) -> Scenario:
@@ -41,6 +50,8 @@ def _scenario(chosen: argparse.Namespace) -> Scenario:
     scenario = BY_NAME[chosen.scenario] if chosen.scenario else EVERYDAY
     if chosen.events is not None:
         scenario = replace(scenario, events=chosen.events)
+    if chosen.per_second is not None:
+        scenario = replace(scenario, per_second=chosen.per_second)
     return replace(scenario, fault_rate=_FAULT_RATE) if chosen.faults else scenario
 
 
@@ -52,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     running.add_argument("--seconds", type=_seconds, help="how long events keep coming (25)")
     running.add_argument("--events", type=_count, help="events that wait (20,000)")
+    running.add_argument("--per-second", type=_rate, help="events that come meanwhile (5)")
     running.add_argument("--scenario", choices=BY_NAME, metavar="NAME", help="a story, by its name")
+    running.add_argument("--no-page", dest="page", action="store_false", help="serve no page")
+    running.add_argument("--stay", action="store_true", help="keep it and the page until Ctrl-C")
+    running.add_argument("--port", type=_port, default=0, help="of the page (any)")
     running.add_argument("--list-scenarios", action="store_true", help="list them, and end")
     running.add_argument("--faults", action="store_true", help="let both ends fail now and then")
     running.add_argument("--seed", type=int, default=1, help="of the events and the faults")

@@ -120,6 +120,11 @@ class Incidents:
                 return incident
         raise NotPossibleError(404, f"There is no incident {number}.")
 
+    def end_all(self) -> None:
+        """End those that are under way; their recovery is waited for."""
+        for incident in self.all:
+            incident.over.set()
+
     def close(self) -> None:
         """End all of them, and wait no longer for any recovery."""
         for incident in self.all:
@@ -168,7 +173,7 @@ class _Course:
     def _do(self) -> None:
         incident, harm = self._incident, self._incident.harm
         undo = harm.begin(self._target, incident.amount)
-        self._observer.running.excuse(self._target.excused)
+        self._observer.so_far.excuse(self._target.excused)
         lasts = incident.amount if harm.lasts_seconds is None else harm.lasts_seconds
         until = time.monotonic() + lasts
         while (left := until - time.monotonic()) > 0 and not incident.over.wait(
@@ -203,7 +208,7 @@ class _Course:
         incident.state = "recovered" if recovered else "not recovered"
 
     def _is_recovered(self, due_ms: int) -> bool:
-        if self._observer.running.is_owed(due_ms):
+        if self._observer.so_far.is_owed(due_ms):
             return False
         set_aside = self._observer.latest.set_aside
         return not self._incident.harm.sets_aside or (

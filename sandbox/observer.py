@@ -179,7 +179,7 @@ class Observer:
         return Sample(
             elapsed_seconds=time.monotonic() - self._started,
             so_far=self.so_far.look(),
-            statuses={end.name: dict(end.requests.statuses()) for end in ends},
+            statuses={end.name: end.requests.totals() for end in ends},
             state=self._state(told),
             lag_seconds=told.get("lag_seconds"),
             backlog_windows=told.get("backlog", {}).get("windows"),

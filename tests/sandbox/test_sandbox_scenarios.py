@@ -21,6 +21,7 @@ from sandbox.run import Plan, run
 from sandbox.running_verdict import SoFar
 from sandbox.scenarios import BY_NAME, EVERYDAY, SCENARIOS, Scenario
 from sandbox.verdict import Verdict
+from tests import leaks
 
 NOW = datetime(2026, 11, 28, 12, 0, 5, tzinfo=UTC)
 
@@ -64,6 +65,8 @@ def test_a_scenario_ends_with_a_verdict_and_a_report(
     output = capsys.readouterr().out
     page, content = sorted(tmp_path.iterdir())
     told = json.loads(content.read_text("utf-8"))
+    for path in (page, content):
+        leaks.note(path.read_text("utf-8"), name="the report")
     assert status == 0, output
     assert "JUMPCLOUD_API_KEY is not used by a scenario" in output
     assert f"Report: {page}" in output
