@@ -24,7 +24,7 @@ endef
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help install browser run test test-all soak bench check format format-check lint types \
-	manifests check-manifests docs check-docs site lock clean
+	manifests check-manifests docs check-docs site lock picture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -113,6 +113,9 @@ lock: ## pin the dependencies anew (needs Poetry)
 	$(POETRY) export --quiet --without-urls --only bench --output requirements/bench.txt
 	$(POETRY) export --quiet --without-urls --only site --output requirements/site.txt
 	$(POETRY) export --quiet --without-urls --only browser --output requirements/browser.txt
+
+picture: $(VENV)/installed-browser ## make the picture of the sandbox's page anew (needs a browser)
+	@$(PY) -m tools.picture
 
 clean: ## remove what the other targets made
 	rm -rf build $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
