@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 import main as product  # noqa: E402 - found by the line above
 from jumpcloud_modules.collecting import concurrency, pager  # noqa: E402
 from jumpcloud_modules.http import buffers  # noqa: E402
+from jumpcloud_modules.sekoia import connector  # noqa: E402
 
 READERS = 6
 """The smallest fixed number that reads as fast from afar as the number that is changed."""
@@ -27,6 +28,10 @@ def _nothing() -> None:
 
 def _buffers() -> None:
     buffers.MAX_KEPT_BYTES = 0
+
+
+def _allocator() -> None:
+    connector.keep_small = _nothing  # type: ignore[attr-defined]
 
 
 def _watching() -> None:
@@ -41,6 +46,7 @@ def _ahead() -> None:
 WITHOUT: Mapping[str, Callable[[], None]] = {
     "nothing": _nothing,
     "buffers used again": _buffers,
+    "settings of the allocator": _allocator,
     "watching the processor for the number of readers": _watching,
     "freezing what was imported": gc.unfreeze,
     "asking for the next page ahead": _ahead,

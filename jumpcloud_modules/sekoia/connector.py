@@ -25,6 +25,7 @@ from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
+from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.polling import Listeners, Polling
@@ -131,6 +132,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         for sentence in (*self.module.unread_keys, *self._unread_keys):
             self._warn(f"{sentence} Nothing reads it.")
         self.log(self._starting(), level="info")
+        keep_small()
         self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
         # The network is for threads that may be left behind: a signal cannot interrupt a read.
         collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
