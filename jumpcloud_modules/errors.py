@@ -78,7 +78,28 @@ class StateUnavailable(TryAgain):
 
 
 class Refused(CollectorError):
-    """Report a refusal that lasts until a person has acted."""
+    """Report a refusal that lasts until a person has acted.
+
+    `remedy` says what that person is to do; where it is given, the message ends with it.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        remedy: str = "",
+        end: str | None = None,
+        status: int | None = None,
+        request: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, end=end, status=status, request=request, request_id=request_id)
+        self.remedy = remedy
+
+    @property
+    def without_remedy(self) -> str:
+        """Return the message without what to do: for who shows the two apart."""
+        return str(self).removesuffix(self.remedy).rstrip()
 
 
 class PageTooLarge(CollectorError):

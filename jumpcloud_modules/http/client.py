@@ -140,6 +140,7 @@ class Transport:
             remedy = "Redirects are not followed, because the key would travel along: " + remedy
         return Refused(
             f"{said}. {remedy}",
+            remedy=remedy,
             end=self.end,
             status=status,
             request=request,
