@@ -288,9 +288,13 @@ def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
     assert wait_until(lambda: running.messages("error"), 10)
     assert "Collecting failed unexpectedly" in running.messages("error")[0]
-    connector._send_logs_to_api()
     told = "Collecting works again, after 2 unexpected failures."
-    assert wait_until(lambda: told in running.messages("info"), 10)
+
+    def is_told() -> bool:
+        connector._send_logs_to_api()  # it is logged a moment after the intake has the events
+        return told in running.messages("info")
+
+    assert wait_until(is_told, 10)
     assert len(running.messages("error")) == 1
 
 
