@@ -227,18 +227,26 @@ class JumpcloudDirectoryInsightsConnector(Connector):
                 self._collect_as_owner()
         except Stopped:
             return
+        except CannotWork as error:
+            self.log(_sentence(error), level="critical")
+            self._wait_for_stop()
 
     def _collect_as_owner(self) -> None:
-        """Collect until stopped, or until another process owns the state: then make new parts."""
+        """Collect until stopped, or until another process owns the state: then make new parts.
+
+        Raises Stopped, and CannotWork where new parts cannot be made.
+        """
         parts = self._parts
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
             self._polling.run(parts.collectors, parts.names, self.configuration.poll_every_seconds)
         except OwnershipLost as error:
-            self._is_owner, self._assembled = False, None
+            self._is_owner = False
             self._warn(str(error))
             parts.owner.release()
+            with self._assembly_lock:
+                self._assembled = self._assemble()
 
     def _polled(self, counts: Counts) -> None:
         self.heartbeat()
