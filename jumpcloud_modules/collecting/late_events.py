@@ -1,4 +1,4 @@
-"""Which windows to read once more for events that JumpCloud published late, by its counts.
+"""Decide which windows to read again: JumpCloud counts more events there than were delivered.
 
 A count can only cause a window to be read again. A low count proves nothing, since counts may be
 wrong (`witness`). Counting by the minute and by the hour fail and recover separately, each with its
@@ -40,8 +40,8 @@ BeingRead = Callable[[], Iterable[Window]]
 class LateEvents:
     """Compare JumpCloud's counts with how many events are `known` to be delivered in a span.
 
-    The last minutes are compared at each poll, and every `every_ms` all of the last `audit_ms`; 0
-    turns it off.
+    Each poll compares the last 15 minutes; every `every_ms` the last `audit_ms` are compared.
+    `audit_ms` 0 turns both off.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class LateEvents:
     def is_more_ahead(self, from_ms: int) -> bool:
         """Tell whether there are more events with future times than before, from an instant on.
 
-        JumpCloud refuses to count a span that begins in its future. So what is in the future is the
-        difference of two counts that begin now.
+        JumpCloud refuses to count a span that begins in its future. So it is asked for two counts:
+        what is ahead is all from now on, less what is from now to `from_ms`.
         """
         span_ms = self._clock.span_ms()
         if not self._ahead.may_be_asked or not _is_over(
@@ -120,6 +120,7 @@ class LateEvents:
             self._ahead.failed(error)
             return self._is_look_ahead_due(span_ms)
         self._ahead.worked()
+        # One bucket that never ends, so that it is read ever more seldom like any other.
         bucket = Bucket(FOREVER_MS, from_ms, FOREVER_MS, held)
         more = self._audit.worth_a_try(self._audit.lacking([bucket], []), span_ms)
         self._audit.note_tries(more, span_ms)
@@ -137,7 +138,10 @@ class LateEvents:
         self._audit.forget_before(instant_ms)
 
     def _reach_ms(self, checkpoint: Checkpoint) -> int:
-        """Return where the audit begins: it also covers what the last one could not see yet."""
+        """Return where the audit begins: `audit_ms` before the last complete one.
+
+        So what became late during a pause is looked for after it, too.
+        """
         now_ms = self._clock.now_ms()
         return max(
             checkpoint.beginning_ms,
@@ -185,8 +189,8 @@ class LateEvents:
     ) -> Iterator[list[Window]]:
         if end_ms <= start_ms or not self._by_hour.may_be_asked:
             return
-        # Both before anything is counted: what is published meanwhile, and what open windows lack,
-        # is left to the next audit.
+        # Both are taken before counting: what is published meanwhile is the next audit's, and one
+        # that began with open windows does not count as complete.
         now_ms, is_whole = self._clock.now_ms(), not list(being_read())
         asked_ms = end_ms - start_ms
         try:
@@ -223,7 +227,7 @@ class LateEvents:
             yield found
 
     def _short_within(self, hours: list[Bucket], being_read: BeingRead) -> list[Bucket]:
-        """Return the short minutes of hours, or an hour itself where they lack fewer events."""
+        """Return the short minutes that explain all an hour lacks, else the whole hour."""
         minutes = self._short_minutes(hours, being_read)
         found: list[Bucket] = []
         for hour in hours:

@@ -1,4 +1,4 @@
-"""The Sekoia intake over HTTP: deliver events, with a receipt for each.
+"""The Sekoia intake over HTTP: deliver events, each to a receipt or, if refused, to the quarantine.
 
 Delivery returns only when every event was accepted or set aside. Knows nothing of windows, of the
 ledger, or of where the events came from.
@@ -32,8 +32,8 @@ from jumpcloud_modules.intake.quarantine import Quarantine
 MAX_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 """Events refused in a row before the configuration is taken to be at fault."""
-HOLDING_TRIES = 40
-"""Tries of an event that is held back, before it is set aside."""
+HOLDING_REFUSALS = 40
+"""Refusals of an event that is held back, before it is set aside."""
 END = "The Sekoia intake"
 """Its name in messages."""
 _REQUEST = "POST /batch"
@@ -87,9 +87,8 @@ class Intake:
     def deliver(self, events: Events, delivery: Delivery) -> None:
         """Send events and return when the intake has each of them, or it was set aside.
 
-        Holds and repeats for as long as it takes. `delivery` grows with each batch; whatever is
-        raised, the events that are not in it may or may not have arrived. Raises Stopped when
-        asked to stop meanwhile.
+        Waits and sends again until it works. After an error, `delivery` lists what surely arrived;
+        of the rest nobody knows. Raises Stopped when asked to stop meanwhile.
         """
         for batch in batches(events):
             if len(batch) == 1 and len(batch.raws[0]) > MAX_EVENT_BYTES:
@@ -150,7 +149,7 @@ class Intake:
         Tries that fail because the intake is down or refuses the key do not count.
         """
         refusals = 0
-        while refusals < HOLDING_TRIES:
+        while refusals < HOLDING_REFUSALS:
             try:
                 receipts = self._accept(single, self._held, 1)
             except _StillRefused:
@@ -179,8 +178,7 @@ class Intake:
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
-        # Right before each request: after an ownership was lost, another process delivers the same
-        # events.
+        # Before each request, or two processes may send the same events.
         self._state_retry.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:

@@ -65,7 +65,8 @@ class DiskLock:
         if not self._is_owner():
             raise OwnershipLost(
                 f"This process does not own the state in {self._path.parent}: its lock"
-                f" {self._path.name} was given back, or removed by somebody. Load it anew."
+                f" {self._path.name} was given back, or removed by somebody. The state is loaded"
+                " again by itself."
             )
 
     def release(self) -> None:

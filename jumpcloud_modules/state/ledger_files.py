@@ -42,7 +42,7 @@ class _HourFile:
 class LedgerFiles:
     """Read and write one scope's ledger in a folder, or beside another scope's in a folder below.
 
-    Every method but `add` changes or reads what is in memory, so they take turns.
+    Not thread-safe: `Ledger` calls `add` one at a time, and all else under its lock.
     """
 
     def __init__(self, folder: Path, scope: str, tell: Callable[[str], None]) -> None:
@@ -143,8 +143,7 @@ class LedgerFiles:
         # All that is new is written before anything old goes: after a crash in between both are
         # there, and the newer one is read.
         self.drop_copies()
-        # They go at the next compaction: until then, what a damaged new file was made of can be
-        # read.
+        # Old files stay until the next compaction, as a backup of the new ones.
         self._replaced = [*self._being_replaced, *self._journals]
         self._being_replaced.clear()
         self._journals.clear()
@@ -183,7 +182,8 @@ class LedgerFiles:
     def _choose_folder(self) -> None:
         """Choose the folder itself, or a folder below it where it belongs to another scope.
 
-        A folder without a valid `about.json` is taken by a scope that has no folder of its own.
+        A folder without a valid `about.json` is nobody's, and is used, unless this scope already
+        has one below.
         """
         digest = blake2b(self._scope.encode(), digest_size=8).hexdigest()
         below = self._root / f"scope-{digest}"
@@ -276,8 +276,8 @@ class LedgerFiles:
     ) -> dict[int, int]:
         """Read the hours still to come, and return the journal number each goes up to.
 
-        An hour that got a file of its own by the last compaction is in a former file: there it is
-        found again if its own is damaged.
+        If an hour's new file is damaged, it is read from the older file of hours to come, where it
+        was before the last compaction.
         """
         compacted_to: dict[int, int] = {}
         if file:
@@ -298,8 +298,8 @@ class LedgerFiles:
         while files:
             newest = files.pop()
             from_journal = oldest_journal is not None and oldest_journal <= newest.compacted_to
-            # A damaged file counts only where something else holds its entries: otherwise the
-            # newest is kept, and what is lost is told when it is read.
+            # A damaged file is skipped only if an older one or the journal still has its entries:
+            # otherwise it is kept, and what is lost is told when it is read.
             if (files or from_journal) and unpacked(storage.read(newest.path)) is None:
                 self._replaced.append(newest.path)
                 self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")

@@ -1,10 +1,10 @@
 """Ownership of a state on S3: a lease, an object that its owner writes anew every few seconds.
 
 Who waits takes the lease over when it was given back, when its owner has ended on this very
-machine, or when it has not changed for `lease` of the waiter's own clock. The owner trusts its own
-lease for `margin` less, counted from before it asked for the last renewal; beyond that, check()
-renews first, or raises. So machines need no common clock, only clocks that run equally fast. They
-count the time asleep too.
+machine, or when the waiter saw no change for 40 s (`lease`) by its own clock. The owner relies on
+it for 30 s (`lease` less `margin`) after it sent the last renewal that succeeded; beyond that,
+check() renews first, or raises. So machines need no common clock, only clocks that run equally
+fast. They count the time asleep too.
 
 What remains open: check() looks before a write or a delivery, not at its arrival. One that is on
 the wire for longer than `margin` may arrive after the lease was taken over: an event delivered
@@ -40,16 +40,17 @@ SECONDS_TO_GIVE_BACK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Say how long a lease lasts, how often it is renewed, and its safety margin.
-
-    `settle` is how long a storage without conditions is given to show who wrote last.
-    """
+    """Say how long a lease lasts, and how it is renewed and taken."""
 
     lease: timedelta = timedelta(seconds=40)
+    """Another process may take it when it has not changed for as long."""
     renew_every: timedelta = timedelta(seconds=10)
     look_every: timedelta = timedelta(seconds=2)
+    """How often a process that waits looks at it."""
     margin: timedelta = timedelta(seconds=10)
+    """Its owner stops relying on it this much earlier."""
     settle: timedelta = timedelta(seconds=3)
+    """How long a storage that ignores conditions is given to show who wrote last."""
 
     @property
     def trusted_seconds(self) -> float:
@@ -114,8 +115,8 @@ class S3Lease:
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state; tell for whom it waits.
 
-        Raises StateUnavailable, after which what was waited so far counts at the next call,
-        Stopped, and OwnershipLost where it was owned before.
+        Raises Stopped; OwnershipLost where it was owned before; and StateUnavailable, after which
+        the caller calls again: the time waited is not lost.
         """
         if self._was_held:
             self.check()
@@ -261,7 +262,8 @@ class S3Lease:
     def _lost(self) -> OwnershipLost:
         return OwnershipLost(
             f"This process does not own the state in {self._folder}: its lease was given back, or"
-            " another process took it over while this one could not renew it. Load it anew."
+            " another process took it over while this one could not renew it. The state is loaded"
+            " again by itself."
         )
 
     def _age(self) -> float:
@@ -270,7 +272,7 @@ class S3Lease:
     # Giving it back
 
     def _give_back(self) -> None:
-        """Write that it is free, over nobody's lease but our own; otherwise it lapses by itself."""
+        """Mark the lease free if it is still ours; if that fails, it lapses by itself."""
         # In turn: a renewal that is under way would overwrite it and claim the lease again.
         with contextlib.suppress(StateUnavailable, OwnershipLost), self._turn:
             if self._object.write(GIVEN_BACK, self._etag) is None:
@@ -280,9 +282,9 @@ class S3Lease:
 
 
 def owner_on_s3(folder: S3Path, terms: Terms = Terms()) -> Record | None:
-    """Return whose lease a folder's state is, None for nobody's or one that has lapsed.
+    """Return the owner, or None if the lease is free or has lapsed, by the storage's clock.
 
-    Raises StateUnavailable. Whether it has lapsed is told by the storage's clock.
+    Raises StateUnavailable.
     """
     found = LeaseObject(folder / FILE_NAME).read()
     if found is None or found.content == GIVEN_BACK or found.age >= terms.lease:
