@@ -28,7 +28,7 @@ from s3path import S3Path
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
 from jumpcloud_modules.state import processes
-from jumpcloud_modules.state.lease_object import Found, LeaseObject
+from jumpcloud_modules.state.lease_object import LeaseObject, Stored
 from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
 
 FILE_NAME = "owner.lease"
@@ -110,7 +110,7 @@ class S3Lease:
         self._turn = threading.Lock()
         self._ended = threading.Event()
         # No thread of a child's renews the lease.
-        os.register_at_fork(after_in_child=self._let_go)
+        os.register_at_fork(after_in_child=self._stop_relying_on_it)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state; tell for whom it waits.
@@ -121,7 +121,7 @@ class S3Lease:
         if self._was_held:
             self.check()
             return
-        while not self._try(stop, tell):
+        while not self._take(stop, tell):
             if stop.wait(self._terms.look_every.total_seconds()):
                 raise Stopped("stopped while another process owned the state")
         self._waiting.ends(tell)
@@ -145,35 +145,40 @@ class S3Lease:
         """Let the next process have the state, at once or, if the storage hangs, soon."""
         if not self._is_held:
             return
-        self._let_go()
+        self._stop_relying_on_it()
         # In a thread, since a storage that hangs must not keep the process from ending: then the
         # lease lapses by itself.
-        giving = threading.Thread(target=self._give_back, name="lease's end", daemon=True)
+        giving = threading.Thread(target=self._mark_free, name="lease's end", daemon=True)
         giving.start()
         giving.join(SECONDS_TO_GIVE_BACK)
 
     # Taking it
 
-    def _try(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+    def _take(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+        """Take the lease if it may be taken, and return whether it was."""
         found = self._object.read()
         if found is not None and not self._may_take(found):
             self._waiting.goes_on(_read(found)[0], tell)
             return False
         self._record = this_process(self._now_ms())
+        # Before the request: it may be written at any moment since, and others count from when
+        # they see it.
         began = self._clock()
-        # Counted from before the request: it may have been written at any moment since, and others
-        # count from when they see it.
-        self._etag = self._object.write(content := self._content(), found.etag if found else None)
+        content = self._content()
+        self._etag = self._object.write(content, found.etag if found else None)
         if self._etag is None:
             return False
         # Some storages that speak S3 accept conditions and ignore them, so this has to be tried.
         self._object.try_conditions(content)
-        if not self._object.is_conditional and not self._is_last_writer(stop, tell):
-            return False
+        if not self._object.is_conditional:
+            self._let_it_settle(stop, tell)
+            self._etag = self._etag_if_ours()
+            if self._etag is None:
+                return False
         self._hold(began)
         return True
 
-    def _may_take(self, found: Found) -> bool:
+    def _may_take(self, found: Stored) -> bool:
         """Tell whether it is nobody's, or ours: a write may succeed without its answer coming."""
         record, token = _read(found)
         if found.content == GIVEN_BACK or token == self._token or processes.has_ended(record.name):
@@ -181,21 +186,23 @@ class S3Lease:
         lease_seconds = self._terms.lease.total_seconds()
         return self._watch.unchanged_seconds(found.etag) >= lease_seconds
 
-    def _is_last_writer(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+    def _let_it_settle(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Wait until all who wrote in the same instant have done so. Raises Stopped.
+
+        One content is left then, and only its writer finds its own token in it.
+        """
         tell(
             f"The object storage ignores conditions on writing {self._object.path}, so two"
             " connectors that start in the same second may both collect for a while; start one"
             " at a time."
         )
-        # All who wrote in the same instant wait here. One content is left, and only its writer
-        # finds its own token in it.
         if stop.wait(self._terms.settle.total_seconds()):
             raise Stopped("stopped while the lease settled")
+
+    def _etag_if_ours(self) -> str | None:
+        """Return the ETag of what stands there if this process wrote it, or else None."""
         found = self._object.read()
-        if found is None or _read(found)[1] != self._token:
-            return False
-        self._etag = found.etag
-        return True
+        return found.etag if found and _read(found)[1] == self._token else None
 
     def _hold(self, began: float) -> None:
         self._renewed_at = began
@@ -251,11 +258,11 @@ class S3Lease:
         if found is None:
             return None
         if _read(found)[1] != self._token:
-            self._let_go()
+            self._stop_relying_on_it()
             raise self._lost()
         return found.etag
 
-    def _let_go(self) -> None:
+    def _stop_relying_on_it(self) -> None:
         self._is_held = False
         self._ended.set()
 
@@ -271,7 +278,7 @@ class S3Lease:
 
     # Giving it back
 
-    def _give_back(self) -> None:
+    def _mark_free(self) -> None:
         """Mark the lease free if it is still ours; if that fails, it lapses by itself."""
         # In turn: a renewal that is under way would overwrite it and claim the lease again.
         with contextlib.suppress(StateUnavailable, OwnershipLost), self._turn:
@@ -292,7 +299,7 @@ def owner_on_s3(folder: S3Path, terms: Terms = Terms()) -> Record | None:
     return _read(found)[0]
 
 
-def _read(found: Found) -> tuple[Record, str | None]:
+def _read(found: Stored) -> tuple[Record, str | None]:
     record, document = from_json(found.content)
     token = document.get("token")
     return record, token if isinstance(token, str) else None
