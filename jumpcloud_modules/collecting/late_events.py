@@ -5,7 +5,7 @@ wrong (`witness`). Counting by the minute and by the hour fail and recover separ
 own backoff (`questions`). Asks for counts only: the collector has the windows read.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
@@ -77,20 +77,21 @@ class LateEvents:
         """Tell whether the last minutes have to be read again, because they cannot be counted."""
         return bool(self._audit_ms) and (self._is_silent or self._by_minute.are_failing)
 
-    def windows(self, checkpoint: Checkpoint, being_read: BeingRead) -> Iterator[list[Window]]:
-        """Yield windows to read, some at a time; none overlaps a window that is being read."""
+    def search(self, checkpoint: Checkpoint, being_read: BeingRead) -> Iterator[list[Window]]:
+        """Ask for counts, and yield windows to read, some at a time.
+
+        None overlaps a window that is being read. What is asked again, and when, is noted.
+        """
         if not self._audit_ms:
             return
-        end_ms, is_done = checkpoint.watermark_ms + 1, False
+        end_ms = checkpoint.watermark_ms + 1
         if self._is_whole_audit_due:
-            yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
-            # A whole audit includes the last minutes. Where it failed, they are compared by
-            # themselves.
-            is_done = not self._is_whole_audit_due
-        if not is_done:
-            recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
-            start_ms = max(self._reach_ms(checkpoint), recent_ms)
-            yield from self._recent_audit(start_ms, end_ms, being_read)
+            is_done = yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
+            if is_done:  # the last minutes, too
+                return
+        recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
+        start_ms = max(self._reach_ms(checkpoint), recent_ms)
+        yield from self._recent_audit(start_ms, end_ms, being_read)
 
     def take_audited_ms(self) -> int | None:
         """Return when the last whole audit ended, in JumpCloud's time, once; afterwards None.
@@ -100,8 +101,8 @@ class LateEvents:
         audited_ms, self._audited_ms = self._audited_ms, None
         return audited_ms
 
-    def is_more_ahead(self, from_ms: int) -> bool:
-        """Tell whether there are more events with future times than before, from an instant on.
+    def finds_more_ahead(self, from_ms: int) -> bool:
+        """Ask whether there are more events with future times than before, from an instant on.
 
         JumpCloud refuses to count a span that begins in its future. So it is asked for two counts:
         what is ahead is all from now on, less what is from now to `from_ms`.
@@ -186,9 +187,10 @@ class LateEvents:
 
     def _whole_audit(
         self, start_ms: int, end_ms: int, being_read: BeingRead
-    ) -> Iterator[list[Window]]:
+    ) -> Generator[list[Window], None, bool]:
+        """Yield windows to read, and return whether all of the span was compared."""
         if end_ms <= start_ms or not self._by_hour.may_be_asked:
-            return
+            return False
         # Both are taken before counting: what is published meanwhile is the next audit's, and one
         # that began with open windows does not count as complete.
         now_ms, is_whole = self._clock.now_ms(), not list(being_read())
@@ -204,12 +206,13 @@ class LateEvents:
                 self._at_once.halve(asked_ms)
             if not self._by_minute.failures:  # otherwise that is said, of all counts
                 self._say_failure(self._by_hour, error.told)
-            return
+            return False
         self._by_hour.worked()
         self._say_recovery(self._by_hour, "Late events can be counted by the hour again.")
         self._audited_at_ms = self._clock.span_ms()
         if is_whole:
             self._audited_ms = now_ms
+        return True
 
     def _short_of_piece(
         self, start_ms: int, end_ms: int, being_read: BeingRead
