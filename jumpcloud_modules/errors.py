@@ -14,7 +14,8 @@
     └── Stopped             the connector is asked to stop: commit what was acknowledged, and leave
 
 Every message is one sentence or two for the operator: what was tried, what came back, what to do.
-None carries a key or an event's body.
+BatchTooLarge and BatchRejected carry a clause instead, "because …": it ends the sentence on the
+event that is set aside. None carries a key or an event's body.
 """
 
 

@@ -82,6 +82,7 @@ class Intake:
         self._on_accepted = on_accepted
         self._on_set_aside = on_set_aside
         self._check_owner = check_owner
+        # Without a lock, though readers share it: a count that is off by a few sets as many aside.
         self._refused_in_a_row = 0
 
     def deliver(self, events: Events, delivery: Delivery) -> None:
@@ -116,7 +117,7 @@ class Intake:
                 self._send(batch[:half], delivery)
                 self._send(batch[half:], delivery)
             else:
-                self._isolate(batch, str(error), delivery)
+                self._set_aside_or_hold(batch, str(error), delivery)
             return
         # One that is accepted shows that key and format are right.
         self._refused_in_a_row = 0
@@ -134,24 +135,24 @@ class Intake:
         self._on_accepted(len(batch), monotonic() - began)
         return receipts
 
-    def _isolate(self, single: Events, reason: str, delivery: Delivery) -> None:
+    def _set_aside_or_hold(self, single: Events, reason: str, delivery: Delivery) -> None:
         """Set a refused event aside, unless too many are: then the events are not the reason."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
             self._refused_in_a_row = 0
-            if self._hold_until_accepted(single, delivery):
+            if self._hold(single, delivery):
                 return
         self._refused_in_a_row += 1
         self.set_aside(single, reason, delivery)
 
-    def _hold_until_accepted(self, single: Events, delivery: Delivery) -> bool:
-        """Return False where the event itself is still refused after many slow tries.
+    def _hold(self, single: Events, delivery: Delivery) -> bool:
+        """Try a held event slowly, and return whether it was accepted before too many refusals.
 
         Tries that fail because the intake is down or refuses the key do not count.
         """
         refusals = 0
         while refusals < HOLDING_REFUSALS:
             try:
-                receipts = self._accept(single, self._held, 1)
+                receipts = self._accept(single, self._push_held, 1)
             except _StillRefused:
                 refusals += 1
             except (TryAgain, Refused):
@@ -163,7 +164,7 @@ class Intake:
                 return True
         return False
 
-    def _held(self, body: bytes) -> list[str]:
+    def _push_held(self, body: bytes) -> list[str]:
         try:
             return self._push(body)
         except (BatchRejected, BatchTooLarge) as error:

@@ -52,24 +52,25 @@ class LedgerFiles:
         self._uncompacted: ByHour = {}
         self._ahead: ByHour = {}
         self._hours: dict[int, _HourFile] = {}
-        self._replaced: list[Path] = []
-        self._being_replaced: list[Path] = []
+        # Old files, which the next compaction removes, and those that a compaction is replacing.
+        self._copies: list[Path] = []
+        self._next_copies: list[Path] = []
         self._journals: list[Path] = []
         self._next_number = 1
         self._unsynced: set[Path] = set()
         self._ahead_file: _HourFile | None = None
-        self._is_described = False
-        self.is_bare = True
+        self._has_about = False
+        self.is_empty = True
         self.forgotten_ms = 0
 
     def load(self) -> None:
         """Read what the folder holds. Raises StateUnavailable; then it can be tried again."""
         self._choose_folder()
         self._uncompacted, self._ahead, self._hours = {}, {}, {}
-        self._replaced, self._journals, self._ahead_file = [], [], None
+        self._copies, self._journals, self._ahead_file = [], [], None
         self._unsynced = set()
         journals, hours = self._listed()
-        self.is_bare = not (self._is_described or hours or journals)
+        self.is_empty = not (self._has_about or hours or journals)
         oldest_journal = min(journals, default=None)
         for files in hours.values():
             self._load_hour(files, oldest_journal)
@@ -100,7 +101,7 @@ class LedgerFiles:
     def add(self, entries: ByHour) -> None:
         """Write entries so that they survive a kill; `take_in` is next. Raises StateUnavailable."""
         # First: a journal without it would be taken by any scope.
-        if not self._is_described:
+        if not self._has_about:
             self._write_about(self.forgotten_ms)
         storage.write_once(self._next_journal, packed(entries))
 
@@ -110,7 +111,7 @@ class LedgerFiles:
         self._journals.append(self._next_journal)
         self._unsynced.add(self._next_journal)
         self._next_number += 1
-        self.is_bare = False
+        self.is_empty = False
 
     def take_unsynced(self) -> set[Path]:
         """Return the files that are not synced yet, for the caller to sync."""
@@ -144,16 +145,16 @@ class LedgerFiles:
         # there, and the newer one is read.
         self.drop_copies()
         # Old files stay until the next compaction, as a backup of the new ones.
-        self._replaced = [*self._being_replaced, *self._journals]
-        self._being_replaced.clear()
+        self._copies = [*self._next_copies, *self._journals]
+        self._next_copies.clear()
         self._journals.clear()
         self._unsynced.clear()
 
     def drop_copies(self) -> None:
         """Remove what the last compaction replaced. Raises StateUnavailable."""
-        for path in self._replaced:
+        for path in self._copies:
             storage.remove(path)
-        self._replaced.clear()
+        self._copies.clear()
 
     def forget(self, hours: Iterable[int], before_ms: int) -> None:
         """Drop hours, once it is written down that all before an instant may be forgotten.
@@ -198,14 +199,14 @@ class LedgerFiles:
                 f"The ledger file {self._folder / ABOUT_FILE_NAME} is damaged: it is assumed"
                 " that the ledger is this configuration's, and that nothing was dropped from it."
             )
-        self._is_described = about is not None
+        self._has_about = about is not None
         self.forgotten_ms = about["forgotten_ms"] if about else 0
 
     def _write_about(self, forgotten_ms: int) -> None:
         about: _About = {"scope": self._scope, "forgotten_ms": forgotten_ms}
         content = orjson.dumps(about, option=orjson.OPT_INDENT_2)
         storage.write_atomically(self._folder / ABOUT_FILE_NAME, content)
-        self._is_described = True
+        self._has_about = True
         self.forgotten_ms = forgotten_ms  # not before it is written: a retry would leave it out
 
     # Hours
@@ -250,7 +251,7 @@ class LedgerFiles:
 
     def _replace(self, old: _HourFile | None, new: _HourFile) -> None:
         if old and old.path != new.path:
-            self._being_replaced.append(old.path)
+            self._next_copies.append(old.path)
 
     # Reading at the start
 
@@ -301,11 +302,11 @@ class LedgerFiles:
             # A damaged file is skipped only if an older one or the journal still has its entries:
             # otherwise it is kept, and what is lost is told when it is read.
             if (files or from_journal) and unpacked(storage.read(newest.path)) is None:
-                self._replaced.append(newest.path)
+                self._copies.append(newest.path)
                 self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")
                 continue
             self._hours[newest.hour] = newest
-            self._replaced += [file.path for file in files]
+            self._copies += [file.path for file in files]
             return
 
     def _load_journal(self, number: int, path: Path, compacted_to: dict[int, int]) -> None:
@@ -322,7 +323,7 @@ class LedgerFiles:
             hour: entries for hour, entries in found.items() if compacted_to.get(hour, -1) < number
         }
         merge(self._uncompacted, waiting)
-        (self._journals if waiting else self._replaced).append(path)
+        (self._journals if waiting else self._copies).append(path)
         if waiting:
             self._unsynced.add(path)  # whoever wrote it may have been killed before its commit
 
