@@ -15,7 +15,7 @@ from sandbox.connector import ROOT
 NAMES = (
     "nothing",
     "buffers used again",
-    "settings of the allocator",
+    "watching the processor for the number of readers",
     "freezing what was imported",
     "asking for the next page ahead",
 )

@@ -29,7 +29,6 @@ from jumpcloud_modules.http.client import Body, Transport
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.intake.batches import compressed_body
-from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ledger import Ledger
 from sandbox.apart import SandboxProcess
@@ -89,7 +88,6 @@ class Stopwatch:
 def measure(count: int = EVENTS, rounds: int = ROUNDS) -> tuple[Step, ...]:
     """Go the way through several times; return the medians."""
     gc.freeze()  # as main.py does
-    keep_small()  # as the connector does
     past = workload.past(count, 0.0)
     found: list[dict[str, float]] = []
     with SandboxProcess() as sandbox:

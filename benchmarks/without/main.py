@@ -14,9 +14,11 @@ os.chdir(ROOT)  # where the SDK looks for the manifest
 sys.path.insert(0, str(ROOT))
 
 import main as product  # noqa: E402 - found by the line above
-from jumpcloud_modules.collecting import pager  # noqa: E402
+from jumpcloud_modules.collecting import concurrency, pager  # noqa: E402
 from jumpcloud_modules.http import buffers  # noqa: E402
-from jumpcloud_modules.sekoia import connector  # noqa: E402
+
+READERS = 6
+"""The smallest fixed number that reads as fast from afar as the number that is changed."""
 
 
 def _nothing() -> None:
@@ -27,8 +29,9 @@ def _buffers() -> None:
     buffers.MAX_KEPT_BYTES = 0
 
 
-def _allocator() -> None:
-    connector.keep_small = _nothing  # type: ignore[attr-defined]
+def _watching() -> None:
+    concurrency.MIN_READERS = READERS
+    concurrency.ConcurrencyLimit._watch_processor = lambda _: None  # type: ignore[method-assign,assignment]  # noqa: SLF001
 
 
 def _ahead() -> None:
@@ -38,7 +41,7 @@ def _ahead() -> None:
 WITHOUT: Mapping[str, Callable[[], None]] = {
     "nothing": _nothing,
     "buffers used again": _buffers,
-    "settings of the allocator": _allocator,
+    "watching the processor for the number of readers": _watching,
     "freezing what was imported": gc.unfreeze,
     "asking for the next page ahead": _ahead,
 }

@@ -25,7 +25,6 @@ from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
-from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.polling import Listeners, Polling
@@ -131,7 +130,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._warn(f"{sentence} Nothing reads it.")
         self.log(self._starting(), level="info")
         self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.configuration.frequency
-        keep_small()
         # Network calls run in daemon threads, so that a read that hangs cannot hold up the exit.
         collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         self._show_metrics()
