@@ -23,8 +23,8 @@ endef
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help install run test test-all soak bench check format format-check lint types \
-	manifests check-manifests docs check-docs site lock clean
+.PHONY: help install browser run test test-all soak bench check format format-check lint types \
+	manifests check-manifests docs check-docs site lock picture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,13 @@ $(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed
 $(VENV)/installed-site: requirements/site.txt $(VENV)/installed
 	@echo "Installing what makes a site of the documents into $(VENV)"
 	@$(PY) $(PIP_INSTALL) -r requirements/site.txt $(PIP_FAILED)
+	@touch $@
+
+browser: $(VENV)/installed-browser ## install what the tests in a browser need beside the browser
+
+$(VENV)/installed-browser: requirements/browser.txt $(VENV)/installed
+	@echo "Installing what the tests in a browser need into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -r requirements/browser.txt $(PIP_FAILED)
 	@touch $@
 
 run: install ## run the connector against the sandbox, or the real JumpCloud (ARGS)
@@ -105,6 +112,10 @@ lock: ## pin the dependencies anew (needs Poetry)
 	$(POETRY) export --quiet --without-urls --with dev --output requirements/dev.txt
 	$(POETRY) export --quiet --without-urls --only bench --output requirements/bench.txt
 	$(POETRY) export --quiet --without-urls --only site --output requirements/site.txt
+	$(POETRY) export --quiet --without-urls --only browser --output requirements/browser.txt
+
+picture: $(VENV)/installed-browser ## make the picture of the sandbox's page anew (needs a browser)
+	@$(PY) -m tools.picture
 
 clean: ## remove what the other targets made
 	rm -rf build $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

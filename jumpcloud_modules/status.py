@@ -70,6 +70,7 @@ class Status:
     backlog: Backlog = field(default_factory=Backlog)
     streams: tuple[Stream, ...] = ()
     late_events: int | None = None
+    withheld: int | None = None
     delivered: int | None = None
     quarantined: int | None = None
     failing: tuple[Failing, ...] = ()

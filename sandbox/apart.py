@@ -1,16 +1,11 @@
-"""A sandbox in a process of its own, so that its processor time is not the test's.
-
-`serve` is that process; `SandboxProcess` starts one and speaks to it.
-"""
+"""A sandbox in a process of its own, so that its processor time is not the test's."""
 
 from __future__ import annotations
 
 import base64
 import json
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,42 +13,21 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
-from sandbox.control import Control
 from sandbox.events import Event
 from sandbox.faults import Fault
 from sandbox.query import Answers
-from sandbox.server import Addresses, End, Sandbox
+from sandbox.server import Addresses, End
 from sandbox.verdict import Verdict
 
 _ROOT = Path(__file__).resolve().parent.parent
-
-
-def serve(*, keep_texts: bool, with_parent: bool) -> int:
-    """Serve a sandbox until SIGTERM (or, `with_parent`, the end of standard input).
-
-    Prints one line of JSON first: the addresses, and `control_url`.
-    """
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
-    with Sandbox(keep_texts=keep_texts) as sandbox:
-        control = Control(sandbox)
-        control.server.start()
-        print(
-            json.dumps({**asdict(sandbox.addresses), "control_url": control.server.url}), flush=True
-        )
-        if with_parent:
-            threading.Thread(target=_await_parent, args=(ending,), daemon=True).start()
-        ending.wait()
-        control.server.stop()
-    return 0
 
 
 class SandboxProcess:
     """A sandbox in another process, from `with` to its end; steered over its control port."""
 
     def __init__(self, *, keep_texts: bool = False, python: str = sys.executable) -> None:
-        self._command = [python, "-m", "sandbox", "serve", "--with-parent"]
+        self._command = [python, "-m", "sandbox", "serve", "--json", "--with-parent"]
+        self._command += ["--port", "0", "--events", "0", "--per-second", "0"]
         self._command += ["--keep-texts"] if keep_texts else []
 
     def __enter__(self) -> Self:
@@ -159,8 +133,3 @@ class SandboxProcess:
         request = Request(f"{self._control_url}/{endpoint}", payload, method=method)  # noqa: S310 - loopback
         with urlopen(request, timeout=300) as answer:  # noqa: S310 - loopback
             return json.load(answer)
-
-
-def _await_parent(ending: threading.Event) -> None:
-    sys.stdin.buffer.read()
-    ending.set()

@@ -66,6 +66,7 @@ class Usage:
 
     cpu_seconds: float
     peak_rss_bytes: int
+    rss_bytes: int = 0  # just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class ConnectorProcess:
         self.answers: dict[str, bytes] = {}
         self._output_path = scratch / "output"
         self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._spent = Usage(0.0, 0)
@@ -145,6 +147,15 @@ class ConnectorProcess:
         path = self._output_path
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def output_since(self, offset: int) -> tuple[str, int]:
+        """Return the whole lines written since an offset in bytes, and the offset after them."""
+        if not self._output_path.exists():
+            return "", offset
+        with self._output_path.open("rb") as output:
+            output.seek(offset)
+            lines = output.read().rpartition(b"\n")[0]
+        return lines.decode(errors="replace"), offset + len(lines) + bool(lines)
+
     def start(self) -> Self:
         """Start the process (again)."""
         if self.running:
@@ -160,6 +171,7 @@ class ConnectorProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C is for whoever watches
             )
+        self.starts += 1
         self._spent = Usage(0.0, 0)
         for watch in (self._reap, self._sample):
             threading.Thread(target=watch, args=(self._process, self._ended), daemon=True).start()
@@ -202,9 +214,13 @@ class ConnectorProcess:
         return None if answer is None else Health(answer[0], json.loads(answer[1]))
 
     def doing(self) -> dict[str, Any] | None:
-        """Read what `GET /status` says; None where nobody listens yet."""
+        """Read what `GET /status` says; None where nobody listens yet, or answers otherwise."""
         answer = self._get(self.liveness_port, "/status")
-        return None if answer is None else dict(json.loads(answer[1]))
+        try:
+            content = json.loads(answer[1]) if answer and answer[0] == 200 else None
+        except ValueError:
+            return None
+        return content if isinstance(content, dict) else None
 
     def metrics(self) -> dict[str, float]:
         """Read the Prometheus port: each sample's name and labels, as written, and its value."""
@@ -307,7 +323,9 @@ def _usage_of(pid: int, before: Usage) -> Usage:
         return before
     ticks = int(fields[11]) + int(fields[12])
     peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
-    return Usage(ticks / os.sysconf("SC_CLK_TCK"), max([before.peak_rss_bytes, *peaks]))
+    now = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")]
+    cpu_seconds = ticks / os.sysconf("SC_CLK_TCK")
+    return Usage(cpu_seconds, max([before.peak_rss_bytes, *peaks]), sum(now))
 
 
 def _get(url: str) -> tuple[int, bytes] | None:

@@ -1,4 +1,4 @@
-"""A port through which another process reads and steers a sandbox. Knows no connector."""
+"""What another process asks of a sandbox and steers it by. Knows no connector and no socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, cast
 from sandbox import faults as kinds
 from sandbox.events import Event, generate, mostly_prompt
 from sandbox.faults import Fault, Faults, Rule
-from sandbox.http import Reply, Request, RequestLog, Server, json_reply
+from sandbox.http import Reply, Request, RequestLog, json_reply
 from sandbox.live import Live
 from sandbox.query import Answers
 from sandbox.server import Sandbox
@@ -26,7 +26,6 @@ class Control:
         self._rules: list[Rule] = []
         self._live: Live | None = None
         self._lock = threading.Lock()
-        self.server = Server("control", self.answer, RequestLog(), sandbox.errors)
 
     def answer(self, request: Request) -> Reply:
         """Carry out one request; its payload is a JSON object or empty."""
@@ -52,8 +51,8 @@ class Control:
             ("POST", "faults"): self._add_fault,
             ("PATCH", "faults"): self._switch_fault,
             ("DELETE", "faults"): lambda _: self._clear_faults(),
-            ("POST", "live"): self._go_live,
-            ("DELETE", "live"): lambda _: self._end_live(),
+            ("POST", "live"): self.go_live,
+            ("DELETE", "live"): lambda _: self.end_live(),
         }
 
     def _set_answers(self, wish: dict[str, Any]) -> None:
@@ -74,12 +73,14 @@ class Control:
         for faults in _all_faults(self._sandbox).values():
             faults.clear()
 
-    def _go_live(self, wish: dict[str, Any]) -> None:
-        self._end_live()
+    def go_live(self, wish: dict[str, Any]) -> None:
+        """Publish events as time passes from now on; the wish holds `Live`'s arguments."""
+        self.end_live()
         self._live = Live(self._sandbox.jumpcloud, **wish)
         self._live.start()
 
-    def _end_live(self) -> None:
+    def end_live(self) -> None:
+        """Publish no more."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -1,4 +1,4 @@
-"""What a person sees while the connector runs: one updating line, or plain lines."""
+"""What a person sees while the connector runs: a table that is written over, or plain lines."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
 _PLAIN_EVERY_SECONDS = 2.0
 _COLUMNS = 80
+_BAR_SHARE = 3  # of the terminal's width
+_FEWEST_BAR_COLUMNS = 20
+_NAME_COLUMNS = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A moment of a run; `lag_seconds` is the connector's own word, None before the first."""
+    """A moment of a run; what comes from the connector itself is None before its first word."""
 
     elapsed_seconds: float
     produced: int | None
@@ -22,6 +31,10 @@ class Figures:
     jumpcloud_requests: int | None
     intake_requests: int
     lag_seconds: float | None
+    state: str = ""
+    late: int | None = None
+    withheld: int | None = None
+    rss_bytes: int = 0
 
 
 def columns_of(out: TextIO) -> int:
@@ -33,10 +46,7 @@ def columns_of(out: TextIO) -> int:
 
 
 class Display:
-    """Shows figures on a terminal in place, elsewhere every two seconds on a line of its own.
-
-    On a terminal they are cut at its width, since a line that wraps is not one to write over.
-    """
+    """Shows figures on a terminal in place, elsewhere every two seconds on a line of its own."""
 
     def __init__(
         self,
@@ -45,29 +55,76 @@ class Display:
         columns: Callable[[TextIO], int] = columns_of,
     ) -> None:
         self._out, self._clock, self._columns = out, clock, columns
-        self._in_place = out.isatty()
+        self._console = Console(file=out, highlight=False, markup=False)
+        self._in_place = out.isatty() and not self._console.is_dumb_terminal
         self._shown_at = float("-inf")
-        self._width = 0
+        self._live: Live | None = None
 
     def show(self, figures: Figures) -> None:
         """Show the figures, if it is time to."""
-        line = _line(figures)
         if self._in_place:
-            room = max(1, self._columns(self._out) - 1)
-            self._out.write("\r" + line.ljust(self._width)[:room])
-            self._width = min(len(line), room)
+            self._console.width = self._columns(self._out)
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False)
+                self._live.start()
+            self._live.update(_table(figures, self._console.width), refresh=True)
         elif self._clock() - self._shown_at >= _PLAIN_EVERY_SECONDS:
             self._shown_at = self._clock()
-            self._out.write(line + "\n")
-        self._out.flush()
+            self._write(_line(figures))
 
     def say(self, text: str) -> None:
-        """Write lines that stay."""
-        if self._in_place and self._width:
-            self._out.write("\n")
-            self._width = 0
+        """Write lines that stay; on a terminal, above the figures."""
+        if self._live is None:
+            self._write(text)
+        else:
+            self._console.print(text, soft_wrap=True)
+
+    def leave(self) -> None:
+        """Leave the figures as they are: what is said from now on comes below."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _write(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def _table(figures: Figures, columns: int) -> RenderableType:
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True, min_width=_NAME_COLUMNS)
+    rows.add_column(overflow="ellipsis", no_wrap=True)
+    if figures.jumpcloud_requests is not None:
+        rows.add_row("JumpCloud", f"{figures.jumpcloud_requests:,} requests")
+    rows.add_row("connector", ", ".join(_of_the_connector(figures)))
+    rows.add_row("intake", f"{figures.intake_requests:,} requests")
+    return Group(_progress(figures, columns // _BAR_SHARE), rows)
+
+
+def _progress(figures: Figures, bar_columns: int) -> RenderableType:
+    parts: list[RenderableType] = [Text(f"{figures.elapsed_seconds:.1f} s")]
+    text = f"accepted {figures.accepted:,}"
+    if figures.produced is not None:
+        text += f" of {figures.produced:,}"
+        if bar_columns >= _FEWEST_BAR_COLUMNS:
+            parts.append(ProgressBar(max(1, figures.produced), figures.accepted, bar_columns))
+    line = Table.grid(padding=(0, 2))
+    parts.append(Text(text, overflow="ellipsis", no_wrap=True))
+    line.add_row(*parts)
+    return line
+
+
+def _of_the_connector(figures: Figures) -> list[str]:
+    parts = [figures.state] if figures.state else []
+    lag = figures.lag_seconds
+    parts.append("lag not known yet" if lag is None else f"lag {lag:.0f} s")
+    if figures.late is not None:
+        parts.append(f"{figures.late:,} late found")
+    if figures.withheld is not None:
+        parts.append(f"{figures.withheld:,} repeats withheld")
+    if figures.rss_bytes:
+        parts.append(f"{figures.rss_bytes / 1e6:.0f} MB")
+    return parts
 
 
 def _line(figures: Figures) -> str:

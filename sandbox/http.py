@@ -10,8 +10,8 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +67,7 @@ class Reply:
     pause_seconds: float = 0.0  # silence in the middle of the body
     date_ahead_seconds: float | None = 0.0  # of the `Date` header; None leaves it out
     cut: Cut | None = None
+    pieces: Generator[bytes] | None = None  # of a body without an end; asked for one by one
 
 
 def json_reply(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
@@ -103,6 +104,7 @@ class RequestLog:
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._arrivals: Counter[str] = Counter()
+        self._totals: Counter[int] = Counter()
 
     def arrived(self, request: Request) -> None:
         """Count a request that is about to be answered."""
@@ -113,12 +115,15 @@ class RequestLog:
         """Note an exchange, just before its last bytes leave; return its place."""
         with self._lock:
             self._entries.append(entry)
+            self._totals[entry.status] += 1
             return len(self._entries) - 1
 
     def amend(self, place: int, entry: Entry) -> None:
         """Correct an exchange whose last bytes did not leave."""
         with self._lock:
             if place < len(self._entries):
+                self._totals[self._entries[place].status] -= 1
+                self._totals[entry.status] += 1
                 self._entries[place] = entry
 
     def entries(self, endpoint: str | None = None, since: float = 0.0) -> list[Entry]:
@@ -152,10 +157,16 @@ class RequestLog:
         """Count the exchanges by status; 0 stands for no answer."""
         return Counter(entry.status for entry in self.entries(endpoint, since))
 
+    def totals(self) -> dict[int, int]:
+        """Return what `statuses` counts, at the same cost however many there were."""
+        with self._lock:
+            return {status: count for status, count in self._totals.items() if count}
+
     def clear(self) -> None:
         """Forget everything seen so far."""
         with self._lock:
             self._entries.clear()
+            self._totals.clear()
             self._arrivals.clear()
 
 
@@ -342,6 +353,9 @@ class _Exchange:
 
     def send(self) -> None:
         reply = self._reply
+        if reply.pieces is not None:
+            self._send_pieces(reply.pieces)
+            return
         cut = Cut(None, reset=True) if self._owner.closing.wait(reply.wait_seconds) else reply.cut
         if cut is not None and cut.body_share is None:
             self._note(status=0, sent_bytes=0, whole=False)
@@ -372,6 +386,18 @@ class _Exchange:
         else:
             self._connection.connection.sendall(head)
             self._send_last(body, len(body))
+
+    def _send_pieces(self, pieces: Generator[bytes]) -> None:
+        """Send a body until its pieces end, the client is gone, or the server closes."""
+        connection = self._connection
+        connection.close_connection = True
+        self._note(status=self._reply.status, sent_bytes=0, whole=False)
+        with suppress(OSError), closing(pieces):
+            connection.connection.sendall(_head(self._reply, self._owner.now_ms()))
+            for piece in pieces:
+                if self._owner.closing.is_set():
+                    break
+                connection.connection.sendall(piece)
 
     def _stream(self, body: bytes) -> None:
         began, seconds = time.monotonic(), self._reply.stream_seconds
@@ -412,7 +438,11 @@ class _Exchange:
 
 def _head(reply: Reply, now_ms: int) -> bytes:
     lines = [f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"]
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body))}
+    headers = {"Content-Type": "application/json"}
+    if reply.pieces is None:
+        headers["Content-Length"] = str(len(reply.body))
+    else:
+        headers["Connection"] = "close"
     if reply.date_ahead_seconds is not None:
         headers["Date"] = formatdate(now_ms / 1000 + reply.date_ahead_seconds, usegmt=True)
     headers.update(reply.headers)

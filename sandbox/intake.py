@@ -98,6 +98,11 @@ class Intake:
         with self._lock:
             return list(self._digests)
 
+    def digests_since(self, place: int) -> list[bytes]:
+        """List the accepted events' digests from a place in their order on."""
+        with self._lock:
+            return self._digests[place:]
+
     @property
     def batches(self) -> list[Batch]:
         """List the accepted batches in order."""

@@ -50,6 +50,11 @@ class Platform:
         with self._lock:
             return list(self._logs)
 
+    def logs_since(self, place: int) -> list[LogLine]:
+        """List the log lines from a place in their order on."""
+        with self._lock:
+            return self._logs[place:]
+
     @property
     def callbacks(self) -> list[dict[str, Any]]:
         """List what was sent to the callback."""

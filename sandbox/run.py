@@ -1,49 +1,76 @@
 """Run the real connector and show what it does: by default against the sandbox alone.
 
 With JUMPCLOUD_API_KEY it reads the real JumpCloud, with SEKOIA_INTAKE_KEY too it pushes to the
-real intake.
+real intake. A scenario always runs against the sandbox.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from sandbox.connector import ConnectorProcess, Settings
+from sandbox.connector import ROOT, ConnectorProcess, Settings
 from sandbox.display import Display, Figures
-from sandbox.events import generate
+from sandbox.events import Event, generate
 from sandbox.faults import name_of
+from sandbox.incidents import Incident, sentence
 from sandbox.instants import now_ms
 from sandbox.live import Live
+from sandbox.observer import Sample
+from sandbox.page.server import Page
 from sandbox.real import run_end_to_end, run_with_real_jumpcloud
-from sandbox.server import Sandbox
+from sandbox.report import Report
+from sandbox.scenarios import EVERYDAY, Scenario
+from sandbox.scene import Scene
+from sandbox.server import Sandbox, SandboxError
 
-_LIVE_SECONDS = 25.0
+REPORTS = ROOT / "data/reports"
 _SETTLE_SECONDS = 120.0
-_HISTORY_HOURS = 24
 _AUDIT_SECONDS = 5
 _MARGIN_MS = 300_000  # the connector starts a little later than the events were made
 _STEP_SECONDS = 0.5
-_FAULT_RATE = 0.2
+_CALM_SECONDS = 3.0  # before harm, so that a report shows what it was like without
+_ON_THEIR_WAY_MS = 3_000
 _INTERRUPTED = 130
+_FOREVER_MS = 1 << 62
+_ALL_THAT_MAY_REPEAT = "What came twice was in flight when it was killed; no more is promised then."
+_NO_MORE_COME = (
+    "No more events come. The verdict follows when those that are late have arrived;"
+    " Ctrl-C again does not wait for them."
+)
 STATUSES = (
     "Exit status: 0 where the verdict is clean, 1 where it is not or the connector failed, 2 for"
     " arguments that are not possible, 130 where a second Ctrl-C ended it before all had arrived."
+    " Events that came twice since it was killed on purpose do not count."
 )
-_LAG_METRIC = "symphony_module_common_events_lags"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. `live_seconds` None: as long as is usual for the kind of run."""
+    """What to run.
 
-    live_seconds: float | None
-    events: int
-    with_faults: bool
-    seed: int
+    `live_seconds` None: as long as is usual for the kind of run. A report of a scenario that was
+    asked for by name is written to `reports`. The page listens on `page_port` (0: any), and with
+    `stay` until somebody ends it.
+    """
+
+    scenario: Scenario = EVERYDAY
+    live_seconds: float | None = None
+    seed: int = 1
+    reports: Path = REPORTS
+    with_page: bool = True
+    page_port: int = 0
+    stay: bool = False
+
+    @property
+    def is_everyday(self) -> bool:
+        """Tell whether no scenario was asked for."""
+        return self.scenario.name == EVERYDAY.name
 
 
 def run(plan: Plan) -> int:
@@ -54,69 +81,239 @@ def run(plan: Plan) -> int:
     except KeyboardInterrupt:
         display.say("Interrupted.")
         return _INTERRUPTED
+    finally:
+        display.leave()
 
 
 def _run(plan: Plan, display: Display) -> int:
-    if not os.environ.get("JUMPCLOUD_API_KEY"):
-        if os.environ.get("SEKOIA_INTAKE_KEY"):
-            display.say("SEKOIA_INTAKE_KEY is not used without JUMPCLOUD_API_KEY.")
+    keys = [name for name in ("JUMPCLOUD_API_KEY", "SEKOIA_INTAKE_KEY") if os.environ.get(name)]
+    if not plan.is_everyday or "JUMPCLOUD_API_KEY" not in keys:
+        why = "without JUMPCLOUD_API_KEY" if plan.is_everyday else "by a scenario"
+        for name in keys:
+            display.say(f"{name} is not used {why}.")
         return run_emulated(plan, display)
-    if os.environ.get("SEKOIA_INTAKE_KEY"):
+    if "SEKOIA_INTAKE_KEY" in keys:
         return run_end_to_end(plan.live_seconds, display)
     return run_with_real_jumpcloud(plan.live_seconds, display)
 
 
 def run_emulated(plan: Plan, display: Display) -> int:
-    """Run a day of history and a stretch of live events through the connector, and judge."""
-    now = now_ms()
-    start_ms = now - _HISTORY_HOURS * 3_600_000 + _MARGIN_MS
-    history = generate(plan.events, start_ms, now, plan.seed, surrogate_share=0.0005)
-    with Sandbox(history) as sandbox:
-        if plan.with_faults:
-            sandbox.chaos(plan.seed, rate=_FAULT_RATE)
-        display.say(_opening(plan, sandbox))
-        settings = Settings(history_hours=_HISTORY_HOURS, audit_frequency=_AUDIT_SECONDS)
-        with ConnectorProcess(sandbox.addresses, settings) as connector:
-            is_complete = _watch(plan, display, sandbox, connector)
-            status = _end(connector)
-        return _close(display, sandbox, connector, status, is_complete=is_complete)
+    """Run a scenario through the connector, and judge; then those that the page asks for."""
+    if not plan.with_page:
+        return _Run(plan, display).status()
+    errors: list[str] = []
+    page = Page(errors, plan.page_port)
+    page.start()
+    display.say(f"Watch it, and do harm: {page.url}/")
+    try:
+        status = _run_by_page(plan, display, page)
+    finally:
+        page.stop()
+    if errors:
+        raise SandboxError("\n".join(errors))
+    return status
 
 
-def _watch(plan: Plan, display: Display, sandbox: Sandbox, connector: ConnectorProcess) -> bool:
-    """Show progress while events come, until all are accepted, and for one audit more.
+def _run_by_page(plan: Plan, display: Display, page: Page) -> int:
+    page.wishes.stay = plan.stay
+    while True:
+        run = _Run(plan, display, page)
+        status = run.status()
+        if run.is_interrupted or not _is_another_wanted(page, display):
+            return status
+        wanted = page.wishes.scenario or plan.scenario
+        plan = replace(plan, scenario=wanted, live_seconds=None)
 
-    Ctrl-C ends the coming of events, a second one the waiting; return whether there was none such.
-    """
-    started = time.monotonic()
 
-    def until(seconds: float, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + seconds
-        while connector.running and time.monotonic() < deadline and not done():
-            display.show(_figures(started, sandbox, connector))
+def _is_another_wanted(page: Page, display: Display) -> bool:
+    """Tell whether another scenario is; where the page stays, when one is or nobody waits."""
+    if page.wishes.stay and page.wishes.scenario is None:
+        display.say(f"The page stays at {page.url}/ until Ctrl-C, for other scenarios.")
+    try:
+        while page.wishes.stay and page.wishes.scenario is None:
             time.sleep(_STEP_SECONDS)
-
-    live_seconds = _LIVE_SECONDS if plan.live_seconds is None else plan.live_seconds
-    audit_seconds = _AUDIT_SECONDS + 1.0
-    try:
-        with Live(sandbox.jumpcloud, seed=plan.seed):
-            until(live_seconds, lambda: False)
-    except KeyboardInterrupt:
-        audit_seconds = 0.0
-        display.say(
-            "No more events come. The verdict follows when those that are late have arrived;"
-            " Ctrl-C again does not wait for them."
-        )
-    try:
-        until(_SETTLE_SECONDS, lambda: _all_accepted(sandbox))
-        until(audit_seconds, lambda: False)
     except KeyboardInterrupt:
         return False
-    return True
+    return page.wishes.scenario is not None
 
 
-def _all_accepted(sandbox: Sandbox) -> bool:
-    enough = sandbox.intake.count >= len(sandbox.jumpcloud.published)
-    return enough and not sandbox.verdict().lost
+def _history(scenario: Scenario, seed: int) -> list[Event]:
+    now = now_ms()
+    start_ms = now - scenario.events_hours * 3_600_000 + _MARGIN_MS
+    return generate(scenario.events, start_ms, now, seed, surrogate_share=0.0005)
+
+
+class _Run:
+    """One run: shown while it goes on, its steps taken, its verdict told."""
+
+    def __init__(self, plan: Plan, display: Display, page: Page | None = None) -> None:
+        self._plan, self._display, self._page = plan, display, page
+        self._begun = self._told = 0
+        self.is_interrupted = False
+
+    def status(self) -> int:
+        """Run it, and return the exit status."""
+        scenario = self._plan.scenario
+        history = _history(scenario, self._plan.seed)
+        settings = Settings(history_hours=scenario.history_hours, audit_frequency=_AUDIT_SECONDS)
+        with Sandbox(history, keep_texts=False) as sandbox:
+            if scenario.fault_rate:
+                sandbox.chaos(self._plan.seed, rate=scenario.fault_rate)
+            with ConnectorProcess(sandbox.addresses, settings) as connector:
+                with Scene(sandbox, connector) as scene:
+                    if self._page is not None:
+                        self._page.show(scene, scenario)
+                    self._display.say(_opening(scenario, sandbox))
+                    is_complete = self._watch(scene)
+                status = _end(connector)
+            return self._close(scene, connector, status, is_complete=is_complete)
+
+    def _watch(self, scene: Scene) -> bool:
+        """Watch while events come, until all are accepted, and for one audit more.
+
+        Ctrl-C ends the coming of events, a second one the waiting; return whether there was none
+        such.
+        """
+        audit_seconds = _AUDIT_SECONDS + 1.0
+        scenario, jumpcloud = self._plan.scenario, scene.sandbox.jumpcloud
+        per_second, late_share = scenario.per_second, scenario.late_share
+        seed = self._plan.seed
+        try:
+            with Live(jumpcloud, per_second=per_second, late_share=late_share, seed=seed):
+                self._take_steps(scene)
+                self._stay_live(scene)
+        except KeyboardInterrupt:
+            audit_seconds, self.is_interrupted = 0.0, True
+        try:
+            if self.is_interrupted:
+                self._display.say(_NO_MORE_COME)
+            scene.incidents.end_all()
+            self._until(scene, _SETTLE_SECONDS, lambda: _is_settled(scene))
+            self._until(scene, audit_seconds, lambda: False)
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def _take_steps(self, scene: Scene) -> None:
+        for step in self._plan.scenario.steps:
+            self._live(scene, _SETTLE_SECONDS, lambda: _is_caught_up(scene))
+            self._live(scene, _CALM_SECONDS, lambda: False)
+            if not scene.goes_on or self._is_another_wanted:
+                return
+            incident = scene.incidents.begin(step.harm, step.amount)
+            self._live(scene, step.amount + 2 * _SETTLE_SECONDS, incident.settled.is_set)
+
+    def _stay_live(self, scene: Scene) -> None:
+        """Let events come for as long as planned, while harm is done, and while somebody stays."""
+        usual, asked = self._plan.scenario.live_seconds, self._plan.live_seconds
+        ends_at = time.monotonic() + (usual if asked is None else asked)
+        if self._page is not None:
+            self._page.ends_at = ends_at
+
+        def is_over() -> bool:
+            is_time = time.monotonic() >= ends_at and scene.incidents.are_settled
+            return is_time and not self._stays
+
+        self._live(scene, math.inf, is_over)
+
+    @property
+    def _stays(self) -> bool:
+        """Tell whether events keep coming for somebody who looks; a scenario has its end."""
+        return self._page is not None and self._page.wishes.stay and self._plan.is_everyday
+
+    @property
+    def _is_another_wanted(self) -> bool:
+        return self._page is not None and self._page.wishes.scenario is not None
+
+    def _live(self, scene: Scene, seconds: float, done: Callable[[], bool]) -> None:
+        self._until(scene, seconds, lambda: done() or self._is_another_wanted)
+
+    def _until(self, scene: Scene, seconds: float, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while scene.goes_on and time.monotonic() < deadline and not done():
+            self._display.show(_figures(scene.observer.latest))
+            time.sleep(_STEP_SECONDS)
+            self._tell_of_harm(scene.incidents.all)
+
+    def _tell_of_harm(self, incidents: Sequence[Incident]) -> None:
+        for incident in incidents:
+            if incident.number > self._begun:
+                self._begun = incident.number
+                self._display.say(_beginning(incident))
+            if incident.number > self._told and incident.settled.is_set():
+                self._told = incident.number
+                title = incident.harm.title
+                self._display.say("\n".join([f"{title}: {incident.state}.", *_told(incident)]))
+
+    def _close(
+        self,
+        scene: Scene,
+        connector: ConnectorProcess,
+        status: int | None,
+        *,
+        is_complete: bool,
+    ) -> int:
+        verdict, usage, display = scene.verdict(), connector.usage(), self._display
+        is_good = status == 0 and scene.is_as_promised(verdict)
+        display.leave()
+        display.say("")
+        fired = _fired(scene.sandbox) if self._plan.scenario.fault_rate else ""
+        display.say(fired + verdict.table())
+        ended = "had to be killed" if status is None else f"ended with status {status}"
+        display.say(
+            f"The connector {ended}; {usage.cpu_seconds:.1f} s of processor time, "
+            f"{usage.peak_rss_bytes / 1e6:.0f} MB at most."
+        )
+        if not verdict.clean and scene.is_as_promised(verdict):
+            display.say(_ALL_THAT_MAY_REPEAT)
+        report = None if self._plan.is_everyday else self._report(scene, connector, is_good)
+        if report is not None:
+            display.say(f"Report: {report}")
+        if self._page is not None:
+            told = sentence(verdict, scene.target.kills)
+            self._page.show_outcome(
+                f"{told} The connector {ended}.", is_good=is_good, report=report
+            )
+        if is_good:
+            return 0
+        if not is_complete and status == 0:
+            display.say("It was ended before all had arrived: what is missing may only be late.")
+            return _INTERRUPTED
+        last_words = "\n".join(connector.output.splitlines()[-25:])
+        display.say(f"The connector's last words:\n{last_words}")
+        return 1
+
+    def _report(self, scene: Scene, connector: ConnectorProcess, is_good: bool) -> Path:
+        usage = connector.usage()
+        report = Report(
+            scenario=self._plan.scenario,
+            verdict=scene.verdict(),
+            kills=scene.target.kills,
+            samples=scene.observer.samples,
+            incidents=scene.incidents.all,
+            lines=scene.observer.lines_after(0),
+            is_good=is_good,
+            cpu_seconds=usage.cpu_seconds,
+            peak_rss_bytes=usage.peak_rss_bytes,
+        )
+        return report.write(self._plan.reports)
+
+
+def _is_caught_up(scene: Scene) -> bool:
+    return not scene.observer.so_far.is_owed(now_ms() - _ON_THEIR_WAY_MS)
+
+
+def _is_settled(scene: Scene) -> bool:
+    return scene.incidents.are_settled and not scene.observer.so_far.is_owed(_FOREVER_MS)
+
+
+def _beginning(incident: Incident) -> str:
+    harm = incident.harm
+    return f"{harm.title}, {harm.amount.name_of(incident.amount)}. {harm.does} {harm.should}"
+
+
+def _told(incident: Incident) -> list[str]:
+    return [f"  {sentence}" for sentence in incident.told]
 
 
 def _end(connector: ConnectorProcess) -> int | None:
@@ -129,61 +326,47 @@ def _end(connector: ConnectorProcess) -> int | None:
         return None
 
 
-def _figures(started: float, sandbox: Sandbox, connector: ConnectorProcess) -> Figures:
+def _figures(sample: Sample) -> Figures:
+    requests = {end: sum(counts.values()) for end, counts in sample.statuses.items()}
     return Figures(
-        elapsed_seconds=time.monotonic() - started,
-        produced=len(sandbox.jumpcloud.published),
-        accepted=sandbox.intake.count,
-        jumpcloud_requests=sandbox.jumpcloud.requests.arrivals(),
-        intake_requests=sandbox.intake.requests.arrivals(),
-        lag_seconds=connector.metric(_LAG_METRIC),
+        elapsed_seconds=sample.elapsed_seconds,
+        produced=sample.so_far.produced,
+        accepted=sample.so_far.accepted,
+        jumpcloud_requests=requests["jumpcloud"],
+        intake_requests=requests["intake"],
+        lag_seconds=sample.lag_seconds,
+        state=sample.state,
+        late=sample.late,
+        withheld=sample.withheld,
+        rss_bytes=sample.rss_bytes,
     )
 
 
-def _opening(plan: Plan, sandbox: Sandbox) -> str:
-    faults = " One request in five fails, one way or another." if plan.with_faults else ""
-    return (
-        f"JumpCloud ({sandbox.jumpcloud.url}) and Sekoia ({sandbox.intake.url}) are emulated.\n"
-        f"{plan.events:,} events of the last day wait; a few more come every second, "
-        f"some of them late.{faults}"
-    )
+def _opening(scenario: Scenario, sandbox: Sandbox) -> str:
+    lines = [f"JumpCloud ({sandbox.jumpcloud.url}) and Sekoia ({sandbox.intake.url}) are emulated."]
+    if scenario.name == EVERYDAY.name:
+        some = f"{scenario.per_second:g}" if scenario.per_second != EVERYDAY.per_second else "a few"
+        lines.append(
+            f"{scenario.events:,} events of the last day wait; {some} more come every second, some"
+            " of them late."
+        )
+    else:
+        lines.append(f"{scenario.title}. {scenario.story}")
+        lines.append(
+            f"{scenario.events:,} events wait, {scenario.per_second:g} more come a second."
+        )
+    if scenario.fault_rate:
+        lines[-1] += f" {scenario.fault_rate:.0%} of all requests fail, one way or another."
+    return "\n".join(lines)
 
 
 def _fired(sandbox: Sandbox) -> str:
-    """List which fault happened how often; nothing where none was asked for."""
+    """List which fault happened how often."""
     ends = (sandbox.jumpcloud, sandbox.intake, sandbox.platform)
     rules = [(end.name, rule) for end in ends for rule in end.faults.rules]
-    if not rules:
-        return ""
     rows = [
         f"{rule.fired:>6}  {name:<10} {name_of(rule.fault)}" for name, rule in rules if rule.fired
     ]
     fired = sum(rule.fired for _, rule in rules)
     heading = f"{fired:>6}  faults; {len(rules) - len(rows)} of {len(rules)} kinds did not happen"
     return "\n".join([heading, *rows, "", ""])
-
-
-def _close(
-    display: Display,
-    sandbox: Sandbox,
-    connector: ConnectorProcess,
-    status: int | None,
-    *,
-    is_complete: bool,
-) -> int:
-    verdict = sandbox.verdict()
-    usage = connector.usage()
-    display.say("")
-    display.say(_fired(sandbox) + verdict.table())
-    ended = "had to be killed" if status is None else f"ended with status {status}"
-    display.say(
-        f"The connector {ended}; {usage.cpu_seconds:.1f} s of processor time, "
-        f"{usage.peak_rss_bytes / 1e6:.0f} MB at most."
-    )
-    if verdict.clean and status == 0:
-        return 0
-    if not is_complete and status == 0:
-        display.say("It was ended before all had arrived: what is missing may only be late.")
-        return _INTERRUPTED
-    display.say("The connector's last words:\n" + "\n".join(connector.output.splitlines()[-25:]))
-    return 1

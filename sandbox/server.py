@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -45,6 +45,15 @@ class Addresses:
     client_secret: str = field(default=CLIENT_SECRET, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the three ends listen; 0 is any port that is free."""
+
+    jumpcloud: int = 0
+    intake: int = 0
+    platform: int = 0
+
+
 class _Emulator(Protocol):
     @property
     def name(self) -> str: ...
@@ -73,6 +82,7 @@ class Sandbox:
         token: str = TOKEN,
         organizations: Iterable[str] | Mapping[str, str] = (),
         keep_texts: bool = True,
+        ports: Ports | None = None,
         now_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self.errors: list[str] = []
@@ -82,8 +92,9 @@ class Sandbox:
         known = None if keep_texts else self.jumpcloud.holds
         self.intake = Intake(intake_key=intake_key, known=known)
         self.platform = Platform(secrets={"apikey": api_key}, token=token)
+        of_ends = asdict(ports or Ports())
         self._servers = {
-            end.name: self._server(end, now_ms)
+            end.name: self._server(end, of_ends[end.name], now_ms)
             for end in (self.jumpcloud, self.intake, self.platform)
         }
 
@@ -132,11 +143,19 @@ class Sandbox:
     @contextmanager
     def unplugged(self, end: End) -> Iterator[None]:
         """Refuse connections at one end for the time of a `with` block."""
-        self._servers[end].stop()
+        self.unplug(end)
         try:
             yield
         finally:
-            self._servers[end].start()
+            self.plug(end)
+
+    def unplug(self, end: End) -> None:
+        """Refuse connections at one end until it is plugged in again; the port is kept."""
+        self._servers[end].stop()
+
+    def plug(self, end: End) -> None:
+        """Serve an end again."""
+        self._servers[end].start()
 
     def chaos(self, seed: int, rate: float, *, repeats: bool = False) -> None:
         """Let a share of all requests fail, each in one of many ways.
@@ -166,13 +185,13 @@ class Sandbox:
             without=without,
         )
 
-    def _server(self, end: _Emulator, now_ms: Callable[[], int]) -> Server:
+    def _server(self, end: _Emulator, port: int, now_ms: Callable[[], int]) -> Server:
         end.errors = self.errors
 
         def answer(request: Request) -> Reply:
             return end.faults.play(request, end.answer)
 
-        return Server(end.name, answer, end.requests, self.errors, now_ms=now_ms)
+        return Server(end.name, answer, end.requests, self.errors, port, now_ms=now_ms)
 
 
 def wait_until(happened: Callable[[], object], timeout_seconds: float = 10.0) -> bool:

@@ -39,6 +39,11 @@ class Verdict:
         """Tell whether nothing was lost, duplicated, altered or made up."""
         return not (self.lost or self.duplicated or self.altered or self.foreign)
 
+    @property
+    def is_but_repeated(self) -> bool:
+        """Tell whether nothing worse happened than that events came twice."""
+        return not (self.lost or self.altered or self.foreign)
+
     def table(self) -> str:
         """Write the verdict as lines for a person."""
         rows: list[tuple[str, int, tuple[str, ...]]] = [
@@ -69,12 +74,13 @@ def judge(
     Due are the events of `since_ms` or later that were visible by `visible_until_ms`, but for
     those named in `without`. An event that was not due may be accepted, once.
     """
-    labels = {event.digest(): event.label for event in published}
-    copies = Counter(event.digest() for event in published)
+    digested = [(event, event.digest()) for event in published]
+    labels = {digest: event.label for event, digest in digested}
+    copies = Counter(digest for _, digest in digested)
     excused = {event.digest() for event in without}
     due = Counter(
-        event.digest()
-        for event in published
+        digest
+        for event, digest in digested
         if (since_ms is None or event.time_ms >= since_ms)
         and (visible_until_ms is None or event.visible_ms <= visible_until_ms)
     )

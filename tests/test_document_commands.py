@@ -45,6 +45,10 @@ NOT_RUN = {
     ("docs/setup.md", "it needs Docker"),
     ("docs/troubleshooting.md", "it needs Docker"),
     ("sandbox/README.md", "tests/sandbox/test_sandbox_processes.py runs the sandbox"),
+    ("sandbox/README.md", "tests/sandbox/test_sandbox_serve.py serves it"),
+    ("sandbox/README.md", "tests/sandbox/test_sandbox_serve.py is such a client"),
+    ("sandbox/README.md", "tests/sandbox/test_sandbox_scenarios.py runs one"),
+    ("sandbox/README.md", "tests/process/test_harm.py does harm"),
 }
 HALVES = {"state", "state reset"}
 """Named in sentences without what they need."""

@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUPS = {"main": {"main"}, "dev": {"main", "dev"}, "bench": {"bench"}, "site": {"site"}}
+GROUPS = {
+    "main": {"main"},
+    "dev": {"main", "dev"},
+    "bench": {"bench"},
+    "site": {"site"},
+    "browser": {"browser"},
+}
 
 
 def toml(name: str) -> dict[str, Any]:

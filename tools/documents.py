@@ -30,6 +30,8 @@ from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import faults
+from sandbox.harm import HARMS, Amount
+from sandbox.scenarios import SCENARIOS
 from tools import messages, texts
 from tools.manifests import environment_document
 
@@ -307,6 +309,22 @@ def sandbox_faults() -> str:
     return table(("Fault", "What it does"), rows)
 
 
+def sandbox_harms() -> str:
+    """Return each harm of the sandbox, what it does, and what is due then."""
+    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS]
+    return table(("Harm", "Amount; by default", "What it does", "What is due then"), rows)
+
+
+def sandbox_scenarios() -> str:
+    """Return each scenario of the sandbox with its story."""
+    return table(("Scenario", "Story"), [(f"`{one.name}`", one.story) for one in SCENARIOS])
+
+
+def _amount(amount: Amount) -> str:
+    bounds = f"{amount.least:,.15g} to {amount.most:,.15g}"
+    return f"{amount.unit}, {bounds}; {amount.usual:,.15g}"
+
+
 def _kinds() -> Iterator[type]:
     for kind in vars(faults).values():
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "apply"):
@@ -395,6 +413,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "constants": constants,
     "targets": targets,
     "faults": sandbox_faults,
+    "harms": sandbox_harms,
+    "scenarios": sandbox_scenarios,
     "figures": lambda: figures_part(results()),
     "steps": lambda: steps_table(results().steps),
     "in-short": in_short,

@@ -191,6 +191,7 @@ def _facts(shown: Shown) -> list[tuple[str, str]]:
         *(_of_streams(shown["streams"]) if len(shown["streams"]) > 1 else []),
         ("delivered", _number(shown["delivered"], " events since its start")),
         ("late events found", _number(shown["late_events"], "")),
+        ("withheld", _number(shown["withheld"], " events, read again and not sent again")),
         ("in quarantine", _number(shown["quarantined"], "")),
         ("last delivery", f"{last[-1]['events']} events at {last[-1]['at']}" if last else ""),
     ]

@@ -86,6 +86,7 @@ class StatusReport:
                 for services, collector in zip(parts.names, parts.collectors, strict=True)
             ),
             late_events=counts.late,
+            withheld=counts.known,
             delivered=counts.delivered,
             quarantined=parts.quarantine.count(),
             failing=tuple(self._failing(parts)),

@@ -66,6 +66,7 @@ def test_a_running_connector_tells_how_it_is_doing_on_its_port_and_by_the_comman
     assert asked["well"] is True
     assert (asked["state"], asked["delivered"]) == ("collecting", 400)
     assert asked["lag_seconds"] == 0
+    assert asked["withheld"] > 0, "the newest event is read again at each poll"
     assert asked["backlog"] == {"windows": 0, "seconds": 0.0, "seconds_left": None}
     assert asked["failing"] == []
     assert asked["last_deliveries"][-1]["events"] > 0

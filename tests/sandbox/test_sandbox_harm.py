@@ -1,0 +1,209 @@
+"""Harm over HTTP: who may do it, what is refused, and the verdict that is kept meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox import INTAKE_KEY, Event, Sandbox, make_event, wait_until
+from sandbox.guard import guarded, refused_for
+from sandbox.harm import HARMS
+from sandbox.http import Request, RequestLog, Server
+from sandbox.incidents import counted
+from sandbox.instants import now_ms
+from sandbox.running_verdict import RunningVerdict
+from sandbox.scene import Scene
+
+HOST = "127.0.0.1:8100"
+
+
+def _request(method: str = "POST", **headers: str) -> Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, "/api/harms/kill", {"host": HOST, **named}, b"", 0)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": f"http://{HOST}", "sec_fetch_site": "same-origin"},
+        {"host": "localhost:8100", "origin": "http://localhost:8100"},
+        {"host": "[::1]:8100"},
+        {"sec_fetch_site": "none"},
+    ],
+)
+def test_a_person_on_this_machine_may_change_things(headers: dict[str, str]) -> None:
+    """By a command, or from the sandbox's own page."""
+    assert refused_for(_request(**headers)) == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://elsewhere.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": f"https://{HOST}"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"host": "elsewhere.example", "origin": "http://elsewhere.example"},
+        {"host": "127.0.0.1.elsewhere.example"},
+        {"host": "[broken"},
+        {"host": ""},
+    ],
+)
+def test_a_page_from_elsewhere_presses_no_button(headers: dict[str, str]) -> None:
+    """Neither by a form, nor under a name of its own that leads here."""
+    assert refused_for(_request(**headers)) != ""
+
+
+def test_a_name_that_leads_here_reads_nothing_either() -> None:
+    """A page that was loaded under such a name could."""
+    assert refused_for(_request("GET", host="elsewhere.example")) != ""
+    assert refused_for(_request("GET", origin="http://elsewhere.example")) == ""
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """Return a sandbox with a few events, for a client that is not ours."""
+    events = [make_event(now_ms() - 5_000) for _ in range(3)]
+    with Sandbox(events) as sandbox, Scene(sandbox) as scene:
+        yield scene
+
+
+@pytest.fixture
+def api(scene: Scene) -> Iterator[str]:
+    """Return the address of its API."""
+    server = Server("api", guarded(scene.api.answer), RequestLog(), scene.sandbox.errors)
+    server.start()
+    yield f"{server.url}/api"
+    server.stop()
+
+
+def test_the_port_itself_refuses_another_page(api: str, scene: Scene) -> None:
+    """With the reason, and nothing is done."""
+    answer = requests.post(
+        f"{api}/harms/burst", headers={"Origin": "http://elsewhere.example"}, timeout=10
+    )
+
+    assert answer.status_code == 403
+    assert "another origin" in answer.json()["message"]
+    assert scene.incidents.all == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "payload", "status", "said"),
+    [
+        ("POST", "harms/earthquake", b"", 404, "no harm of the name 'earthquake'"),
+        ("POST", "harms/burst", b"{", 400, "not JSON"),
+        ("POST", "harms/burst", b'{"amount": "many"}', 400, "names no amount"),
+        ("POST", "harms/burst", b'{"amount": true}', 400, "names no amount"),
+        ("POST", "harms/burst", b'{"amount": 1e9}', 400, "1 to 100000 events"),
+        ("POST", "harms/kill", b"", 409, "not one that the sandbox started"),
+        ("POST", "harms", b"", 404, "not known"),
+        ("GET", "nothing", b"", 404, "not known"),
+        ("GET", "incidents/7", b"", 404, "no incident 7"),
+        ("DELETE", "incidents/7", b"", 404, "no incident 7"),
+        ("DELETE", "incidents/x", b"", 404, "no incident x"),
+    ],
+)
+def test_what_cannot_be_done_is_answered_with_a_sentence(
+    api: str, method: str, path: str, payload: bytes, status: int, said: str
+) -> None:
+    """And with the status that fits."""
+    answer = requests.request(method, f"{api}/{path}", data=payload, timeout=10)
+
+    assert answer.status_code == status
+    assert said in answer.json()["message"]
+
+
+def test_each_harm_is_listed_with_its_bounds_and_what_is_missing(api: str) -> None:
+    """What is offered lies within what is allowed; a process that is not ours is left alone."""
+    listed = requests.get(f"{api}/harms", timeout=10).json()
+
+    assert [harm["name"] for harm in listed] == [harm.name for harm in HARMS]
+    for harm in listed:
+        assert all(harm["least"] <= value <= harm["most"] for value in harm["choices"].values())
+        assert bool(harm["missing"]) == (harm["place"] == "connector")
+
+
+def test_a_client_that_is_not_ours_is_judged_by_the_same_verdict(api: str, scene: Scene) -> None:
+    """What it sent on counts, while harm lasts and afterwards."""
+    begun = requests.post(f"{api}/harms/jumpcloud-outage", json={"amount": 600}, timeout=10).json()
+    with pytest.raises(requests.ConnectionError):
+        requests.post(scene.sandbox.jumpcloud.url, timeout=10)
+    requests.delete(f"{api}/incidents/{begun['number']}", timeout=10)
+    assert wait_until(lambda: len(scene.sandbox.jumpcloud.published) == 4)
+
+    _send(scene.sandbox, [event.text for event in scene.sandbox.jumpcloud.published])
+
+    assert wait_until(lambda: scene.incidents.are_settled)
+    incident = requests.get(f"{api}/incidents/{begun['number']}", timeout=10).json()
+    state = requests.get(f"{api}/state", timeout=10).json()
+    assert incident["told"][-1] == (
+        "Verdict: 4 produced, 4 accepted, 0 lost, 0 twice, 0 altered: clean."
+    )
+    assert requests.get(f"{api}/verdict", timeout=10).json()["clean"] is True
+    assert state["so_far"]["accepted"] == 4
+    assert state["state"] == "not ours"
+
+
+def _send(sandbox: Sandbox, texts: list[bytes]) -> None:
+    batch = {"intake_key": INTAKE_KEY, "jsons": [text.decode() for text in texts]}
+    requests.post(f"{sandbox.intake.url}/batch", json=batch, timeout=10).raise_for_status()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["publish", "copy", "send", "stranger"]), st.integers(0)))
+)
+def test_the_verdict_so_far_is_the_verdict(steps: list[tuple[str, int]]) -> None:
+    """Whatever came in whatever order; an altered or foreign event is strange to it."""
+    sandbox = Sandbox()
+    running = RunningVerdict(sandbox.jumpcloud, sandbox.intake)
+    published: list[Event] = []
+    for kind, number in steps:
+        if kind == "publish" or not published:
+            published.append(make_event(now_ms() - 1_000))
+            sandbox.jumpcloud.publish(published[-1:])
+        elif kind == "copy":
+            published.append(published[number % len(published)])
+            sandbox.jumpcloud.publish(published[-1:])
+        else:
+            text = published[number % len(published)].text
+            _take(sandbox, text if kind == "send" else text + b" ")
+        if number % 2:
+            running.look()
+
+    so_far, verdict = running.look(), sandbox.verdict()
+
+    assert so_far.produced == verdict.produced
+    assert so_far.accepted == verdict.accepted
+    assert so_far.twice == verdict.duplicated
+    assert so_far.strange == verdict.altered + verdict.foreign
+    assert so_far.waiting - _altered_only(sandbox) == verdict.lost
+
+
+def _altered_only(sandbox: Sandbox) -> int:
+    """Count the events that arrived with other bytes alone: altered, and so not lost."""
+    accepted = set(sandbox.intake.digests)
+    arrived = {text.rstrip() for text in sandbox.intake.texts}
+    digests = {event.digest(): event.text for event in sandbox.jumpcloud.published}
+    return sum(1 for d, text in digests.items() if d not in accepted and text in arrived)
+
+
+def _take(sandbox: Sandbox, text: bytes) -> None:
+    batch: dict[str, Any] = {"intake_key": INTAKE_KEY, "jsons": [text.decode()]}
+    assert sandbox.intake._take(batch).status == 200
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 events"), (1, "1 event"), (2_000, "2,000 events")]
+)
+def test_a_count_agrees_with_its_noun(count: int, told: str) -> None:
+    """As a person would say it."""
+    assert counted(count, "event") == told
