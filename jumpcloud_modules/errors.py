@@ -14,7 +14,8 @@
     └── Stopped             the connector is asked to stop: commit what was acknowledged, and leave
 
 Every message is one sentence or two for the operator: what was tried, what came back, what to do.
-None carries a key or an event's body.
+BatchTooLarge and BatchRejected carry a clause instead, "because …": it ends the sentence on the
+event that is set aside. None carries a key or an event's body.
 """
 
 
@@ -78,7 +79,28 @@ class StateUnavailable(TryAgain):
 
 
 class Refused(CollectorError):
-    """Report a refusal that lasts until a person has acted."""
+    """Report a refusal that lasts until a person has acted.
+
+    `remedy` says what that person is to do; where it is given, the message ends with it.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        remedy: str = "",
+        end: str | None = None,
+        status: int | None = None,
+        request: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, end=end, status=status, request=request, request_id=request_id)
+        self.remedy = remedy
+
+    @property
+    def without_remedy(self) -> str:
+        """Return the message without what to do: for who shows the two apart."""
+        return str(self).removesuffix(self.remedy).rstrip()
 
 
 class PageTooLarge(CollectorError):

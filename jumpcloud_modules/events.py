@@ -1,6 +1,7 @@
-"""Cut a page's bytes into events without decoding them.
+"""Cut a page's bytes into events without decoding them, and give each its key.
 
-An event stays the exact slice of the page it came in; only its identity and its time are read.
+An event stays the exact slice of the page it came in. Its id and its timestamp are read, and the
+key is made of them, by which the event is known again (`_events`).
 Knows nothing of HTTP, of windows, or of what an event means.
 """
 

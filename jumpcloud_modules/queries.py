@@ -10,7 +10,10 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 
 PAGES_IN_MEMORY = 5
-"""At once: one of the tail, the rest of the readers; memory for as many bodies is used again."""
+"""At once, of each stream: one of the tail, the rest of its readers.
+
+The HTTP client keeps buffers for as many bodies, to be used again.
+"""
 
 Unit = Literal["m", "h"]
 UNIT_MS: dict[Unit, int] = {"m": MINUTE_MS, "h": HOUR_MS}

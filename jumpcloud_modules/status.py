@@ -37,7 +37,7 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveredBatch:
     """Say when (RFC 3339) how many events were accepted, in how many seconds."""
 
     at: str
@@ -74,7 +74,7 @@ class Status:
     delivered: int | None = None
     quarantined: int | None = None
     failing: tuple[Failing, ...] = ()
-    last_deliveries: tuple[Delivered, ...] = ()
+    last_deliveries: tuple[DeliveredBatch, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sandbox.instants import instant_ms, instant_text, zone_offset
 
+# JumpCloud's list, written down apart from the connector's own, so that a test compares the two.
 SERVICES = (
     "access_certification",
     "access_management",
@@ -56,7 +57,7 @@ class Answers:
     cursor_values: Literal["typed", "strings"] = "typed"
     gzip: bool = False  # only ever when Accept-Encoding asks for it
     empty_buckets: Literal["listed", "left out"] = "listed"
-    max_buckets: int = 65_536  # more are "too complex": 500
+    max_buckets: int = 65_536  # more are answered with status 500
     distinct: Literal["buckets", "values"] = "buckets"
     outside_all: tuple[str, ...] = ()  # services that `all` does not bring
     search_term: Literal["served", "ignored", "refused"] = "served"
@@ -79,7 +80,10 @@ class NotImitatedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which events are meant: services (None for all), no types left out, `[start_ms, end_ms)`."""
+    """Which events are meant: of which services (None for all), but for which types, and when.
+
+    `start_ms` is inclusive, `end_ms` exclusive.
+    """
 
     services: frozenset[str] | None
     start_ms: int
@@ -205,6 +209,7 @@ def _instant(body: Mapping[str, Any], key: str) -> int | None:
 
 
 def _check_order(start_ms: int, end_ms: int, now_ms: int, answers: Answers) -> None:
+    """Refuse a start after the end, and a start in the future whatever the end."""
     end_ms = min(end_ms, now_ms) if start_ms > now_ms else end_ms
     refuses_equal = answers.equal_start_and_end == "refused"
     if start_ms > end_ms or (refuses_equal and start_ms == end_ms):

@@ -238,7 +238,7 @@ MESSAGES: Final = (
     Message(
         "warning",
         "This process does not own the state in …: its lock",
-        "`owner.lock` was removed while the connector ran; the state is loaded anew",
+        "`owner.lock` was removed while the connector ran; the state is loaded again",
         "leave that file alone",
     ),
     Message(

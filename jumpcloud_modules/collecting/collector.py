@@ -29,7 +29,7 @@ from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 EVENTS_OF_A_LOOK = 3
 
-Ends = Callable[[CollectorError], bool]
+IsFinal = Callable[[CollectorError], bool]
 
 
 class Collector:
@@ -161,7 +161,7 @@ class Collector:
 
     def _look_for_late_events(self) -> None:
         """Have late events read beside the polls; after a restart they are searched for again."""
-        for windows in self._late_events.windows(self.checkpoint, self._tracker.being_read):
+        for windows in self._late_events.search(self.checkpoint, self._tracker.being_read):
             self._tracker.add_late(windows)
             self._offer(windows)
         self._tracker.audited(self._late_events.take_audited_ms())
@@ -182,9 +182,9 @@ def _pages(plan: Plan, jumpcloud: JumpCloud, process: Process) -> tuple[Pages, P
     events.
     """
 
-    def of(size: PageSize, retry: Retry, pages_in_memory: int, ends: Ends) -> Pages:
+    def of(size: PageSize, retry: Retry, pages_in_memory: int, is_final: IsFinal) -> Pages:
         source, now_ms = jumpcloud.source, jumpcloud.clock.now_ms
-        return Pages(source, size, retry, process.stop, now_ms, pages_in_memory, ends)
+        return Pages(source, size, retry, process.stop, now_ms, pages_in_memory, is_final)
 
     size = PageSize(plan.max_rows)
     few = PageSize(min(plan.max_rows, EVENTS_OF_A_LOOK))

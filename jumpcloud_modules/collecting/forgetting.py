@@ -16,8 +16,10 @@ from jumpcloud_modules.collecting.tail import Tail
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, floor
 
-MIN_MEMORY_MS = 2 * HOUR_MS
+MIN_REMEMBERED_MS = 2 * HOUR_MS
+"""How far back the ledger remembers at least, however short `audit_hours` is."""
 FORGET_EVERY_MS = HOUR_MS
+"""The time between two looks for what may be forgotten."""
 
 
 class Forgetting:
@@ -78,12 +80,13 @@ class Forgetting:
         if self._plan.audit_ms:
             measured_ms = min(measured_ms, checkpoint.audit_from_ms)
         return max(
-            measured_ms - max(self._plan.audit_ms, MIN_MEMORY_MS),
+            measured_ms - max(self._plan.audit_ms, MIN_REMEMBERED_MS),
             watermark_ms - RETENTION_MS,
         )
 
     def _forget_before(self, before_ms: int) -> None:
-        # The checkpoint is written first: a crash must not lead back to what is forgotten.
+        # The checkpoint first, the reverse of what is added: a crash in between must not lead back
+        # to what is forgotten.
         self._tracker.change(lambda checkpoint: _with_beginning_at(checkpoint, before_ms))
         self._record.commit()
         in_use = [self._tracker.checkpoint.watermark_ms, *self._open_hours()]

@@ -1,11 +1,11 @@
-"""Which windows to read once more for events that JumpCloud published late, by its counts.
+"""Decide which windows to read again: JumpCloud counts more events there than were delivered.
 
 A count can only cause a window to be read again. A low count proves nothing, since counts may be
 wrong (`witness`). Counting by the minute and by the hour fail and recover separately, each with its
 own backoff (`questions`). Asks for counts only: the collector has the windows read.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
@@ -40,8 +40,8 @@ BeingRead = Callable[[], Iterable[Window]]
 class LateEvents:
     """Compare JumpCloud's counts with how many events are `known` to be delivered in a span.
 
-    The last minutes are compared at each poll, and every `every_ms` all of the last `audit_ms`; 0
-    turns it off.
+    Each poll compares the last 15 minutes; every `every_ms` the last `audit_ms` are compared.
+    `audit_ms` 0 turns both off.
     """
 
     def __init__(
@@ -77,20 +77,21 @@ class LateEvents:
         """Tell whether the last minutes have to be read again, because they cannot be counted."""
         return bool(self._audit_ms) and (self._is_silent or self._by_minute.are_failing)
 
-    def windows(self, checkpoint: Checkpoint, being_read: BeingRead) -> Iterator[list[Window]]:
-        """Yield windows to read, some at a time; none overlaps a window that is being read."""
+    def search(self, checkpoint: Checkpoint, being_read: BeingRead) -> Iterator[list[Window]]:
+        """Ask for counts, and yield windows to read, some at a time.
+
+        None overlaps a window that is being read. What is asked again, and when, is noted.
+        """
         if not self._audit_ms:
             return
-        end_ms, is_done = checkpoint.watermark_ms + 1, False
+        end_ms = checkpoint.watermark_ms + 1
         if self._is_whole_audit_due:
-            yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
-            # A whole audit includes the last minutes. Where it failed, they are compared by
-            # themselves.
-            is_done = not self._is_whole_audit_due
-        if not is_done:
-            recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
-            start_ms = max(self._reach_ms(checkpoint), recent_ms)
-            yield from self._recent_audit(start_ms, end_ms, being_read)
+            is_done = yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
+            if is_done:  # the last minutes, too
+                return
+        recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
+        start_ms = max(self._reach_ms(checkpoint), recent_ms)
+        yield from self._recent_audit(start_ms, end_ms, being_read)
 
     def take_audited_ms(self) -> int | None:
         """Return when the last whole audit ended, in JumpCloud's time, once; afterwards None.
@@ -100,11 +101,11 @@ class LateEvents:
         audited_ms, self._audited_ms = self._audited_ms, None
         return audited_ms
 
-    def is_more_ahead(self, from_ms: int) -> bool:
-        """Tell whether there are more events with future times than before, from an instant on.
+    def finds_more_ahead(self, from_ms: int) -> bool:
+        """Ask whether there are more events with future times than before, from an instant on.
 
-        JumpCloud refuses to count a span that begins in its future. So what is in the future is the
-        difference of two counts that begin now.
+        JumpCloud refuses to count a span that begins in its future. So it is asked for two counts:
+        what is ahead is all from now on, less what is from now to `from_ms`.
         """
         span_ms = self._clock.span_ms()
         if not self._ahead.may_be_asked or not _is_over(
@@ -120,6 +121,7 @@ class LateEvents:
             self._ahead.failed(error)
             return self._is_look_ahead_due(span_ms)
         self._ahead.worked()
+        # One bucket that never ends, so that it is read ever more seldom like any other.
         bucket = Bucket(FOREVER_MS, from_ms, FOREVER_MS, held)
         more = self._audit.worth_a_try(self._audit.lacking([bucket], []), span_ms)
         self._audit.note_tries(more, span_ms)
@@ -137,7 +139,10 @@ class LateEvents:
         self._audit.forget_before(instant_ms)
 
     def _reach_ms(self, checkpoint: Checkpoint) -> int:
-        """Return where the audit begins: it also covers what the last one could not see yet."""
+        """Return where the audit begins: `audit_ms` before the last complete one.
+
+        So what became late during a pause is looked for after it, too.
+        """
         now_ms = self._clock.now_ms()
         return max(
             checkpoint.beginning_ms,
@@ -182,11 +187,12 @@ class LateEvents:
 
     def _whole_audit(
         self, start_ms: int, end_ms: int, being_read: BeingRead
-    ) -> Iterator[list[Window]]:
+    ) -> Generator[list[Window], None, bool]:
+        """Yield windows to read, and return whether all of the span was compared."""
         if end_ms <= start_ms or not self._by_hour.may_be_asked:
-            return
-        # Both before anything is counted: what is published meanwhile, and what open windows lack,
-        # is left to the next audit.
+            return False
+        # Both are taken before counting: what is published meanwhile is the next audit's, and one
+        # that began with open windows does not count as complete.
         now_ms, is_whole = self._clock.now_ms(), not list(being_read())
         asked_ms = end_ms - start_ms
         try:
@@ -200,12 +206,13 @@ class LateEvents:
                 self._at_once.halve(asked_ms)
             if not self._by_minute.failures:  # otherwise that is said, of all counts
                 self._say_failure(self._by_hour, error.told)
-            return
+            return False
         self._by_hour.worked()
         self._say_recovery(self._by_hour, "Late events can be counted by the hour again.")
         self._audited_at_ms = self._clock.span_ms()
         if is_whole:
             self._audited_ms = now_ms
+        return True
 
     def _short_of_piece(
         self, start_ms: int, end_ms: int, being_read: BeingRead
@@ -223,7 +230,7 @@ class LateEvents:
             yield found
 
     def _short_within(self, hours: list[Bucket], being_read: BeingRead) -> list[Bucket]:
-        """Return the short minutes of hours, or an hour itself where they lack fewer events."""
+        """Return the short minutes that explain all an hour lacks, else the whole hour."""
         minutes = self._short_minutes(hours, being_read)
         found: list[Bucket] = []
         for hour in hours:

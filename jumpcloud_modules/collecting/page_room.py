@@ -1,6 +1,7 @@
-"""How many pages may be in memory at once: a page waits for room before its body is read.
+"""Room for pages in memory: a page waits for it before its body is read.
 
-Knows neither where pages come from nor what becomes of them.
+How many fit is `queries.PAGES_IN_MEMORY`, which `collector` divides among its pagers. Knows neither
+where pages come from nor what becomes of them.
 """
 
 import threading

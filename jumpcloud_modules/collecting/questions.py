@@ -1,6 +1,7 @@
 """Requests for counts: how often to ask, for how long a span at once, and when after a failure.
 
-Knows nothing of what the answers say.
+They have waits of their own, not `http.backoff`'s: a failed count delays no event. Knows nothing of
+what the answers say.
 """
 
 from collections.abc import Callable, Iterator

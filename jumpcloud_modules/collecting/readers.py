@@ -1,5 +1,6 @@
 """Windows read side by side, in threads beside the polls.
 
+This limits the threads; `concurrency` limits how many of them may read just now.
 Knows nothing of what reading a window means.
 """
 

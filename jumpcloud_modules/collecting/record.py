@@ -17,7 +17,10 @@ from jumpcloud_modules.events import Events
 
 
 class DeliveryRecord:
-    """Write one scope's ledger and the checkpoint, always the ledger first."""
+    """Write one scope's ledger and the checkpoint: what is added, to the ledger first.
+
+    What is forgotten goes the other way round (`forgetting`).
+    """
 
     def __init__(self, durable: Durable, ledger: Delivered, tracker: CheckpointTracker) -> None:
         self._durable = durable

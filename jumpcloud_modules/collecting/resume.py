@@ -1,4 +1,4 @@
-"""Where to go on from: what the state says, measured by JumpCloud's time.
+"""Where a start begins, the first one or a later one, measured by JumpCloud's time.
 
 Values and arithmetic; the collector reads the state, asks for the time, and tells the messages.
 """

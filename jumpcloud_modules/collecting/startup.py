@@ -141,7 +141,7 @@ class Startup:
         is_other_scope = checkpoint.scope not in ("", self._plan.scope)
         is_missing = self._retry.call(self._ledger.is_missing)
         if found.is_takeover:
-            checkpoint = self._taken_over(checkpoint)
+            checkpoint = self._from_named_instant(checkpoint)
         elif is_other_scope:
             checkpoint = self._with_other_scope(checkpoint)
         elif is_missing and found.checkpoint and not found.checkpoint.is_provisional:
@@ -165,7 +165,7 @@ class Startup:
             )
         return within(checkpoint, known_from_ms)
 
-    def _taken_over(self, checkpoint: Checkpoint) -> Checkpoint:
+    def _from_named_instant(self, checkpoint: Checkpoint) -> Checkpoint:
         """Go on from an instant that 1.8.2 or a person named; the ledger keeps all that follows."""
         start_ms = self._countable_ms(checkpoint.watermark_ms)
         self._retry.call(lambda: self._ledger.remember_from(start_ms))

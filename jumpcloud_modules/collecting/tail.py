@@ -77,7 +77,7 @@ class Tail:
 
     def mind_what_is_ahead(self) -> None:
         """Read events with future times again where JumpCloud counts more of them than before."""
-        if self._is_future_read and self._late_events.is_more_ahead(self._ahead_from_ms()):
+        if self._is_future_read and self._late_events.finds_more_ahead(self._ahead_from_ms()):
             self._is_future_read = False
 
     def _look(self, tail: Window, ahead_from_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""Nine checks whether collecting would work, in such an order that the first to fail is the cause.
+"""The nine checks of the command `check`, in such an order that the first to fail is the cause.
 
 Asks JumpCloud and the intake at the same time, each with a time limit. Changes nothing: no event is
 sent, no file is written, no state is owned. Knows nothing of how a report is shown.
@@ -18,11 +18,10 @@ from jumpcloud_modules.commands.jumpcloud_checks import (
     SECONDS_FOR_ONE_ROUND,
     JumpCloudChecks,
 )
-from jumpcloud_modules.commands.report import TRY_AGAIN, Check, Report, skipped
+from jumpcloud_modules.commands.report import Check, Report, failed, skipped
 from jumpcloud_modules.errors import CannotWork, Refused, StateUnavailable, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import to_text
-from jumpcloud_modules.intake.client import REMEDIES
 from jumpcloud_modules.intake.probe import NotTested, probe
 from jumpcloud_modules.state.inspection import Inspection, fault_of_folder, inspect
 
@@ -57,9 +56,9 @@ State = tuple[Path, Inspection]
 
 
 def _cannot_work(why: tuple[str, str], state: Question[State]) -> Report:
-    failed = Check("configuration", "failed", *why)
+    configuration = Check("configuration", "failed", *why)
     rest = skipped(AFTER_THE_CONFIGURATION, "the configuration cannot work")
-    return Report((failed, *rest, _state(state)))
+    return Report((configuration, *rest, _state(state)))
 
 
 def _read_well(installation: Installation) -> Check:
@@ -97,18 +96,8 @@ def _intake(question: Question[None]) -> Check:
     except CannotWork as error:
         return Check("intake", "failed", *_cut(str(error), ": "))
     except (TryAgain, Refused) as error:
-        return Check("intake", "failed", *_told_of_intake(error))
+        return failed("intake", error, unanswered=_INTAKE_UNREACHED)
     return Check("intake", "ok", "The intake takes the key.")
-
-
-def _told_of_intake(error: TryAgain | Refused) -> tuple[str, str]:
-    own = REMEDIES.get(error.status or 0, "Check intake_server.")
-    message = str(error).removesuffix(own).strip()
-    if isinstance(error, TryAgain) and error.status is None:
-        own = "Check intake_server, this machine's network and its proxy (HTTPS_PROXY)."
-    elif isinstance(error, TryAgain):
-        own = TRY_AGAIN
-    return message, own
 
 
 def _look_at_state(installation: Installation) -> State:
@@ -159,6 +148,7 @@ def _reached(found: Inspection) -> str:
     )
 
 
+_INTAKE_UNREACHED = "Check intake_server, this machine's network and its proxy (HTTPS_PROXY)."
 _WAITS_FOR_THE_STATE = (
     " Collecting waits until it can: check the disk's space and rights, or the object storage."
 )

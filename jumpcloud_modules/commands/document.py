@@ -12,7 +12,7 @@ from typing import Any, Final
 VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 PARTS: Final = ("module", "connector")
 WRONG_CONFIGURATION: Final = 2
-"""The exit status where a configuration cannot work."""
+"""The exit status where a configuration cannot work; `dispatch` has the others."""
 
 
 class ConfigurationError(Exception):

@@ -1,6 +1,11 @@
-"""Check JumpCloud with the same requests that collecting sends.
+"""Check JumpCloud with the same requests that collecting sends, in this order.
 
-A refusal fails one check: those before it in the list passed, those after it are skipped.
+1. One event of the last day: that checks `jumpcloud`, `clock`, `credentials`, `organization` and
+   `directory_insights`. A refusal fails one of them: those before it passed, those after it are
+   skipped.
+2. After a refusal: which organizations the credentials reach, and which region accepts them.
+3. Otherwise, all at the same time: counts by the hour, counts by service, and which services
+   `all` covers: `counts`. A service that JumpCloud does not know fails `configuration`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,16 +15,18 @@ from typing import Final
 from jumpcloud_modules.commands import survey
 from jumpcloud_modules.commands.asking import Question
 from jumpcloud_modules.commands.configured import Configured
-from jumpcloud_modules.commands.report import TRY_AGAIN, Check, skipped
+from jumpcloud_modules.commands.report import Check, failed, skipped
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import DAY_MS, SECOND_MS
-from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
-from jumpcloud_modules.jumpcloud.auth import END as TOKEN_HOST
-from jumpcloud_modules.jumpcloud.auth import REMEDIES as OF_TOKENS
-from jumpcloud_modules.jumpcloud.client import REMEDIES
+from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
 from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
-from jumpcloud_modules.jumpcloud.diagnosis import Findings, look_into, remedy
+from jumpcloud_modules.jumpcloud.diagnosis import (
+    Findings,
+    look_into,
+    organization_to_choose,
+    remedy,
+)
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
 from jumpcloud_modules.jumpcloud.regions import REGIONS, Region
@@ -27,13 +34,14 @@ from jumpcloud_modules.queries import Query
 from jumpcloud_modules.sekoia.configuration import ALL_SERVICES
 
 SECONDS_FOR_ONE_ROUND: Final = 6.0
-"""For what is asked at the same time."""
+"""The time limit of questions that are asked together."""
 SPAN_MS: Final = DAY_MS
-OF_JUMPCLOUD: Final = ("clock", "credentials", "organization", "directory_insights", "counts")
+WHAT_A_REFUSAL_FAILS: Final = ("credentials", "organization", "directory_insights")
+OF_JUMPCLOUD: Final = ("clock", *WHAT_A_REFUSAL_FAILS, "counts")
 
 
 class JumpCloudChecks:
-    """Check JumpCloud with the same requests that collecting sends."""
+    """Check one account's JumpCloud, and count what a connector would collect from it."""
 
     def __init__(
         self, configured: Configured, secrets: Secrets, regions: Sequence[Region] = REGIONS
@@ -47,34 +55,31 @@ class JumpCloudChecks:
         self._api = JumpCloudApi(client, [ALL_SERVICES], exclusion)
 
     def run(self, configuration: Check) -> tuple[list[Check], dict[str, int]]:
-        """Return the checks up to `counts`, and the events by service."""
+        """Return the checks up to `counts`, and the events by service.
+
+        `configuration` is the check before them.
+        """
         began = monotonic()
-        refusal = self._first_answer()
+        error = self._error_of_first_request()
         milliseconds = (monotonic() - began) * 1000
-        verdict = self._verdict(refusal)
-        if refusal is not None and verdict is None:
-            failed = Check("jumpcloud", "failed", *_told(refusal, _UNREACHED))
-            why = "JumpCloud does not answer as it should"
-            return [configuration, failed, *skipped(OF_JUMPCLOUD, why)], {}
+        is_of_the_account = isinstance(error, Refused) and error.status in self._account_statuses
+        if error is not None and not is_of_the_account:
+            unreached = failed("jumpcloud", error, unanswered=_UNREACHED)
+            rest = skipped(OF_JUMPCLOUD, "JumpCloud does not answer as it should")
+            return [configuration, unreached, *rest], {}
         reached = Check("jumpcloud", "ok", self._reached(milliseconds))
-        if verdict is not None:
-            blamed = list(self._blamed(verdict))
-            return [configuration, reached, self._clock_check(), *blamed], {}
-        counts, services, refused = self._counts()
-        if refused:
-            configuration = refused
-        checks = [configuration, reached, self._clock_check(), *self._accepted(), counts]
-        return checks, services
+        if isinstance(error, Refused):
+            return [configuration, reached, self._clock_check(), *self._refused(error)], {}
+        configuration, counts, services = self._counted(configuration)
+        return [configuration, reached, self._clock_check(), *self._accepted(), counts], services
 
-    def _verdict(self, refusal: TryAgain | Refused | None) -> Refused | None:
-        """Return the error if it is about this key, organization or plan; None otherwise."""
-        statuses = {401, 402, 403} | ({400} if self._configured.account.organization_id else set())
-        if isinstance(refusal, Refused) and refusal.status in statuses:
-            return refusal
-        return None
+    @property
+    def _account_statuses(self) -> set[int]:
+        """Return the statuses that are about the credentials, the organization or its plan."""
+        return {401, 402, 403} | ({400} if self._configured.account.organization_id else set())
 
-    def _first_answer(self) -> TryAgain | Refused | None:
-        """Ask for one event of the last day, and return why there was no page."""
+    def _error_of_first_request(self) -> TryAgain | Refused | None:
+        """Ask for one event of the last day; return why there was no page, None if there was."""
         start_ms = self._clock.now_ms() - SPAN_MS
 
         def ask() -> None:
@@ -102,22 +107,21 @@ class JumpCloudChecks:
             return Check("clock", "failed", said, "Set this machine's clock (NTP).")
         return Check("clock", "ok", "This machine's clock agrees with JumpCloud's to a minute.")
 
-    def _blamed(self, refusal: Refused) -> Iterator[Check]:
-        """Fail the check that a refusal belongs to: those before it passed; skip the rest."""
-        names = ("credentials", "organization", "directory_insights", "counts")
-        account = self._configured.account
+    def _refused(self, refusal: Refused) -> Iterator[Check]:
+        """Fail the check that a refusal is about: those before it passed; skip the rest."""
+        account, who = self._configured.account, self._who
         findings = look_into(account, refusal, self._regions, SECONDS_FOR_ONE_ROUND)
-        blamed = _cause(refusal, findings)
-        place = names.index(blamed)
-        message, own = _told(refusal, _REMEDIES.get(blamed, ""))
-        who = self._who
-        yield from (Check(name, "ok", _BEFORE[name].format(who=who)) for name in names[:place])
-        yield Check(blamed, "failed", message, _sentence(remedy(account, findings) or own))
-        refused = _AS_SAID[blamed].format(who=who)
-        yield from skipped(names[place + 1 :], f"JumpCloud refuses the {refused}")
+        blamed = _blamed(refusal, account, findings)
+        place = OF_JUMPCLOUD.index(blamed)
+        for name in OF_JUMPCLOUD[1:place]:
+            yield Check(name, "ok", _PASSED[name].format(who=who))
+        better = remedy(account, findings) or _REMEDIES.get(blamed, "")
+        yield failed(blamed, refusal, unanswered="", refused=_sentence(better))
+        why = f"JumpCloud refuses the {_WHAT_IS_REFUSED[blamed].format(who=who)}"
+        yield from skipped(OF_JUMPCLOUD[place + 1 :], why)
 
     def _accepted(self) -> Iterator[Check]:
-        yield Check("credentials", "ok", _BEFORE["credentials"].format(who=self._who))
+        yield Check("credentials", "ok", _PASSED["credentials"].format(who=self._who))
         chosen = self._configured.account.organization_id
         said = f"The {self._who} reaches organization {chosen}." if chosen else _OWN_ORGANIZATION
         yield Check("organization", "ok", said)
@@ -129,8 +133,8 @@ class JumpCloudChecks:
 
     # What would be collected
 
-    def _counts(self) -> tuple[Check, dict[str, int], Check | None]:
-        """Return the check of counts, the counts, and the configuration where it is at fault."""
+    def _counted(self, configuration: Check) -> tuple[Check, Check, dict[str, int]]:
+        """Return the checks of the configuration and of the counts, and the events by service."""
         end_ms = self._clock.now_ms()
         start_ms = end_ms - SPAN_MS
         chosen = self._configured.connector.services
@@ -144,39 +148,32 @@ class JumpCloudChecks:
             services, left_out = found.services(), found.left_out()
         except (TryAgain, Refused) as error:
             if isinstance(error, Refused) and error.status == 400 and chosen != [ALL_SERVICES]:
-                message, _ = _told(error, "")
-                failed = Check("configuration", "failed", message, _UNKNOWN_SERVICE)
-                return next(skipped(["counts"], "JumpCloud refuses the services")), {}, failed
-            failed = Check("counts", "failed", *_told(error, _COUNTS_REMEDY))
-            return failed, {}, None
+                unknown = failed("configuration", error, unanswered="", refused=_UNKNOWN_SERVICE)
+                return unknown, next(skipped(["counts"], "JumpCloud refuses the services")), {}
+            counts = failed("counts", error, unanswered=_UNREACHED, refused=_COUNTS_REMEDY)
+            return configuration, counts, {}
         said = survey.told(services, left_out, chosen, end_ms)
-        return Check("counts", "ok", said), services, None
+        return configuration, Check("counts", "ok", said), services
 
 
-def _cause(refusal: Refused, findings: Findings) -> str:
-    """Name the check that a refusal fails; where a status has several causes, by the findings.
-
-    Without findings, JumpCloud's own message decides.
-    """
+def _blamed(refusal: Refused, account: Account, findings: Findings) -> str:
+    """Name the check that a refusal fails; where a status has several causes, by the findings."""
     if refusal.status == 402:
         return "directory_insights"
-    if refusal.status == 400:
+    if refusal.status == 400 or organization_to_choose(account, findings):
         return "organization"
-    if findings.region is not None:
-        return "credentials"
-    said = str(refusal).partition(". ")[0].lower()
-    return "organization" if "no organization" in said else "credentials"
+    return "credentials"
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "/")) else f"{text}."
+    return text if text.endswith((".", "/")) or not text else f"{text}."
 
 
-_BEFORE = {
+_PASSED = {
     "credentials": "JumpCloud accepts the {who}.",
     "organization": "JumpCloud accepts the organization.",
 }
-_AS_SAID = {
+_WHAT_IS_REFUSED = {
     "credentials": "{who}",
     "organization": "organization",
     "directory_insights": "organization's plan",
@@ -192,14 +189,3 @@ _REMEDIES = {
     "organization": "Set organization_id to the organization's id, as JumpCloud's admin portal"
     " shows it under Settings.",
 }
-
-
-def _told(error: TryAgain | Refused, better: str) -> tuple[str, str]:
-    """Split an error's message into what happened and its remedy, used where there is no better."""
-    text = str(error)
-    remedies = OF_TOKENS if error.end == TOKEN_HOST else REMEDIES
-    own = remedies.get(error.status or 0, "") or "Check base_url."
-    message = text.removesuffix(own).strip()
-    if isinstance(error, TryAgain) and error.status is not None:
-        return message, TRY_AGAIN
-    return message, better or own

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from jumpcloud_modules.errors import Refused, TryAgain
+
 Status = Literal["ok", "failed", "skipped"]
-TRY_AGAIN: Final = "Nothing: the connector tries again by itself. Check again in a while."
+NOTHING_TO_DO: Final = "Nothing: the connector tries again by itself. Check again in a while."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,16 @@ class Report:
     def is_configured(self) -> bool:
         """Tell whether the configuration can work."""
         return all(c.status == "ok" for c in self.checks if c.name == "configuration")
+
+
+def failed(name: str, error: TryAgain | Refused, *, unanswered: str, refused: str = "") -> Check:
+    """Say why a check failed, and what to do.
+
+    That is `unanswered` where no usable answer came; for a refusal its own remedy, or `refused`.
+    """
+    if isinstance(error, Refused):
+        return Check(name, "failed", error.without_remedy, refused or error.remedy)
+    return Check(name, "failed", str(error), NOTHING_TO_DO if error.status else unanswered)
 
 
 def skipped(names: Sequence[str], why: str) -> Iterator[Check]:

@@ -114,7 +114,10 @@ def build(document: Mapping[str, dict[str, Any]], folder: Path) -> SelfHostedCon
 
 
 def run() -> int:
-    """Collect until asked to stop, and return the exit status."""
+    """Collect until asked to stop, and return the exit status.
+
+    That is 2 where the configuration cannot work, which only the start finds out; else 0.
+    """
     try:
         logs.set_up(os.environ)
         path = Path(os.environ.get("MODULE_JSON") or "module.json")

@@ -1,6 +1,7 @@
 """How long to wait before the next try: as long as the other end asks, or longer each time.
 
-Arithmetic only; `retry` does the waiting. Knows nothing of what is tried.
+Arithmetic only; `retry` does the waiting. Requests for counts have waits of their own, in
+`collecting.questions`. Knows nothing of what is tried.
 """
 
 import email.utils

@@ -25,7 +25,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_TIMEOUT_SECONDS = 30.0
 """The time between two pieces of an answer, at most."""
 ANSWER_TIMEOUT_SECONDS = 300.0
-"""The time of a whole answer, at most."""
+"""The time of a whole body, looked at between two pieces; the headers came before it."""
 _PIECE_BYTES = 1 << 18
 _CONNECTIONS = 16
 _QUOTED_CHARACTERS = 300
@@ -140,6 +140,7 @@ class Transport:
             remedy = "Redirects are not followed, because the key would travel along: " + remedy
         return Refused(
             f"{said}. {remedy}",
+            remedy=remedy,
             end=self.end,
             status=status,
             request=request,

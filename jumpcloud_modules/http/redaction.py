@@ -1,6 +1,7 @@
 """Keys that no message may show: a live set of them, blanked out of texts.
 
-Knows only what it was told: what merely looks like a key is left alone.
+Knows only what it was told: what merely looks like a key is left alone. Reports to Sentry are also
+cleared by the names of fields, in `sekoia.module`.
 """
 
 import html

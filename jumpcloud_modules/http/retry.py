@@ -21,7 +21,10 @@ _STOP_CHECK_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Hold one failed try: why, how many have failed in a row, and when the next one comes."""
+    """Hold one failed try: why, how many have failed in a row, and when the next one comes.
+
+    The next try is the end's, whoever makes it: another one's longer wait holds for this one, too.
+    """
 
     error: TryAgain | Refused
     in_a_row: int
@@ -29,49 +32,47 @@ class Failure:
 
 
 class _Streak:
-    """Count the failures in a row of one end, and when it may be asked again.
+    """Count the failures in a row of one end, and tell when it may be asked again.
 
-    Call `began` before each try, and pass on what it returned when the try has ended.
+    Take a `mark` before each try, and hand it in with the result: a result that comes after another
+    try's failure says nothing new.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._failures = 0
+        self._failures_ever = 0
         self._not_before = 0.0
         self.in_a_row = 0
 
-    def began(self) -> int:
-        """Return the number of failures up to now, which a try that begins now cannot cause."""
-        return self._failures
+    def mark(self) -> int:
+        """Return a mark of this moment, to be compared when the try ends."""
+        return self._failures_ever
 
     def seconds_to_wait(self) -> float:
         """Return how long to wait until the next try, negative once that is over."""
         return self._not_before - self._clock()
 
-    def failed(self, error: TryAgain | Refused, began: int) -> Failure:
+    def failed(self, error: TryAgain | Refused, mark: int) -> Failure:
         """Take note of a failed try, and return what is to be told of it."""
         with self._lock:
-            if began == self._failures:  # requests that fail together count once
-                self._failures += 1
+            if mark == self._failures_ever:  # requests that fail together count once
+                self._failures_ever += 1
                 self.in_a_row += 1
             # At least one: a request that began before may have ended the streak meanwhile.
             delay = delay_seconds(error, max(self.in_a_row, 1))
             # The longest wait holds: one request's hiccup does not shorten another's Retry-After.
             self._not_before = max(self._not_before, self._clock() + delay)
-            return Failure(error, self.in_a_row, delay)
+            return Failure(error, self.in_a_row, self.seconds_to_wait())
 
-    def succeeded(self, began: int) -> int | None:
-        """End the streak and return its length, or None where the success proves nothing.
-
-        A try that began before the last failure says nothing of how the end is since.
-        """
+    def succeeded(self, mark: int) -> int | None:
+        """End the streak and return its length, or None where another try failed since the mark."""
         with self._lock:
-            if began != self._failures:
+            if mark != self._failures_ever:
                 return None
-            failed, self.in_a_row = self.in_a_row, 0
+            length, self.in_a_row = self.in_a_row, 0
             self._not_before = 0.0
-            return failed
+            return length
 
 
 class Retry:
@@ -103,8 +104,8 @@ class Retry:
         """Return what `attempt` returns, as soon as it does.
 
         After TryAgain and Refused it waits and tries again; after `tries` failures of this call the
-        last one is raised. Raises Stopped when asked to stop while waiting; an end that did not
-        fail last is tried even then, so that what was begun can be finished.
+        last one is raised. Raises Stopped when asked to stop while waiting. If the last try
+        succeeded, the stop event is ignored for this one, so that what was begun can be finished.
         """
         failed = 0
         while True:
@@ -129,16 +130,16 @@ class Retry:
             self._turn.release()
 
     def _try(self, attempt: Callable[[], Result]) -> Result:
-        began = self._streak.began()
+        mark = self._streak.mark()
         try:
             result = attempt()
         except (TryAgain, Refused) as error:
             # Told outside the streak's lock: a log may be slow, and others fail meanwhile.
-            self._on_failure(self._streak.failed(error, began))
+            self._on_failure(self._streak.failed(error, mark))
             raise
-        failed = self._streak.succeeded(began)
-        if failed is not None:
-            self._on_success(failed)
+        failed_before = self._streak.succeeded(mark)
+        if failed_before is not None:
+            self._on_success(failed_before)
         return result
 
     def _wait_until_due(self) -> None:

@@ -1,4 +1,4 @@
-"""The Sekoia intake over HTTP: deliver events, with a receipt for each.
+"""The Sekoia intake over HTTP: deliver events, each to a receipt or, if refused, to the quarantine.
 
 Delivery returns only when every event was accepted or set aside. Knows nothing of windows, of the
 ledger, or of where the events came from.
@@ -32,8 +32,8 @@ from jumpcloud_modules.intake.quarantine import Quarantine
 MAX_RECEIPT_BYTES = 16 << 20
 REFUSED_IN_A_ROW_BEFORE_HOLDING = 100
 """Events refused in a row before the configuration is taken to be at fault."""
-HOLDING_TRIES = 40
-"""Tries of an event that is held back, before it is set aside."""
+HOLDING_REFUSALS = 40
+"""Refusals of an event that is held back, before it is set aside."""
 END = "The Sekoia intake"
 """Its name in messages."""
 _REQUEST = "POST /batch"
@@ -82,14 +82,14 @@ class Intake:
         self._on_accepted = on_accepted
         self._on_set_aside = on_set_aside
         self._check_owner = check_owner
+        # Without a lock, though readers share it: a count that is off by a few sets as many aside.
         self._refused_in_a_row = 0
 
     def deliver(self, events: Events, delivery: Delivery) -> None:
         """Send events and return when the intake has each of them, or it was set aside.
 
-        Holds and repeats for as long as it takes. `delivery` grows with each batch; whatever is
-        raised, the events that are not in it may or may not have arrived. Raises Stopped when
-        asked to stop meanwhile.
+        Waits and sends again until it works. After an error, `delivery` lists what surely arrived;
+        of the rest nobody knows. Raises Stopped when asked to stop meanwhile.
         """
         for batch in batches(events):
             if len(batch) == 1 and len(batch.raws[0]) > MAX_EVENT_BYTES:
@@ -117,7 +117,7 @@ class Intake:
                 self._send(batch[:half], delivery)
                 self._send(batch[half:], delivery)
             else:
-                self._isolate(batch, str(error), delivery)
+                self._set_aside_or_hold(batch, str(error), delivery)
             return
         # One that is accepted shows that key and format are right.
         self._refused_in_a_row = 0
@@ -135,24 +135,24 @@ class Intake:
         self._on_accepted(len(batch), monotonic() - began)
         return receipts
 
-    def _isolate(self, single: Events, reason: str, delivery: Delivery) -> None:
+    def _set_aside_or_hold(self, single: Events, reason: str, delivery: Delivery) -> None:
         """Set a refused event aside, unless too many are: then the events are not the reason."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
             self._refused_in_a_row = 0
-            if self._hold_until_accepted(single, delivery):
+            if self._hold(single, delivery):
                 return
         self._refused_in_a_row += 1
         self.set_aside(single, reason, delivery)
 
-    def _hold_until_accepted(self, single: Events, delivery: Delivery) -> bool:
-        """Return False where the event itself is still refused after many slow tries.
+    def _hold(self, single: Events, delivery: Delivery) -> bool:
+        """Try a held event slowly, and return whether it was accepted before too many refusals.
 
         Tries that fail because the intake is down or refuses the key do not count.
         """
         refusals = 0
-        while refusals < HOLDING_TRIES:
+        while refusals < HOLDING_REFUSALS:
             try:
-                receipts = self._accept(single, self._held, 1)
+                receipts = self._accept(single, self._push_held, 1)
             except _StillRefused:
                 refusals += 1
             except (TryAgain, Refused):
@@ -164,7 +164,7 @@ class Intake:
                 return True
         return False
 
-    def _held(self, body: bytes) -> list[str]:
+    def _push_held(self, body: bytes) -> list[str]:
         try:
             return self._push(body)
         except (BatchRejected, BatchTooLarge) as error:
@@ -179,8 +179,7 @@ class Intake:
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
-        # Right before each request: after an ownership was lost, another process delivers the same
-        # events.
+        # Before each request, or two processes may send the same events.
         self._state_retry.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:

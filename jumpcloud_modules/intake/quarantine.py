@@ -1,4 +1,4 @@
-"""Events that the intake does not take, kept beside the state until a person has looked.
+"""The folder of events that were set aside, kept beside the state until a person has looked.
 
 One file an event, named by the event's key, so that meeting it again changes nothing. Bounded:
 past the bound an event is still counted and named, but no longer kept. Where the files are is not

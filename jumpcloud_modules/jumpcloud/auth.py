@@ -8,7 +8,7 @@ import copy
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, Protocol
 
@@ -21,10 +21,10 @@ from jumpcloud_modules.http.redaction import Secrets
 END: Final = "JumpCloud's token host"
 """Its name in messages."""
 LIFE_SECONDS: Final = 300.0
-"""Of a token that does not say when it ends; where it ends sooner, a 401 tells."""
+"""Assumed life of a token without `expires_in`; one that ends sooner is replaced at its 401."""
 MAX_LIFE_SECONDS: Final = 86_400.0
-MAX_REST_SECONDS: Final = 300.0
-"""Before a token's end: so long its host may fail without anybody noticing."""
+MAX_EARLY_SECONDS: Final = 300.0
+"""Renewal begins this long before a token's end: an outage that is shorter goes unnoticed."""
 SECONDS_BETWEEN_EARLY_TRIES: Final = 15.0
 SECONDS_BETWEEN_REFUSED_TOKENS: Final = 30.0
 """Where the fresh token is refused as well, the token was not what is wrong."""
@@ -75,15 +75,15 @@ class _Token:
     """Hold a token's headers; instants are those of the monotonic clock."""
 
     headers: Mapping[str, str] = field(repr=False)
-    due: float
-    ends: float
+    renew_at: float
+    ends_at: float
 
 
 class ServiceAccount:
     """Carry a service account's token: fetched once for all threads, renewed before it ends.
 
-    While it is still good one thread renews it, and the others do not wait; should that fail, it
-    is used to its end.
+    One thread renews it early, and the others go on with it; should that fail, it is used to its
+    end. Once it has ended, one thread fetches a new one, and the others wait for what it gets.
     """
 
     def __init__(
@@ -110,20 +110,22 @@ class ServiceAccount:
         self._clock = clock
         self._lock = threading.Lock()
         self._token: _Token | None = None
-        self._tries = 0
+        self._fetches = 0
         self._failure: CollectorError | None = None
+        self._next_early_try_at = 0.0
         self._replaced_at: float | None = None
 
     def headers(self) -> Mapping[str, str]:
         """Return the token's header, of a new one where the old one has ended."""
-        # Both before the lock is waited for: whoever held it meanwhile has counted its try.
-        token, tries = self._token, self._tries
-        if token is None or self._clock() >= token.ends:
+        # Read before the lock is waited for: who had it meanwhile has changed one of the two.
+        token, fetches = self._token, self._fetches
+        now = self._clock()
+        if token is None or now >= token.ends_at:
             with self._lock:
-                token = self._newer_than(token, tries) or self._fetch()
-        elif self._clock() >= token.due and self._lock.acquire(blocking=False):
+                token = self._fetched_meanwhile(token, fetches) or self._fetch()
+        elif now >= token.renew_at and self._lock.acquire(blocking=False):
             try:
-                token = self._newer_than(token, tries) or self._renewed(token)
+                token = self._renewed_early(token, now)
             finally:
                 self._lock.release()
         return token.headers
@@ -131,14 +133,14 @@ class ServiceAccount:
     def replace(self, refused: Mapping[str, str]) -> bool:
         """Fetch a new token in place of one that got a 401, unless another thread has done so.
 
-        Returns False shortly after the last time: then the reason is not the token.
+        Returns False if a token was replaced less than 30 s ago: then the token is not at fault.
         """
-        token, tries = self._token, self._tries
+        token, fetches = self._token, self._fetches
         # Compared by identity: where another token is in use by now, that one is worth a try.
         if token is None or token.headers is not refused:
             return True
         with self._lock:
-            if self._newer_than(token, tries):
+            if self._fetched_meanwhile(token, fetches):
                 return True
             now = self._clock()
             if self._replaced_at and now - self._replaced_at < SECONDS_BETWEEN_REFUSED_TOKENS:
@@ -147,24 +149,28 @@ class ServiceAccount:
             self._replaced_at = now
             return True
 
-    def _newer_than(self, token: _Token | None, tries: int) -> _Token | None:
-        """Return the token that another thread has fetched while this one waited for the lock.
+    def _fetched_meanwhile(self, token: _Token | None, fetches: int) -> _Token | None:
+        """Return what another thread fetched in place of a token, None where none has tried.
 
-        Raises the error that the other thread got: otherwise each that waited would ask again.
+        Raises the error that it got: otherwise each thread that waited would ask again.
         """
-        current = self._token
-        if current and (token is None or current.headers is not token.headers):
-            return current
-        if self._failure and self._tries != tries:
+        if self._token is not token:
+            return self._token
+        if self._failure and self._fetches != fetches:
             # A copy for each thread: raising an error changes its traceback.
             raise copy.copy(self._failure)
         return None
 
-    def _renewed(self, token: _Token) -> _Token:
+    def _renewed_early(self, token: _Token, now: float) -> _Token:
+        """Return a new token; the old one, which is still good, where it cannot be had just now."""
+        if self._token is not token:
+            return self._token or token
+        if now < self._next_early_try_at:
+            return token
         try:
             return self._fetch()
         except CollectorError:
-            self._token = replace(token, due=self._clock() + SECONDS_BETWEEN_EARLY_TRIES)
+            self._next_early_try_at = self._clock() + SECONDS_BETWEEN_EARLY_TRIES
             return token
 
     def _fetch(self) -> _Token:
@@ -174,15 +180,16 @@ class ServiceAccount:
             self._failure = error
             raise
         finally:
-            self._tries += 1  # only now: who comes meanwhile waits for this one
+            # Counted at the end, so that threads that came meanwhile share this result.
+            self._fetches += 1
         return self._token
 
     def _asked(self) -> _Token:
-        asked_at = self._clock()  # it may have been made as soon as that
+        asked_at = self._clock()  # the token's life may begin at once
         with self._transport.post(self._token_url, FORM, {}) as answer:
             if answer.status_code != 200:
                 remedy = REMEDIES.get(answer.status_code, "Check base_url.")
-                raise _named(self._transport.refusal(answer, _REQUEST, remedy))
+                raise _as_401(self._transport.refusal(answer, _REQUEST, remedy))
             try:
                 body = bytes(self._transport.read(answer, MAX_ANSWER_BYTES))
             except PageTooLarge as error:
@@ -190,15 +197,15 @@ class ServiceAccount:
         text, life_seconds = _read(body)
         # Before the token is used, so that no message can ever show it.
         self.secrets.add_passing(text)
-        rest = min(MAX_REST_SECONDS, life_seconds / 10)
-        ends = asked_at + life_seconds
-        return _Token({"Authorization": f"Bearer {text}"}, ends - rest, ends)
+        early_seconds = min(MAX_EARLY_SECONDS, life_seconds / 10)
+        ends_at = asked_at + life_seconds
+        return _Token({"Authorization": f"Bearer {text}"}, ends_at - early_seconds, ends_at)
 
 
 _REQUEST: Final = "POST /oauth2/token"
 
 
-def _named(error: CollectorError) -> CollectorError:
+def _as_401(error: CollectorError) -> CollectorError:
     """Report refused credentials as 401, where OAuth may answer 400 or 401."""
     if isinstance(error, Refused) and error.status == 400:
         error.status = REFUSED_CREDENTIALS

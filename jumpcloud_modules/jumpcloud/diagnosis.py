@@ -66,7 +66,7 @@ def look_into(
 def remedy(account: Account, findings: Findings) -> str | None:
     """Return what to do in a sentence or two, or None where nothing was found."""
     if findings.organizations is not None:
-        return _organization_to_choose(account, findings.organizations)
+        return organization_to_choose(account, findings)
     if findings.region is not None:
         region = findings.region
         return (
@@ -171,8 +171,9 @@ def _reached(account: Account) -> tuple[Organization, ...] | None:
     return _lists(account, credentials_of(account))
 
 
-def _organization_to_choose(account: Account, reached: tuple[Organization, ...]) -> str | None:
-    chosen = account.organization_id
+def organization_to_choose(account: Account, findings: Findings) -> str | None:
+    """Return which organizations there are, where the account names none of them; or None."""
+    reached, chosen = findings.organizations, account.organization_id
     if not reached or chosen in {organization.id for organization in reached}:
         return None
     if chosen:

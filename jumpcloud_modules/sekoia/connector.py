@@ -40,7 +40,7 @@ SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
-"""Health is 500 after this time and two polls' without a sign of life."""
+"""Health is 500 after this time plus twice `frequency` without a heartbeat."""
 
 COLLECTED_MESSAGES = Counter(
     name="collected_messages",
@@ -97,15 +97,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             raise TriggerConfigurationError(" ".join(explain(error))) from None
         self._unread_keys = unknown_keys(configuration, "connector")
 
-    @property
-    def frequency(self) -> int:
-        """Return the seconds from one poll to the next."""
-        return self.configuration.frequency
-
     # Running
 
     def execute(self) -> None:
-        """Run until stopped; a configuration that cannot work is logged and ends it."""
+        """Run until stopped; a form that cannot be read is logged, and ends it with status 1.
+
+        What `run` finds wrong, it logs itself, and waits to be stopped.
+        """
         try:
             super().execute()
         except (ModuleConfigurationError, TriggerConfigurationError) as error:
@@ -133,8 +131,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._warn(f"{sentence} Nothing reads it.")
         self.log(self._starting(), level="info")
         keep_small()
-        self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.frequency
-        # The network is for threads that may be left behind: a signal cannot interrupt a read.
+        self.last_heartbeat_threshold = HEALTH_GRACE_SECONDS + 2 * self.configuration.frequency
+        # Network calls run in daemon threads, so that a read that hangs cannot hold up the exit.
         collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         self._show_metrics()
         collecting.start()
@@ -152,7 +150,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         _ = self._parts
 
     def _wait_for_stop(self) -> None:
-        """Wait without the event's lock, which a signal's handler in this thread takes too."""
+        """Sleep instead of `Event.wait`: a signal's handler could deadlock on the event's lock."""
         while self.running:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
@@ -198,7 +196,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         """End soon: commit what the intake accepted, and leave behind threads that hang."""
         super().stop(*args, **kwargs)
         if not self._is_collecting:
-            sys.exit(0)  # the SDK's start-up waits without an ear for the stop event
+            sys.exit(0)  # the SDK's start-up ignores the stop event
 
     def _finish(self, parts: Parts, polling: Sequence[threading.Thread]) -> None:
         deadline = time.monotonic() + SECONDS_TO_FINISH
@@ -227,18 +225,26 @@ class JumpcloudDirectoryInsightsConnector(Connector):
                 self._collect_as_owner()
         except Stopped:
             return
+        except CannotWork as error:
+            self.log(_sentence(error), level="critical")
+            self._wait_for_stop()
 
     def _collect_as_owner(self) -> None:
-        """Collect until stopped, or until another process owns the state: then make new parts."""
+        """Collect until stopped, or until another process owns the state: then make new parts.
+
+        Raises Stopped, and CannotWork where new parts cannot be made.
+        """
         parts = self._parts
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
             self._polling.run(parts.collectors, parts.names, self.configuration.poll_every_seconds)
         except OwnershipLost as error:
-            self._is_owner, self._assembled = False, None
+            self._is_owner = False
             self._warn(str(error))
             parts.owner.release()
+            with self._assembly_lock:
+                self._assembled = self._assemble()
 
     def _polled(self, counts: Counts) -> None:
         self.heartbeat()

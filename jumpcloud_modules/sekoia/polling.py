@@ -69,21 +69,20 @@ class Polling:
             return
 
     def _start(self, collector: Collector) -> None:
+        """Start a collector, again and again until it does or the connector is stopped."""
         unexpected = Repetition()
-        while not self._is_started(collector, unexpected):
-            self._stop.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-
-    def _is_started(self, collector: Collector, unexpected: Repetition) -> bool:
-        try:
-            collector.start()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
-            self._tell_unexpected(
-                error, "Starting failed unexpectedly and is tried again", unexpected
-            )
-            return self._stop.is_set()
-        return True
+        while True:
+            try:
+                collector.start()
+                return
+            except (Stopped, OwnershipLost):
+                raise
+            except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
+                self._tell_unexpected(
+                    error, "Starting failed unexpectedly and is tried again", unexpected
+                )
+            if self._stop.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE):
+                return
 
     def _poll_until_stopped(self, collector: Collector, name: str, every_seconds: float) -> None:
         poll_log, unexpected = PollLog(name), Repetition()

@@ -14,7 +14,7 @@ from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.status import (
     DELIVERIES_SHOWN,
     BacklogEstimate,
-    Delivered,
+    DeliveredBatch,
     Failing,
     State,
     Status,
@@ -35,12 +35,12 @@ class StatusReport:
         self._backlog_estimates = defaultdict[str, BacklogEstimate](
             lambda: BacklogEstimate(time.monotonic)
         )
-        self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
+        self._last_deliveries: deque[DeliveredBatch] = deque(maxlen=DELIVERIES_SHOWN)
 
     def note_accepted(self, count: int, seconds: float) -> None:
         """Take note that the intake has accepted events, in so many seconds."""
         at = to_rfc3339(time.time_ns() // 1_000_000)
-        self._last_deliveries.append(Delivered(at, count, round(seconds, 3)))
+        self._last_deliveries.append(DeliveredBatch(at, count, round(seconds, 3)))
 
     def lag_seconds(self, parts: Parts, poll_every_seconds: float) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""

@@ -1,4 +1,4 @@
-"""The main state document, `context.json`: how far the connector got, across restarts.
+"""The state document, `context.json`, also as 1.8.2 left it: how far collecting got.
 
 It carries a version and a checksum, and its previous good copy is kept beside it. Its
 `most_recent_date_seen` is what module 1.8.2 reads and writes; where it differs from what was
@@ -59,7 +59,7 @@ class CheckpointStore:
         if content is None and previous is None:
             return Found(None)
         document = _parsed(content)
-        found = _resumed(document) or _taken_over(document)
+        found = _resumed(document) or _of_another_version(document)
         if found is not None:
             self._written = content
             return found
@@ -170,7 +170,7 @@ def _is_intact(document: dict[str, Any]) -> bool:
     )
 
 
-def _taken_over(document: dict[str, Any] | None) -> Found | None:
+def _of_another_version(document: dict[str, Any] | None) -> Found | None:
     """Go on from `most_recent_date_seen`, as 1.8.2 or a newer version wrote it."""
     if not document or (document.get("version") == VERSION and not _is_intact(document)):
         return None
@@ -181,7 +181,7 @@ def _recovered(
     document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path
 ) -> Found:
     """Make the best of a damaged document: its previous copy, or else its date seen."""
-    if copy := _resumed(previous) or _taken_over(previous):
+    if copy := _resumed(previous) or _of_another_version(previous):
         return replace(
             copy, message="", warning=f"The state in {path} is damaged; its last copy is used."
         )

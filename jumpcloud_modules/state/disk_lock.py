@@ -53,7 +53,7 @@ class DiskLock:
         if self._was_held:
             self.check()
             return
-        while not self._try(tell):
+        while not self._take(tell):
             self._waiting.goes_on(_record_in(self._path), tell)
             if stop.wait(SECONDS_BETWEEN_TRIES):
                 raise Stopped("stopped while another process owned the state")
@@ -65,7 +65,8 @@ class DiskLock:
         if not self._is_owner():
             raise OwnershipLost(
                 f"This process does not own the state in {self._path.parent}: its lock"
-                f" {self._path.name} was given back, or removed by somebody. Load it anew."
+                f" {self._path.name} was given back, or removed by somebody. The state is loaded"
+                " again by itself."
             )
 
     def release(self) -> None:
@@ -89,7 +90,7 @@ class DiskLock:
             except FileNotFoundError:
                 return False
 
-    def _try(self, tell: Callable[[str], None]) -> bool:
+    def _take(self, tell: Callable[[str], None]) -> bool:
         self._close()
         with storage.unavailable_unless("locked", self._path):
             descriptor = _opened(self._path)

@@ -21,7 +21,7 @@ SOME_OTHER_ETAG = '"00000000000000000000000000000000"'
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Stored:
     """Hold what the object was: its age is by the storage's own clock, whole seconds."""
 
     content: bytes
@@ -41,7 +41,7 @@ class LeaseObject:
         self._client: Any = resource.meta.client
         self._place = {"Bucket": path.bucket, "Key": path.key}
 
-    def read(self) -> Found | None:
+    def read(self) -> Stored | None:
         """Return the object, None where there is none."""
         with storage.unavailable_unless("read", self.path):
             try:
@@ -50,7 +50,7 @@ class LeaseObject:
                 if _code(error) in ABSENT:
                     return None
                 raise
-            return Found(answer["Body"].read(), answer["ETag"], _age(answer))
+            return Stored(answer["Body"].read(), answer["ETag"], _age(answer))
 
     def write(self, content: bytes, etag: str | None) -> str | None:
         """Replace the object that has this ETag, or with None make the first one.

@@ -194,7 +194,7 @@ class Ledger:
         """
         with self._lock:
             self._load_once()
-            return self._files.is_bare
+            return self._files.is_empty
 
     def now_is(self, now_ms: int) -> None:
         """Take note of JumpCloud's time: what happened in a later hour is still to come."""
@@ -209,7 +209,7 @@ class Ledger:
         with self._write_lock:
             with self._lock:
                 self._load_once()
-                if not self._pending and not self._files.is_bare:
+                if not self._pending and not self._files.is_empty:
                     return
                 # Until `take_in` these are neither pending nor in a file that is known: whoever
                 # looks for keys looks here, too.

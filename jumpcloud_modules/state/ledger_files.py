@@ -42,7 +42,7 @@ class _HourFile:
 class LedgerFiles:
     """Read and write one scope's ledger in a folder, or beside another scope's in a folder below.
 
-    Every method but `add` changes or reads what is in memory, so they take turns.
+    Not thread-safe: `Ledger` calls `add` one at a time, and all else under its lock.
     """
 
     def __init__(self, folder: Path, scope: str, tell: Callable[[str], None]) -> None:
@@ -52,24 +52,25 @@ class LedgerFiles:
         self._uncompacted: ByHour = {}
         self._ahead: ByHour = {}
         self._hours: dict[int, _HourFile] = {}
-        self._replaced: list[Path] = []
-        self._being_replaced: list[Path] = []
+        # Old files, which the next compaction removes, and those that a compaction is replacing.
+        self._copies: list[Path] = []
+        self._next_copies: list[Path] = []
         self._journals: list[Path] = []
         self._next_number = 1
         self._unsynced: set[Path] = set()
         self._ahead_file: _HourFile | None = None
-        self._is_described = False
-        self.is_bare = True
+        self._has_about = False
+        self.is_empty = True
         self.forgotten_ms = 0
 
     def load(self) -> None:
         """Read what the folder holds. Raises StateUnavailable; then it can be tried again."""
         self._choose_folder()
         self._uncompacted, self._ahead, self._hours = {}, {}, {}
-        self._replaced, self._journals, self._ahead_file = [], [], None
+        self._copies, self._journals, self._ahead_file = [], [], None
         self._unsynced = set()
         journals, hours = self._listed()
-        self.is_bare = not (self._is_described or hours or journals)
+        self.is_empty = not (self._has_about or hours or journals)
         oldest_journal = min(journals, default=None)
         for files in hours.values():
             self._load_hour(files, oldest_journal)
@@ -100,7 +101,7 @@ class LedgerFiles:
     def add(self, entries: ByHour) -> None:
         """Write entries so that they survive a kill; `take_in` is next. Raises StateUnavailable."""
         # First: a journal without it would be taken by any scope.
-        if not self._is_described:
+        if not self._has_about:
             self._write_about(self.forgotten_ms)
         storage.write_once(self._next_journal, packed(entries))
 
@@ -110,7 +111,7 @@ class LedgerFiles:
         self._journals.append(self._next_journal)
         self._unsynced.add(self._next_journal)
         self._next_number += 1
-        self.is_bare = False
+        self.is_empty = False
 
     def take_unsynced(self) -> set[Path]:
         """Return the files that are not synced yet, for the caller to sync."""
@@ -143,18 +144,17 @@ class LedgerFiles:
         # All that is new is written before anything old goes: after a crash in between both are
         # there, and the newer one is read.
         self.drop_copies()
-        # They go at the next compaction: until then, what a damaged new file was made of can be
-        # read.
-        self._replaced = [*self._being_replaced, *self._journals]
-        self._being_replaced.clear()
+        # Old files stay until the next compaction, as a backup of the new ones.
+        self._copies = [*self._next_copies, *self._journals]
+        self._next_copies.clear()
         self._journals.clear()
         self._unsynced.clear()
 
     def drop_copies(self) -> None:
         """Remove what the last compaction replaced. Raises StateUnavailable."""
-        for path in self._replaced:
+        for path in self._copies:
             storage.remove(path)
-        self._replaced.clear()
+        self._copies.clear()
 
     def forget(self, hours: Iterable[int], before_ms: int) -> None:
         """Drop hours, once it is written down that all before an instant may be forgotten.
@@ -183,7 +183,8 @@ class LedgerFiles:
     def _choose_folder(self) -> None:
         """Choose the folder itself, or a folder below it where it belongs to another scope.
 
-        A folder without a valid `about.json` is taken by a scope that has no folder of its own.
+        A folder without a valid `about.json` is nobody's, and is used, unless this scope already
+        has one below.
         """
         digest = blake2b(self._scope.encode(), digest_size=8).hexdigest()
         below = self._root / f"scope-{digest}"
@@ -198,14 +199,14 @@ class LedgerFiles:
                 f"The ledger file {self._folder / ABOUT_FILE_NAME} is damaged: it is assumed"
                 " that the ledger is this configuration's, and that nothing was dropped from it."
             )
-        self._is_described = about is not None
+        self._has_about = about is not None
         self.forgotten_ms = about["forgotten_ms"] if about else 0
 
     def _write_about(self, forgotten_ms: int) -> None:
         about: _About = {"scope": self._scope, "forgotten_ms": forgotten_ms}
         content = orjson.dumps(about, option=orjson.OPT_INDENT_2)
         storage.write_atomically(self._folder / ABOUT_FILE_NAME, content)
-        self._is_described = True
+        self._has_about = True
         self.forgotten_ms = forgotten_ms  # not before it is written: a retry would leave it out
 
     # Hours
@@ -250,7 +251,7 @@ class LedgerFiles:
 
     def _replace(self, old: _HourFile | None, new: _HourFile) -> None:
         if old and old.path != new.path:
-            self._being_replaced.append(old.path)
+            self._next_copies.append(old.path)
 
     # Reading at the start
 
@@ -276,8 +277,8 @@ class LedgerFiles:
     ) -> dict[int, int]:
         """Read the hours still to come, and return the journal number each goes up to.
 
-        An hour that got a file of its own by the last compaction is in a former file: there it is
-        found again if its own is damaged.
+        If an hour's new file is damaged, it is read from the older file of hours to come, where it
+        was before the last compaction.
         """
         compacted_to: dict[int, int] = {}
         if file:
@@ -298,14 +299,14 @@ class LedgerFiles:
         while files:
             newest = files.pop()
             from_journal = oldest_journal is not None and oldest_journal <= newest.compacted_to
-            # A damaged file counts only where something else holds its entries: otherwise the
-            # newest is kept, and what is lost is told when it is read.
+            # A damaged file is skipped only if an older one or the journal still has its entries:
+            # otherwise it is kept, and what is lost is told when it is read.
             if (files or from_journal) and unpacked(storage.read(newest.path)) is None:
-                self._replaced.append(newest.path)
+                self._copies.append(newest.path)
                 self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")
                 continue
             self._hours[newest.hour] = newest
-            self._replaced += [file.path for file in files]
+            self._copies += [file.path for file in files]
             return
 
     def _load_journal(self, number: int, path: Path, compacted_to: dict[int, int]) -> None:
@@ -322,7 +323,7 @@ class LedgerFiles:
             hour: entries for hour, entries in found.items() if compacted_to.get(hour, -1) < number
         }
         merge(self._uncompacted, waiting)
-        (self._journals if waiting else self._replaced).append(path)
+        (self._journals if waiting else self._copies).append(path)
         if waiting:
             self._unsynced.add(path)  # whoever wrote it may have been killed before its commit
 

@@ -1,10 +1,10 @@
 """Ownership of a state on S3: a lease, an object that its owner writes anew every few seconds.
 
 Who waits takes the lease over when it was given back, when its owner has ended on this very
-machine, or when it has not changed for `lease` of the waiter's own clock. The owner trusts its own
-lease for `margin` less, counted from before it asked for the last renewal; beyond that, check()
-renews first, or raises. So machines need no common clock, only clocks that run equally fast. They
-count the time asleep too.
+machine, or when the waiter saw no change for 40 s (`lease`) by its own clock. The owner relies on
+it for 30 s (`lease` less `margin`) after it sent the last renewal that succeeded; beyond that,
+check() renews first, or raises. So machines need no common clock, only clocks that run equally
+fast. They count the time asleep too.
 
 What remains open: check() looks before a write or a delivery, not at its arrival. One that is on
 the wire for longer than `margin` may arrive after the lease was taken over: an event delivered
@@ -28,7 +28,7 @@ from s3path import S3Path
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
 from jumpcloud_modules.state import processes
-from jumpcloud_modules.state.lease_object import Found, LeaseObject
+from jumpcloud_modules.state.lease_object import LeaseObject, Stored
 from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
 
 FILE_NAME = "owner.lease"
@@ -40,16 +40,17 @@ SECONDS_TO_GIVE_BACK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Say how long a lease lasts, how often it is renewed, and its safety margin.
-
-    `settle` is how long a storage without conditions is given to show who wrote last.
-    """
+    """Say how long a lease lasts, and how it is renewed and taken."""
 
     lease: timedelta = timedelta(seconds=40)
+    """Another process may take it when it has not changed for as long."""
     renew_every: timedelta = timedelta(seconds=10)
     look_every: timedelta = timedelta(seconds=2)
+    """How often a process that waits looks at it."""
     margin: timedelta = timedelta(seconds=10)
+    """Its owner stops relying on it this much earlier."""
     settle: timedelta = timedelta(seconds=3)
+    """How long a storage that ignores conditions is given to show who wrote last."""
 
     @property
     def trusted_seconds(self) -> float:
@@ -109,18 +110,18 @@ class S3Lease:
         self._turn = threading.Lock()
         self._ended = threading.Event()
         # No thread of a child's renews the lease.
-        os.register_at_fork(after_in_child=self._let_go)
+        os.register_at_fork(after_in_child=self._stop_relying_on_it)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state; tell for whom it waits.
 
-        Raises StateUnavailable, after which what was waited so far counts at the next call,
-        Stopped, and OwnershipLost where it was owned before.
+        Raises Stopped; OwnershipLost where it was owned before; and StateUnavailable, after which
+        the caller calls again: the time waited is not lost.
         """
         if self._was_held:
             self.check()
             return
-        while not self._try(stop, tell):
+        while not self._take(stop, tell):
             if stop.wait(self._terms.look_every.total_seconds()):
                 raise Stopped("stopped while another process owned the state")
         self._waiting.ends(tell)
@@ -144,35 +145,40 @@ class S3Lease:
         """Let the next process have the state, at once or, if the storage hangs, soon."""
         if not self._is_held:
             return
-        self._let_go()
+        self._stop_relying_on_it()
         # In a thread, since a storage that hangs must not keep the process from ending: then the
         # lease lapses by itself.
-        giving = threading.Thread(target=self._give_back, name="lease's end", daemon=True)
+        giving = threading.Thread(target=self._mark_free, name="lease's end", daemon=True)
         giving.start()
         giving.join(SECONDS_TO_GIVE_BACK)
 
     # Taking it
 
-    def _try(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+    def _take(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+        """Take the lease if it may be taken, and return whether it was."""
         found = self._object.read()
         if found is not None and not self._may_take(found):
             self._waiting.goes_on(_read(found)[0], tell)
             return False
         self._record = this_process(self._now_ms())
+        # Before the request: it may be written at any moment since, and others count from when
+        # they see it.
         began = self._clock()
-        # Counted from before the request: it may have been written at any moment since, and others
-        # count from when they see it.
-        self._etag = self._object.write(content := self._content(), found.etag if found else None)
+        content = self._content()
+        self._etag = self._object.write(content, found.etag if found else None)
         if self._etag is None:
             return False
         # Some storages that speak S3 accept conditions and ignore them, so this has to be tried.
         self._object.try_conditions(content)
-        if not self._object.is_conditional and not self._is_last_writer(stop, tell):
-            return False
+        if not self._object.is_conditional:
+            self._let_it_settle(stop, tell)
+            self._etag = self._etag_if_ours()
+            if self._etag is None:
+                return False
         self._hold(began)
         return True
 
-    def _may_take(self, found: Found) -> bool:
+    def _may_take(self, found: Stored) -> bool:
         """Tell whether it is nobody's, or ours: a write may succeed without its answer coming."""
         record, token = _read(found)
         if found.content == GIVEN_BACK or token == self._token or processes.has_ended(record.name):
@@ -180,21 +186,23 @@ class S3Lease:
         lease_seconds = self._terms.lease.total_seconds()
         return self._watch.unchanged_seconds(found.etag) >= lease_seconds
 
-    def _is_last_writer(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+    def _let_it_settle(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Wait until all who wrote in the same instant have done so. Raises Stopped.
+
+        One content is left then, and only its writer finds its own token in it.
+        """
         tell(
             f"The object storage ignores conditions on writing {self._object.path}, so two"
             " connectors that start in the same second may both collect for a while; start one"
             " at a time."
         )
-        # All who wrote in the same instant wait here. One content is left, and only its writer
-        # finds its own token in it.
         if stop.wait(self._terms.settle.total_seconds()):
             raise Stopped("stopped while the lease settled")
+
+    def _etag_if_ours(self) -> str | None:
+        """Return the ETag of what stands there if this process wrote it, or else None."""
         found = self._object.read()
-        if found is None or _read(found)[1] != self._token:
-            return False
-        self._etag = found.etag
-        return True
+        return found.etag if found and _read(found)[1] == self._token else None
 
     def _hold(self, began: float) -> None:
         self._renewed_at = began
@@ -250,18 +258,19 @@ class S3Lease:
         if found is None:
             return None
         if _read(found)[1] != self._token:
-            self._let_go()
+            self._stop_relying_on_it()
             raise self._lost()
         return found.etag
 
-    def _let_go(self) -> None:
+    def _stop_relying_on_it(self) -> None:
         self._is_held = False
         self._ended.set()
 
     def _lost(self) -> OwnershipLost:
         return OwnershipLost(
             f"This process does not own the state in {self._folder}: its lease was given back, or"
-            " another process took it over while this one could not renew it. Load it anew."
+            " another process took it over while this one could not renew it. The state is loaded"
+            " again by itself."
         )
 
     def _age(self) -> float:
@@ -269,8 +278,8 @@ class S3Lease:
 
     # Giving it back
 
-    def _give_back(self) -> None:
-        """Write that it is free, over nobody's lease but our own; otherwise it lapses by itself."""
+    def _mark_free(self) -> None:
+        """Mark the lease free if it is still ours; if that fails, it lapses by itself."""
         # In turn: a renewal that is under way would overwrite it and claim the lease again.
         with contextlib.suppress(StateUnavailable, OwnershipLost), self._turn:
             if self._object.write(GIVEN_BACK, self._etag) is None:
@@ -280,9 +289,9 @@ class S3Lease:
 
 
 def owner_on_s3(folder: S3Path, terms: Terms = Terms()) -> Record | None:
-    """Return whose lease a folder's state is, None for nobody's or one that has lapsed.
+    """Return the owner, or None if the lease is free or has lapsed, by the storage's clock.
 
-    Raises StateUnavailable. Whether it has lapsed is told by the storage's clock.
+    Raises StateUnavailable.
     """
     found = LeaseObject(folder / FILE_NAME).read()
     if found is None or found.content == GIVEN_BACK or found.age >= terms.lease:
@@ -290,7 +299,7 @@ def owner_on_s3(folder: S3Path, terms: Terms = Terms()) -> Record | None:
     return _read(found)[0]
 
 
-def _read(found: Found) -> tuple[Record, str | None]:
+def _read(found: Stored) -> tuple[Record, str | None]:
     record, document = from_json(found.content)
     token = document.get("token")
     return record, token if isinstance(token, str) else None

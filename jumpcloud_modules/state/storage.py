@@ -1,7 +1,8 @@
 """Files that are whole or absent, on a local disk and on S3 alike.
 
 Everything goes through the `Path` interface, which the platform's S3 paths share. On a disk only
-this process's user may read what is written. Knows nothing of what the files hold.
+this process's user may read what is written. S3 is bounded by botocore's defaults: 60 s to connect,
+60 s without a piece of an answer, and up to five tries. Knows nothing of what the files hold.
 """
 
 import errno

@@ -23,10 +23,10 @@ from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ownership import ownership
 from sandbox import SERVICES as EMULATED
-from sandbox import Answers, Sandbox, faults, generate
+from sandbox import Answers, Reply, Sandbox, faults, generate
 from sandbox.connector import ConnectorProcess, platform_variables
 from sandbox.instants import now_ms
-from tests.doubles import NOON_MS, Waits
+from tests.doubles import NOON_MS, Says, Waits
 from tests.shell import ROOT, Ended, regions_at, self_hosted, typed
 
 NAMES = [
@@ -160,6 +160,22 @@ def refuse_counts(sandbox: Sandbox) -> None:
     sandbox.jumpcloud.faults.add(faults.Status(403), endpoint="count")
 
 
+def unusable_counts(sandbox: Sandbox) -> None:
+    """Answer the counts with a page of something on the way."""
+    sandbox.jumpcloud.faults.add(Says(Reply(200, b"<html>")), endpoint="interval")
+
+
+def redirected(sandbox: Sandbox) -> None:
+    """Lead elsewhere, as a proxy that wants a person to sign in."""
+    sandbox.jumpcloud.faults.add(faults.Redirect("https://portal.invalid/"))
+
+
+def refused_unless_chosen(sandbox: Sandbox) -> None:
+    """Have the key reach two organizations, and say so in words of its own."""
+    several_organizations(sandbox)
+    sandbox.jumpcloud.faults.add(Says(Reply(401, b"{}")), endpoint="events")
+
+
 def without_insights(sandbox: Sandbox) -> None:
     """Be an organization on a plan without Directory Insights."""
     sandbox.jumpcloud.insights_enabled = False
@@ -194,6 +210,16 @@ MISTAKES = {
     "plan without Directory Insights": Mistake(
         "directory_insights", "enable it in JumpCloud", without_insights, skipped=("counts",)
     ),
+    "no organization chosen, in other words": Mistake(
+        "organization", "Berlin (6490f0f5a2d5398)", refused_unless_chosen, skipped=OF_THE_KEY[1:]
+    ),
+    "redirected": Mistake(
+        "jumpcloud",
+        "Redirects are not followed",
+        redirected,
+        skipped=("clock", "credentials", *OF_THE_KEY),
+    ),
+    "counts unusable": Mistake("counts", "its proxy (HTTPS_PROXY)", unusable_counts),
     "counts refused": Mistake("counts", "allowed to count events", refuse_counts),
     "intake key wrong": Mistake(
         "intake", "Check the intake key.", variables={"SEKOIA_INTAKE_KEY": "another_key"}

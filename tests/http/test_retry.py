@@ -158,6 +158,23 @@ def test_requests_that_fail_together_count_as_one_failure() -> None:
     assert [failure.in_a_row for failure in failures] == [1, 1, 1]
 
 
+def test_what_is_told_of_the_next_try_is_when_it_comes() -> None:
+    """A hiccup beside a longer Retry-After does not bring it forward, nor say so."""
+    stop, failures = Waits(), list[Failure]()
+    retry = Retry(stop, failures.append, clock=stop.clock)
+    limited, hiccup = TryAgain("limited", retry_after_seconds=60), TryAgain("hiccup")
+
+    def attempt() -> None:
+        with pytest.raises(TryAgain, match="limited"):  # of a request that began beside this one
+            retry.call(_Failing(limited), tries=1)
+        raise hiccup
+
+    with pytest.raises(TryAgain, match="hiccup"):
+        retry.call(attempt, tries=1)
+
+    assert [(f.error, f.next_try_seconds) for f in failures] == [(limited, 60.0), (hiccup, 60.0)]
+
+
 def test_a_stop_does_not_keep_a_healthy_end_from_a_first_try() -> None:
     """What was delivered is still written down after the stop event is set."""
     stop = Waits()

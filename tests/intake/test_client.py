@@ -212,7 +212,7 @@ def test_events_that_stay_refused_are_set_aside_in_the_end(
 
     assert len(delivery.quarantined) == 8
     assert end.kept() == sorted(texts_of(_events(8)))
-    assert len(end.stop.seconds) >= intake_module.HOLDING_TRIES
+    assert len(end.stop.seconds) >= intake_module.HOLDING_REFUSALS
 
 
 def test_an_outage_while_holding_sets_no_event_aside(
@@ -243,13 +243,13 @@ def test_only_refusals_of_the_event_itself_count_while_holding(
     monkeypatch.setattr(intake_module, "REFUSED_IN_A_ROW_BEFORE_HOLDING", 3)
     end.sandbox.intake.faults.add(faults.Status(400), times=7)  # four, in halves
     away = end.sandbox.intake.faults.add(
-        faults.Status(status), times=intake_module.HOLDING_TRIES - 1
+        faults.Status(status), times=intake_module.HOLDING_REFUSALS - 1
     )
     end.sandbox.intake.faults.add(faults.Status(400), times=1)
 
     delivery = end.deliver(_events(4))
 
-    assert away.fired == intake_module.HOLDING_TRIES - 1
+    assert away.fired == intake_module.HOLDING_REFUSALS - 1
     assert len(delivery.quarantined) == 3
     assert end.sandbox.intake.texts == texts_of(_events(4))[3:]
 

@@ -29,8 +29,12 @@ class _Clock:
     """Seconds that pass when they are told to."""
 
     seconds: float = 1_000.0
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+    """What other threads do while this one looks at the clock."""
 
     def __call__(self) -> float:
+        if self.meanwhile:
+            self.meanwhile.pop()()
         return self.seconds
 
 
@@ -107,7 +111,7 @@ def test_a_token_is_renewed_before_it_ends() -> None:
     with Sandbox() as sandbox:
         subject = _Subject(sandbox)
         first = subject.token
-        subject.clock.seconds += _LIFE - auth.MAX_REST_SECONDS - 1
+        subject.clock.seconds += _LIFE - auth.MAX_EARLY_SECONDS - 1
         still = subject.token
         subject.clock.seconds += 2
         second = subject.token
@@ -148,6 +152,19 @@ def test_a_token_is_used_to_its_end_while_its_host_fails() -> None:
         assert kept == [first] * 5
         assert subject.fetches == 3
         assert subject.token == subject.given[1]
+
+
+def test_a_renewal_at_which_another_thread_failed_leaves_the_good_token_in_use() -> None:
+    """Also for a thread that looked at the token before the other one had failed."""
+    with Sandbox() as sandbox:
+        subject = _Subject(sandbox)
+        first = subject.token
+        sandbox.jumpcloud.faults.add(faults.Status(503), endpoint="token")
+        subject.clock.seconds += _LIFE - 60
+        subject.clock.meanwhile.append(lambda: subject.token)
+
+        assert subject.token == first
+        assert subject.fetches == 2
 
 
 def test_a_refused_token_is_replaced_once_for_all_threads() -> None:
@@ -304,8 +321,8 @@ def test_a_life_that_is_odd_is_taken_for_a_short_one(stated: object, seconds: fl
             sandbox.jumpcloud.faults.add(Says(Reply(200, text)), endpoint="token")
         subject = _Subject(sandbox)
         first = subject.account.headers()
-        rest = min(auth.MAX_REST_SECONDS, seconds / 10)
-        subject.clock.seconds += seconds - rest - 0.5
+        early = min(auth.MAX_EARLY_SECONDS, seconds / 10)
+        subject.clock.seconds += seconds - early - 0.5
         before = subject.account.headers()
         subject.clock.seconds += 1
 

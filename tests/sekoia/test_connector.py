@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import generate_latest
 from sekoia_automation.exceptions import TriggerConfigurationError
 
+from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.sekoia import connector as connector_module
 from jumpcloud_modules.sekoia import polling
 from jumpcloud_modules.sekoia.connector import JumpcloudDirectoryInsightsConnector
@@ -115,6 +116,30 @@ def test_the_provider_belongs_to_the_scope_only_where_it_is_named(running: _Runn
     }
 
     assert connector._assemble().collectors[0]._plan.scope == f"{without} provider p1"
+
+
+def test_what_cannot_work_when_the_state_is_loaded_again_is_told(running: _Running) -> None:
+    """As at a start: it waits for a person, and ends when it is stopped."""
+
+    def cannot_work(*_: object) -> None:
+        raise CannotWork("The data folder cannot be written: make it writable.")
+
+    connector = running.build()
+    thread = running.start(connector.run)
+    assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
+    running.monkeypatch.setattr(connector_module, "assemble", cannot_work)
+    (running.folder / "owner.lock").unlink()
+
+    told = wait_until(lambda: bool(running.messages("critical")), 20)
+    waits = thread.is_alive()
+    seconds = running.stop()
+
+    assert told
+    assert running.messages("critical") == [
+        "The configuration cannot work: The data folder cannot be written: make it writable."
+    ]
+    assert waits
+    assert seconds < 4
 
 
 def test_a_restart_goes_on_where_it_was(running: _Running) -> None:
