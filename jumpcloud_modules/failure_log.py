@@ -120,12 +120,16 @@ class Repetition:
 
 @dataclass(frozen=True, slots=True)
 class Ongoing:
-    """Say what fails at an end, for how long, how often, and in which words for the last time."""
+    """Say what fails at an end, for how long, how often, and in which words for the last time.
+
+    `is_refused` says that a person is needed; otherwise it may pass by itself.
+    """
 
     end: str
     seconds: float
     failed_tries: int
     message: str
+    is_refused: bool = False
 
 
 class Tellers:
@@ -184,8 +188,14 @@ class FailureLog:
         with self._lock:
             now = self._clock()
             return [
-                Ongoing(self._end, now - incident.began, incident.failures, incident.last_words)
-                for incident in self._incidents.values()
+                Ongoing(
+                    self._end,
+                    now - incident.began,
+                    incident.failures,
+                    incident.last_words,
+                    is_refused=kind is not None,
+                )
+                for kind, incident in self._incidents.items()
                 if incident.calm_since is None
             ]
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sekoia_automation.connector import metrics
 
 from tools import documents as generated
 
@@ -15,7 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*generated.documents(ROOT), ROOT / "CHANGELOG.md"]
 GUARANTEES = ROOT / "docs/guarantees.md"
 PACKAGE = ROOT / "jumpcloud_modules"
-CONNECTOR = PACKAGE / "sekoia/connector.py"
 
 
 def read(name: str) -> str:
@@ -221,23 +219,6 @@ def test_a_line_that_is_explained_is_one_that_the_product_writes(line: str) -> N
 
     assert pieces
     assert [piece for piece in pieces if piece.strip() not in texts] == []
-
-
-# The metrics
-
-
-def test_the_metrics_that_are_explained_are_those_that_there_are() -> None:
-    """The SDK's, and our own."""
-    shown = {
-        names_in(row[0])[0].removesuffix("_total")
-        for row in rows_under("docs/operations.md", "Health, metrics, logs", "Metric")
-    }
-
-    assert shown == {
-        f"symphony_module_{part}_{name}"
-        for part, path in (("common", Path(metrics.__file__)), ("jumpcloud", CONNECTOR))
-        for name in re.findall(r'\bname="([a-z_]+)",\n\s+documentation=', path.read_text("utf-8"))
-    }
 
 
 # The guarantees

@@ -23,8 +23,8 @@ class Deliveries:
         self._record = record
         self._stats = stats
 
-    def deliver(self, page: Page, window: Window) -> int:
-        """Return when what is new of a window's page has its receipts, and is filed: how much."""
+    def deliver(self, page: Page, window: Window) -> Delivery:
+        """Return when what is new of a window's page has its receipts, and is filed: that."""
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         with self._record.claim(page.events) as fresh, self._record.claim(page.non_objects) as odd:
             try:
@@ -37,4 +37,4 @@ class Deliveries:
                 raise
             self._record.acknowledge(delivery, not_before_ms)
         self._stats.count_page(page, delivery)
-        return len(delivery.acknowledged) - delivery.elsewhere
+        return delivery

@@ -5,9 +5,10 @@ Values that group what belongs together; who brings the parts is the assembly's 
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
+from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.protocols import Checkpoints, Clock, CountingSource, Delivered
 from jumpcloud_modules.http.retry import Retry
 
@@ -63,8 +64,9 @@ ALONE = OtherStreams()
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Say when to stop, and pass on what a person should know, or may have to look at."""
+    """Say when to stop, pass on what a person should know, or may have to look at, and measure."""
 
     stop: threading.Event
     tell: Callable[[str], None]
     warn: Callable[[str], None]
+    measurements: Measurements = field(default_factory=Measurements)

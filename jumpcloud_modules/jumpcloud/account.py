@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from jumpcloud_modules.errors import Refused
+from jumpcloud_modules.http.client import Observe, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.auth import ApiKey, Credentials, ServiceAccount
 from jumpcloud_modules.jumpcloud.client import END, Client
@@ -34,7 +35,10 @@ class Account:
 
 
 def credentials_of(
-    account: Account, secrets: Secrets | None = None, user_agent: str = USER_AGENT
+    account: Account,
+    secrets: Secrets | None = None,
+    user_agent: str = USER_AGENT,
+    observe: Observe = unobserved,
 ) -> Credentials:
     """Return an account's credentials; several clients may share them, and with them a token.
 
@@ -45,7 +49,9 @@ def credentials_of(
     token_url = places_of(account.base_url).token_url
     if token_url is None:
         raise Refused(WITHOUT_TOKENS, end=END)
-    return ServiceAccount(token_url, account.client_id, account.client_secret, secrets, user_agent)
+    return ServiceAccount(
+        token_url, account.client_id, account.client_secret, secrets, user_agent, observe=observe
+    )
 
 
 def events_client(
@@ -53,10 +59,13 @@ def events_client(
     credentials: Credentials,
     user_agent: str = USER_AGENT,
     clock: JumpCloudClock | None = None,
+    observe: Observe = unobserved,
 ) -> Client:
     """Return the client of an account's Directory Insights."""
     url = places_of(account.base_url).events_url
-    return Client(url, credentials, account.organization_id, account.provider_id, user_agent, clock)
+    return Client(
+        url, credentials, account.organization_id, account.provider_id, user_agent, clock, observe
+    )
 
 
 def console_client(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import requests
 
 from jumpcloud_modules.errors import CollectorError
-from jumpcloud_modules.http.client import Body, Transport
+from jumpcloud_modules.http.client import Body, Observe, Transport, unobserved
 from jumpcloud_modules.jumpcloud.auth import Credentials
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 
@@ -33,6 +33,7 @@ class Client:
         provider_id: str | None = None,
         user_agent: str = "jumpcloud-directory-insights",
         clock: JumpCloudClock | None = None,
+        observe: Observe = unobserved,
     ) -> None:
         self._clock = clock or JumpCloudClock()
         self._credentials = credentials
@@ -46,7 +47,7 @@ class Client:
             headers["x-org-id"] = organization_id
         if provider_id:
             headers["x-provider-id"] = provider_id
-        self._transport = Transport(END, url, headers, credentials.secrets)
+        self._transport = Transport(END, url, headers, credentials.secrets, observe)
         self._url = url.rstrip("/")
 
     def post(self, path: str, body: bytes) -> requests.Response:

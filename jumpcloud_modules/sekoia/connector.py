@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -18,6 +19,7 @@ from sekoia_automation.module import LogLevelStr
 
 from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
 from jumpcloud_modules.collecting.collector import Collector
+from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
@@ -30,6 +32,12 @@ from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
 from jumpcloud_modules.sekoia.memory import keep_small
+from jumpcloud_modules.sekoia.metrics import (
+    COLLECTED_MESSAGES_DESCRIPTION,
+    KEY_LABEL,
+    Exposition,
+    Seen,
+)
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.poll_log import PollLog
@@ -57,10 +65,9 @@ HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
 
 COLLECTED_MESSAGES = Counter(
-    name="collected_messages",
-    documentation="Number of events collected from JumpCloud",
-    namespace="symphony_module_jumpcloud",
-    labelnames=["intake_key"],
+    name=COLLECTED_MESSAGES_DESCRIPTION.name,
+    documentation=COLLECTED_MESSAGES_DESCRIPTION.meaning,
+    labelnames=[KEY_LABEL],
 )
 
 
@@ -81,7 +88,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembled: Parts | None = None
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
-        self._totals = Counts()
+        self._measurements = Measurements()
         self._missing_receipts = Repetition()
         self._began_at = time.monotonic()
         self._beside: list[threading.Thread] = []
@@ -150,10 +157,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         # The network is for threads that may be left behind: a signal cannot interrupt a read.
         collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         self._show_metrics()
+        exposition = Exposition(self._seen, self.key_label)
+        exposition.register()
         collecting.start()
         while collecting.is_alive() and self.running:
             self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
+        exposition.unregister()
         self._finish(self._parts, [collecting, *self._beside])
         self._parts.owner.release()
 
@@ -188,21 +198,21 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._monitoring.close()
 
     def _health(self) -> Answer:
-        return (200 if self.is_alive() else 500), self.liveness_context()
+        """Say whether a restart would help, and beside it what fails: none mends a refused key."""
+        failing = [asdict(failing) for failing in self._failing(self._assembled)]
+        context = {"well": not failing, "failing": failing, **self.liveness_context()}
+        return (200 if self.is_alive() else 500), context
 
     def _status_answer(self) -> Answer:
         return 200, self.status().to_json()
 
     def status(self) -> Status:
         """Return how collecting is doing just now."""
-        parts, version = self._assembled, str(self.module.manifest.get("version", ""))
+        parts, version = self._assembled, self._version
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
-        now = time.time()
-        checkpoint, counts = parts.checkpoint, self._totals
-        for collector in parts.collectors:
-            counts += collector.stats.peek()
-        is_begun = self._is_owner and parts.collected_to_ms is not None
+        checkpoint, counts = parts.checkpoint, self._measurements.stats.peek()
+        is_begun = self._is_begun(parts)
         waits: State = "starting" if self._is_owner else "waiting for another owner"
         return Status(
             state="collecting" if is_begun else waits,
@@ -214,18 +224,39 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             late_events=counts.late,
             delivered=counts.delivered,
             quarantined=parts.quarantine.count(),
-            failing=tuple(
-                Failing(
-                    failing.end,
-                    to_rfc3339(int((now - failing.seconds) * 1000)),
-                    failing.failed_tries,
-                    self._redacted(failing.message),
-                )
-                for log in parts.failure_logs
-                for failing in log.goes_on()
-            ),
+            failing=self._failing(parts),
             last_deliveries=tuple(self._last_deliveries),
         )
+
+    def _is_begun(self, parts: Parts | None) -> bool:
+        return parts is not None and self._is_owner and parts.collected_to_ms is not None
+
+    def _failing(self, parts: Parts | None) -> tuple[Failing, ...]:
+        now = time.time()
+        return tuple(
+            Failing(
+                failing.end,
+                to_rfc3339(int((now - failing.seconds) * 1000)),
+                failing.failed_tries,
+                self._redacted(failing.message),
+            )
+            for _, log in (parts.failure_logs if parts else ())
+            for failing in log.goes_on()
+        )
+
+    def _seen(self) -> Seen:
+        parts = self._assembled
+        return Seen(
+            self._measurements,
+            self._version,
+            time.monotonic() - self._began_at,
+            parts,
+            is_collecting=self._is_begun(parts),
+        )
+
+    @property
+    def _version(self) -> str:
+        return str(self.module.manifest.get("version", ""))
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """End soon: what has its receipt is committed, what hangs is left behind."""
@@ -242,12 +273,14 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         for collector in parts.collectors:
             self._note(collector.stats.take())
         is_final = not any(thread.is_alive() for thread in polling)
-        said = announcements.stopped(parts.checkpoint, self._totals, is_final=is_final)
+        said = announcements.stopped(
+            parts.checkpoint, self._measurements.stats.peek(), is_final=is_final
+        )
         self.log(said, level="info")
 
     def _starting(self) -> str:
         return announcements.starting(
-            version=str(self.module.manifest.get("version", "")),
+            version=self._version,
             account=self.module.configuration,
             configuration=self.configuration,
             intake_url=self.configuration.intake_server or self.intake_url,
@@ -321,6 +354,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _tell_unexpected(self, error: Exception, message: str, unexpected: Repetition) -> None:
         """Log a mistake of the program with its stack: at first, then ever more seldom."""
+        self._measurements.failed_unexpectedly()
         times = unexpected.again()
         if times is not None:
             since = f" (failures since this was last said: {times})" if times > 1 else ""
@@ -372,7 +406,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             intake_key=configuration.intake_key,
             user_agent=self.http_default_headers["User-Agent"],
         )
-        voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
+        voice = Voice(
+            self.log,
+            self._count_accepted,
+            self._tell_set_aside,
+            self._unshown,
+            self._measurements,
+        )
         return assemble(settings, voice, self._stop_event)
 
     @property
@@ -438,11 +478,16 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         if answer.status_code not in LOGS_REFUSED_FOR_GOOD:
             answer.raise_for_status()
 
+    @property
+    def key_label(self) -> str:
+        """Return what stands for the intake key in metrics: the platform's dashboards ask by it."""
+        return self.configuration.intake_key
+
     def _warn(self, text: str) -> None:
         self.log(text, level="warning")
 
     def _count_accepted(self, count: int, seconds: float) -> None:
-        intake_key = self.configuration.intake_key
+        intake_key = self.key_label
         self.put_forwarded_events(intake_key=intake_key, count=count)
         self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
         at = to_rfc3339(time.time_ns() // 1_000_000)
@@ -451,14 +496,12 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._last_events_time = self._last_heartbeat
 
     def _tell_set_aside(self, event: Quarantined) -> None:
-        self.put_discarded_events(intake_key=self.configuration.intake_key, count=1)
+        self.put_discarded_events(intake_key=self.key_label, count=1)
         self._warn(str(event))
 
     def _note(self, counts: Counts) -> None:
-        with self._log_lock:  # each stream notes its own
-            self._totals += counts
         collected = counts.read - counts.known
-        COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
+        COLLECTED_MESSAGES.labels(intake_key=self.key_label).inc(collected)
         self._mind_receipts(counts)
 
     def _mind_receipts(self, counts: Counts) -> None:
@@ -475,17 +518,17 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _show_metrics(self) -> None:
         """Make the SDK's metrics before threads use them: it makes each at its first use."""
-        intake_key = self.configuration.intake_key
+        intake_key = self.key_label
         self.put_forwarded_events(intake_key=intake_key, count=0)
         self.put_discarded_events(intake_key=intake_key, count=0)
         COLLECTED_MESSAGES.labels(intake_key=intake_key).inc(0)
-        _ = self.forward_events_duration
+        if self.forward_events_duration:
+            self.forward_events_duration.labels(intake_key=intake_key)
 
     def _show_state(self, parts: Parts) -> None:
         if parts.is_failing or not self._is_owner:
             self.heartbeat()  # waiting out a failure, or another owner, is what it should do
-        intake_key = self.configuration.intake_key
-        self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
+        self.put_events_lag(intake_key=self.key_label, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""

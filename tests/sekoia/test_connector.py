@@ -177,6 +177,23 @@ def test_lag_is_nothing_when_caught_up_and_grows_while_failing(running: _Running
     assert connector.is_alive()
 
 
+def test_health_says_what_a_restart_would_not_mend(running: _Running) -> None:
+    """A refused key: 200, so that nobody kills it, and in the body since when and why."""
+    running.sandbox.jumpcloud.api_key = "another"
+    connector = running.build()
+    running.start(connector.run)
+    assert wait_until(lambda: connector._assembled and connector._assembled.is_failing, 20)
+    assert wait_until(lambda: not connector._health()[1]["well"], 20)
+
+    status, body = connector._health()
+
+    assert status == 200
+    assert body["failing"][0]["end"] == "JumpCloud"
+    assert "answered 401" in body["failing"][0]["message"]
+    assert "X-Request-Id: " in body["failing"][0]["message"]
+    assert API_KEY not in json.dumps(body)
+
+
 def test_a_refused_key_is_said_once_as_an_error_and_not_hammered(running: _Running) -> None:
     """With the remedy, without the key."""
     running.sandbox.jumpcloud.api_key = "another"
@@ -289,9 +306,13 @@ def test_an_unexpected_failure_is_told_and_collecting_goes_on(running: _Running)
     assert wait_until(lambda: running.sandbox.intake.count == 200, 20)
     assert wait_until(lambda: running.messages("error"), 10)
     assert "Collecting failed unexpectedly" in running.messages("error")[0]
-    connector._send_logs_to_api()
     told = "Collecting works again, after 2 unexpected failures."
-    assert wait_until(lambda: told in running.messages("info"), 10)
+
+    def is_told() -> bool:
+        connector._send_logs_to_api()
+        return told in running.messages("info")
+
+    assert wait_until(is_told, 20)
     assert len(running.messages("error")) == 1
 
 
