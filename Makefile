@@ -24,7 +24,7 @@ endef
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help install run test test-all soak bench check format format-check lint types \
-	manifests check-manifests docs check-docs lock clean
+	manifests check-manifests docs check-docs site lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,11 @@ $(VENV)/installed: requirements/dev.txt
 $(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed
 	@echo "Installing what the benchmark's plot needs into $(VENV)"
 	@$(PY) $(PIP_INSTALL) -r requirements/bench.txt $(PIP_FAILED)
+	@touch $@
+
+$(VENV)/installed-site: requirements/site.txt $(VENV)/installed
+	@echo "Installing what makes a site of the documents into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -r requirements/site.txt $(PIP_FAILED)
 	@touch $@
 
 run: install ## run the connector against the sandbox, or the real JumpCloud (ARGS)
@@ -82,11 +87,18 @@ manifests: install ## write the manifests and module.json from the configuration
 check-manifests: install ## tell which manifest differs from the configuration models
 	@$(PY) -m tools.manifests --check
 
-docs: install ## write the generated parts of the documents
+docs: install ## write the generated parts of the documents, the dashboard and its picture
 	@$(PY) -m tools.documents
+	@$(PY) -m tools.dashboard
+	@$(PY) -m tools.dashboard_picture
 
-check-docs: install ## tell which document differs from the code
+check-docs: install ## tell which document differs from the code, or the dashboard or its picture
 	@$(PY) -m tools.documents --check
+	@$(PY) -m tools.dashboard --check
+	@$(PY) -m tools.dashboard_picture --check
+
+site: $(VENV)/installed-site ## make a site with search of the documents, in build/site
+	@$(PY) -m tools.site
 
 lock: ## pin the dependencies anew (needs Poetry)
 	@$(POETRY) export --help > /dev/null 2>&1 || { \
@@ -96,6 +108,7 @@ lock: ## pin the dependencies anew (needs Poetry)
 	$(POETRY) export --quiet --without-urls --only main --output requirements/main.txt
 	$(POETRY) export --quiet --without-urls --with dev --output requirements/dev.txt
 	$(POETRY) export --quiet --without-urls --only bench --output requirements/bench.txt
+	$(POETRY) export --quiet --without-urls --only site --output requirements/site.txt
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

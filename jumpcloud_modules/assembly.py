@@ -1,7 +1,7 @@
-"""Which parts make a connector: plain values in, parts that know each other out.
+"""Make the parts of a connector from plain settings, and connect them with each other.
 
-Knows nothing of the SDK. A process that lost its state to another one assembles itself anew, since
-nothing it has in memory is of use any more.
+Knows nothing of the SDK. A process that lost its state to another process makes new parts, because
+what it has in memory is out of date.
 """
 
 import threading
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from jumpcloud_modules.checkpoint import Checkpoint
+from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
@@ -24,9 +24,10 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.failure_log import FailureLog, Level, Tellers
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Retry
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
+from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
 from jumpcloud_modules.jumpcloud.insights import JumpCloudApi
@@ -48,7 +49,8 @@ BACKLOG_WAITS = "The backlog and late events wait for it."
 class Settings:
     """Say what to collect from where, and where it goes.
 
-    `streams` are the services to ask for together; the plan's scope is completed by them.
+    `streams` are the services to ask for together; the plan's scope is completed by them. What only
+    one of the clients needs is in its options, which are passed on as they are.
     """
 
     plan: Plan
@@ -56,14 +58,13 @@ class Settings:
     account: Account
     streams: list[list[str]]
     excluded_event_types: list[str]
-    intake_url: str
-    intake_key: str
-    user_agent: str
+    jumpcloud: ClientOptions
+    intake: IntakeOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Name who hears what the parts have to say, what no message may hold, and who measures."""
+    """Hold where messages and measurements of the parts go, and secrets that are never shown."""
 
     log: Callable[[str, Level], None]
     on_accepted: Callable[[int, float], None]
@@ -82,7 +83,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Hold what one ownership of the state collects with."""
+    """Hold what a connector collects with, for as long as it owns its state."""
 
     owner: Owner
     intake: Intake
@@ -102,13 +103,7 @@ class Parts:
     @property
     def checkpoint(self) -> Checkpoint:
         """Return how far all streams got together: as far as the one that is furthest behind."""
-        parts = [collector.checkpoint for collector in self.collectors]
-        begun = [checkpoint for checkpoint in parts if checkpoint.watermark_ms] or parts
-        return Checkpoint(
-            beginning_ms=min(checkpoint.beginning_ms for checkpoint in begun),
-            watermark_ms=min(checkpoint.watermark_ms for checkpoint in begun),
-            windows=tuple(window for checkpoint in begun for window in checkpoint.windows),
-        )
+        return of_all([collector.checkpoint for collector in self.collectors])
 
     @property
     def collected_to_ms(self) -> int | None:
@@ -124,8 +119,9 @@ class Parts:
 def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     """Make the parts of a connector; none of them has begun.
 
-    Raises CannotWork for what no waiting would mend.
+    Raises CannotWork for what waiting does not solve.
     """
+    # First: what waiting does not solve would be tried for ever, once the parts are at work.
     storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
     ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
     storage.keep_private(ledger_path)
@@ -141,21 +137,18 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     state_retry = _retry("state", state_log, voice, stop)
     quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
-        url=settings.intake_url,
-        intake_key=settings.intake_key,
-        quarantine=quarantine,
+        settings.intake,
+        quarantine,
         retry=intake_retry,
         state_retry=state_retry,
-        user_agent=settings.user_agent,
         on_accepted=voice.on_accepted,
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
         check_owner=owner.check,
         observe=partial(voice.measurements.answered, "intake"),
     )
-    shared = _Shared(
-        settings, voice, stop, clock, owner, state_retry, intake, ConcurrencyLimit(stop), Claims()
-    )
+    concurrency, claims = ConcurrencyLimit(stop), Claims(stop)
+    shared = _Shared(settings, voice, stop, clock, owner, state_retry, intake, concurrency, claims)
     streams = _streams(shared)
     return Parts(
         owner=owner,
@@ -191,7 +184,7 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Hold one stream's collector, the ledger it files into, and how its requests fare."""
+    """Hold one stream's collector and ledger, its retries and their failure logs."""
 
     collector: Collector
     ledger: Ledger
@@ -200,10 +193,11 @@ class _Stream:
 
 
 def _streams(shared: _Shared) -> list[_Stream]:
-    """Make a stream for each choice of services; each knows what the others delivered."""
+    """Make a stream for each list of services; each knows what the others delivered."""
     settings, streams = shared.settings, list[_Stream]()
     for number, services in enumerate(settings.streams):
         folder = settings.data_path / NAMED_BESIDE_ALL if number else settings.data_path
+        # The list is still being filled; a stream looks at the others only once all are made.
         streams.append(_stream(shared, services, folder, streams))
     return streams
 
@@ -248,7 +242,7 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
 
 
 def _scope(settings: Settings, services: list[str]) -> str:
-    """Name what is asked for: a ledger answers for that alone."""
+    """Name what is asked for: each scope has a ledger of its own."""
     account = settings.account
     parts = [account.base_url, account.organization_id or "", ",".join(sorted(services))]
     if account.provider_id:
@@ -261,16 +255,15 @@ def _scope(settings: Settings, services: list[str]) -> str:
 def _source(
     settings: Settings, voice: Voice, clock: JumpCloudClock, services: list[str]
 ) -> JumpCloudApi:
-    account, user_agent = settings.account, settings.user_agent
     observe = partial(voice.measurements.answered, "jumpcloud")
-    credentials = credentials_of(account, voice.secrets, user_agent, observe)
-    client = events_client(account, credentials, user_agent, clock, observe)
+    credentials = credentials_of(settings.account, voice.secrets, settings.jumpcloud, observe)
+    client = events_client(settings.account, credentials, settings.jumpcloud, clock, observe)
     exclusion = Exclusion(settings.excluded_event_types, voice.warn)
     return JumpCloudApi(client, services, exclusion)
 
 
 def _source_logs(voice: Voice, name: str) -> tuple[FailureLog, ...]:
-    """Make the records of a stream's tail, and of what is read beside it: each fails apart."""
+    """Make one failure log for a stream's tail and one for its backfill: they fail separately."""
     tellers, named = Tellers(), f" ({name})" if name else ""
     backlog = f" ({name}, backlog)" if name else " (backlog)"
     return (
@@ -289,6 +282,7 @@ def _retry(
     def on_failure(failure: Failure) -> None:
         kind: Kind = "refused" if isinstance(failure.error, Refused) else "unavailable"
         voice.measurements.failed(end, kind, failure.error.status)
+        # A 429 is meant for all requests with these credentials, so all readers slow down.
         if concurrency and getattr(failure.error, "limited", False):
             concurrency.lower()
         failure_log.failed(failure)

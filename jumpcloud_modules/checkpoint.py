@@ -3,7 +3,7 @@
 Values only; `state/checkpoint_store.py` writes them down.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from jumpcloud_modules.instants import SECOND_MS, floor
@@ -17,7 +17,7 @@ class Window:
     end_ms: int | None = None
 
     def rest_from(self, position_ms: int | None) -> "Window":
-        """Return what is left of the window from a position on, which never moves back."""
+        """Return the window from a position on; its start never moves back."""
         if position_ms is None or position_ms <= self.start_ms:
             return self
         if self.end_ms is not None and position_ms > self.end_ms:
@@ -38,7 +38,7 @@ class Window:
 class Checkpoint:
     """Say how far the connector got.
 
-    Nothing before `beginning_ms` is this connector's concern. Everything from there to
+    Nothing before `beginning_ms` is looked for. Everything from there to
     `watermark_ms` has been read once, but for `windows`, which are still open. `scope` names what
     was asked for, because counts of another scope cannot be compared. `audited_ms` is the instant
     up to which all that was late has been looked for and read. `is_tail_read` is false while pages
@@ -65,7 +65,7 @@ class Checkpoint:
 
     @property
     def audit_from_ms(self) -> int:
-        """Return the instant that the reach of an audit is measured from."""
+        """Return the instant from which the next audit looks back."""
         return self.watermark_ms if self.audited_ms is None else self.audited_ms
 
     @property
@@ -112,6 +112,19 @@ class Checkpoint:
             return self
         index = self.windows.index(window)
         return replace(self, windows=(*self.windows[:index], *by, *self.windows[index + 1 :]))
+
+
+def of_all(parts: Sequence[Checkpoint]) -> Checkpoint:
+    """Return how far several streams got together: as far as the one that is furthest behind.
+
+    Those that have not begun count only where none has; there is at least one stream.
+    """
+    begun = [checkpoint for checkpoint in parts if checkpoint.watermark_ms] or parts
+    return Checkpoint(
+        beginning_ms=min(checkpoint.beginning_ms for checkpoint in begun),
+        watermark_ms=min(checkpoint.watermark_ms for checkpoint in begun),
+        windows=tuple(window for checkpoint in begun for window in checkpoint.windows),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from jumpcloud_modules.events import Events
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Tell of one event set aside: `path` is None where the quarantine was full."""
+    """Describe an event that was set aside; `path` is None where the quarantine was full."""
 
     identifier: str
     size_bytes: int
@@ -28,7 +28,7 @@ class Quarantined:
 
 @dataclass(slots=True)
 class Delivery:
-    """Say what became of events so far: each acknowledged one is in one of three, or elsewhere.
+    """Collect what became of events so far.
 
     `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
     of accepted batches for which the intake gave no id; `quarantined` were set aside.

@@ -9,7 +9,7 @@
     ├── PageTooLarge        ask for fewer events at once
     ├── BatchTooLarge       send fewer events at once
     ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
-    ├── CannotWork          what no waiting mends: end, or wait for a person to change it
+    ├── CannotWork          waiting does not help: end, or wait until a person has changed it
     ├── OwnershipLost       another process has the state: use nothing of it, and load it anew
     └── Stopped             the connector is asked to stop: commit what was acknowledged, and leave
 
@@ -94,14 +94,14 @@ class BatchRejected(CollectorError):
 
 
 class CannotWork(CollectorError):
-    """Report what this process was started with or in, and that it can never work so."""
+    """Report settings or surroundings with which this process can never work."""
 
 
 class OwnershipLost(CollectorError):
     """Report that the state may be another process's by now.
 
-    What is in memory of it is worth nothing any more: neither commit nor deliver. Own the state
-    again, and load it anew.
+    What is in memory of it is out of date: neither commit nor deliver. Own the state again, and
+    load it anew.
     """
 
 

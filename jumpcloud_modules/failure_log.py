@@ -1,8 +1,7 @@
-"""Which failures a person reads about, and when: each once, in full, with its end.
+"""Log failures so that a person can follow them: each once, in full, and later that it is over.
 
-A hiccup that passes at the next try is nobody's business; a refusal is said at once. Each
-backoff has a log of its own: what succeeds elsewhere ends no incident here. Knows nothing of what
-is tried.
+A failure that is gone at the next try is not logged; a refusal is logged at once. Each `Retry` has
+a failure log of its own: a success elsewhere ends no incident here. Knows nothing of what is tried.
 """
 
 import threading
@@ -16,7 +15,7 @@ from jumpcloud_modules.http.retry import Failure
 
 Level = Literal["info", "warning", "error", "critical"]
 Kind = tuple[str | None, int | None] | None
-"""Who refused with which status; None is all that may pass by itself, however it varies.
+"""Who refused with which status; None for all failures that may pass by themselves.
 
 Not which request: a revoked key is one incident, whatever is asked for with it.
 """
@@ -64,7 +63,7 @@ class _Incident:
         self.told_at, self.untold = now, 0
 
     def is_due(self, now: float) -> bool:
-        """Tell whether a person should read of it: at first, then ever more seldom."""
+        """Tell whether to log it: at first, and then less and less often."""
         if self.told_at is None:
             return True
         return now - self.told_at >= _rest_seconds(self.reminders)
@@ -73,7 +72,7 @@ class _Incident:
         return self.calm_since is not None and now - self.calm_since >= CALM_AFTER_SECONDS
 
     def owes_its_end(self, now: float) -> bool:
-        """Tell whether a success is its end: the first is believed, a later one if it lasts."""
+        """Tell whether to log its end: at a first success, or if it came back, once that lasts."""
         is_told = self.told_at is not None and not self.end_was_told
         return is_told and (not self.came_back or self.is_over(now))
 
@@ -120,7 +119,7 @@ class Repetition:
 
 @dataclass(frozen=True, slots=True)
 class Ongoing:
-    """Say what fails at an end, for how long, how often, and in which words for the last time.
+    """Describe what fails just now: where, for how long, how often, with what last message.
 
     `is_refused` says that a person is needed; otherwise it may pass by itself.
     """
@@ -133,10 +132,10 @@ class Ongoing:
 
 
 class Tellers:
-    """Say which of several records tells a failure that they have in common.
+    """Choose which of several failure logs reports a failure that they have in common.
 
-    It is the first one to have it, for as long as it goes on failing: a record whose end is not
-    tried any more must not keep the others silent.
+    It is the first one that has it, for as long as it goes on failing: a log whose requests have
+    ended must not keep the others silent.
     """
 
     def __init__(self) -> None:
@@ -144,7 +143,7 @@ class Tellers:
         self._lock = threading.Lock()
 
     def claim(self, kind: Kind, record: object, now: float) -> bool:
-        """Return whether this record is the one to tell what just failed."""
+        """Return whether this log is the one to report what just failed."""
         with self._lock:
             teller, failed_at = self._tellers.get(kind, (record, now))
             if teller is not record and now - failed_at < CALM_AFTER_SECONDS:
@@ -153,7 +152,7 @@ class Tellers:
             return True
 
     def leave(self, kind: Kind, record: object) -> None:
-        """Leave a failure that is over here to the others."""
+        """Let another log report a failure that is over in this one."""
         with self._lock:
             if kind in self._tellers and self._tellers[kind][0] is record:
                 del self._tellers[kind]
@@ -162,8 +161,8 @@ class Tellers:
 class FailureLog:
     """Tell a person about the failures of one `Retry`, named `end`; from any thread.
 
-    `consequence` is a sentence for its messages: what waits meanwhile. Records that share
-    `tellers` tell a failure that they have in common once, for as long as the first one has it.
+    `consequence` is a sentence for its messages: what waits meanwhile. Failure logs that share
+    `tellers` report a failure that they have in common once.
     """
 
     def __init__(
@@ -215,6 +214,8 @@ class FailureLog:
 
     def recovered(self, failures: int) -> None:
         """Take note that a try succeeded after failures: of none while all is well."""
+        # Called at each success, so without the lock: a failure that comes in this very moment is
+        # over at a later success.
         if not self._incidents:
             return
         with self._lock:

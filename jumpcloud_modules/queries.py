@@ -1,4 +1,4 @@
-"""What is asked of JumpCloud and what it gives: a query, the page that answers it, units of counts.
+"""Queries to JumpCloud and the pages that answer them; units of counts.
 
 Values only.
 """

@@ -16,7 +16,7 @@ DELIVERIES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Say how much is left of what lies before the watermark; `seconds` of time, not of work.
+    """Say how much before the watermark is unread; `seconds` are seconds of events, not of work.
 
     `seconds_left` is how long the rest will take at the speed so far, None before that can be told.
     """
@@ -46,8 +46,21 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """Say how far one stream got: `all` and what is named beside it are read apart."""
+
+    services: str
+    watermark: str | None = None
+    lag_seconds: float | None = None
+    backlog: Backlog = field(default_factory=Backlog)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """Say how one connector is doing. What is not known, as of a stopped one, is None."""
+    """Hold how one connector is doing; what is not known, such as of a stopped one, is None.
+
+    `watermark`, `lag_seconds` and `backlog` are those of all `streams` together.
+    """
 
     state: State
     version: str = ""
@@ -55,6 +68,7 @@ class Status:
     watermark: str | None = None
     lag_seconds: float | None = None
     backlog: Backlog = field(default_factory=Backlog)
+    streams: tuple[Stream, ...] = ()
     late_events: int | None = None
     delivered: int | None = None
     quarantined: int | None = None

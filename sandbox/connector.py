@@ -81,7 +81,7 @@ class ConnectorProcess:
 
     State stays in `data_folder` over `stop`, `kill` and another `start`. The true API key is
     in none of the variables: the process fetches it from the platform's secrets. With a `clock`,
-    that is the time of day for the process.
+    that is the time of day for the process. `answers` are the last ones of its ports, by path.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class ConnectorProcess:
         self.environment = dict(environment or {})
         self.clock = clock
         self.liveness_port, self.metrics_port = _free_ports(2)
+        self.answers: dict[str, bytes] = {}
         self._output_path = scratch / "output"
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -197,12 +198,17 @@ class ConnectorProcess:
 
     def health(self) -> Health | None:
         """Read the liveness port; None where nobody listens yet."""
-        answer = _get(f"http://127.0.0.1:{self.liveness_port}/health")
+        answer = self._get(self.liveness_port, "/health")
         return None if answer is None else Health(answer[0], json.loads(answer[1]))
+
+    def doing(self) -> dict[str, Any] | None:
+        """Read what `GET /status` says; None where nobody listens yet."""
+        answer = self._get(self.liveness_port, "/status")
+        return None if answer is None else dict(json.loads(answer[1]))
 
     def metrics(self) -> dict[str, float]:
         """Read the Prometheus port: each sample's name and labels, as written, and its value."""
-        answer = _get(f"http://127.0.0.1:{self.metrics_port}/metrics")
+        answer = self._get(self.metrics_port, "/metrics")
         lines = answer[1].decode().splitlines() if answer else []
         samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in samples}
@@ -211,6 +217,12 @@ class ConnectorProcess:
         """Add up a metric over its labels; None where it is not there."""
         found = [v for k, v in self.metrics().items() if k.partition("{")[0] == name]
         return sum(found) if found else None
+
+    def _get(self, port: int, path: str) -> tuple[int, bytes] | None:
+        answer = _get(f"http://127.0.0.1:{port}{path}")
+        if answer is not None:
+            self.answers[path] = answer[1]
+        return answer
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -18,8 +18,10 @@ import orjson
 
 from sandbox.instants import instant_text, second_text
 from sandbox.query import SERVICES
-from sandbox.shapes import SHAPES, People
+from sandbox.shapes import ORGANIZATION, SHAPES, People
 
+MARKER = ORGANIZATION
+"""Stands in every event that is made here, so that one can be found where none belongs."""
 _DEFAULT = object()
 _HALF_PAIR = rb',"half":"a \ud800 b"}'
 
@@ -151,7 +153,8 @@ def _hand_made(
     extra: Mapping[str, object],
     padding_bytes: int,
 ) -> bytes:
-    fields: dict[str, object] = {"event_type": "user_update", "service": service, **extra}
+    fields: dict[str, object] = {"event_type": "user_update", "service": service}
+    fields |= {"organization": MARKER, **extra}
     fields |= {"id": event_id, "timestamp": timestamp}
     fields = {k: (None if v is ... else v) for k, v in fields.items() if v is not None}
     if padding_bytes:

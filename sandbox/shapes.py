@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sandbox.query import SERVICES
 
-_ORGANIZATION = "66a0c1d2e3f4a5b6c7d8e9f0"
+ORGANIZATION = "66a0c1d2e3f4a5b6c7d8e9f0"
+"""It stands in every event, and nowhere else."""
 
 _NAMES = (
     ("amélie.févier", "Amélie", "Février-Noël"),
@@ -234,7 +235,7 @@ def _tail(chance: random.Random, service: str, event_type: str) -> str:
     odd = f",{_one(chance, _ODD_FIELDS)}" if chance.random() < 0.3 else ""
     return (
         f'"event_type":"{event_type}","service":"{service}",'
-        f'"organization":"{_ORGANIZATION}","@version":"1"{odd}'
+        f'"organization":"{ORGANIZATION}","@version":"1"{odd}'
     )
 
 
@@ -286,7 +287,7 @@ def _radius(chance: random.Random, people: People, service: str, identity: str, 
 def _ldap(chance: random.Random, people: People, service: str, identity: str, _blob: str) -> str:
     username = _one(chance, people.usernames)
     event_type = _one(chance, _EVENT_TYPES["ldap"])
-    base = f"ou=Users,o={_ORGANIZATION},dc=example,dc=test"
+    base = f"ou=Users,o={ORGANIZATION},dc=example,dc=test"
     return (
         f'{{"initiated_by":{_one(chance, people.initiators)},"dn":"uid={username},{base}",'
         f'"base":"{base}","filter":"(&(objectClass=person)(uid={username}))","scope":2,'
@@ -309,7 +310,7 @@ def _systems(chance: random.Random, people: People, service: str, identity: str,
         f'"geoip":{_one(chance, people.places)},"resource":{_one(chance, people.resources)},'
         f'"message":"{_one(chance, people.sentences)}","src_ip":"{_ip(chance)}",{identity},'
         f'"success":true,"event_type":"{event_type}","service":"{service}",'
-        f'"organization":"{_ORGANIZATION}"}}'
+        f'"organization":"{ORGANIZATION}"}}'
     )
 
 

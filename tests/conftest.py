@@ -1,15 +1,20 @@
 """What all tests share: how hypothesis looks for counterexamples, and a world to collect from.
 
-Counterexamples are looked for at random here, and are the same ones each time in CI.
+Counterexamples are looked for at random here, and are the same ones each time in CI. After each
+test all that its processes said and wrote is looked through for keys, tokens and events.
 """
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import leaks
 from tests.world import World
+
+leaks.install()
 
 # The machines that run this are shared, so slowness proves nothing.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,3 +28,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def world(tmp_path: Path) -> World:
     """Return an empty world."""
     return World(tmp_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Fail a test whose processes showed what nobody may see."""
+    with leaks.watching():
+        result = yield
+    if found := leaks.leaked_elsewhere():
+        pytest.fail("\n".join(["Something leaked:", *found]), pytrace=False)
+    return result

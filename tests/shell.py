@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import Sandbox
+from tests import leaks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,4 +54,14 @@ def typed(*arguments: str, environment: Mapping[str, str], timeout_seconds: floa
         timeout=timeout_seconds,
         check=False,
     )
+    leaks.note(ended.stdout, ended.stderr, environment, name=" ".join(["main.py", *arguments]))
     return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def regions_at(urls: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return variables that make these addresses, by their names, JumpCloud's regions."""
+    (folder / "sitecustomize.py").write_text(
+        "from jumpcloud_modules.jumpcloud import regions\n"
+        f"regions.REGIONS = [regions.Region(n, u, u, u) for n, u in {dict(urls)!r}.items()]\n"
+    )
+    return {"PYTHONPATH": f"{folder}:{ROOT}"}

@@ -16,7 +16,7 @@ from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from sandbox import Reply, Request, Sandbox, Verdict, generate
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faketime import LIBRARY, MISSING, FakeClock
-from sandbox.faults import Answer
+from sandbox.faults import Answer, Status
 from sandbox.http import Cut
 from sandbox.instants import now_ms
 from sandbox.live import Live
@@ -31,7 +31,11 @@ LIVE_PER_SECOND = 25.0
 LATE_SHARE = 0.3
 OLD_EVERY_SECONDS = 5.0
 FAULT_RATE = 0.2
+FIRST_FAULT = Status(503)
+"""What the first request to each end meets, so that no run is without a fault."""
 LOST_REPLY_RATE = 0.02
+MIN_KILLS = 2
+"""So many before a stop may stand in for a kill."""
 STOP_SHARE = 0.15
 CLOCK_SHARE = 0.4
 CLOCK_STEPS_SECONDS = (300.0, 3_600.0, 8 * 3_600.0, 2 * 86_400.0, 20 * 86_400.0)
@@ -146,6 +150,8 @@ class Soak:
             Sandbox(generate(plan.history_events, start_ms, now - 1_000, plan.seed)) as sandbox,
             ConnectorProcess(sandbox.addresses, settings, clock=self._clock) as connector,
         ):
+            for end in (sandbox.jumpcloud, sandbox.intake):
+                end.faults.add(FIRST_FAULT, times=1)
             sandbox.chaos(plan.seed, FAULT_RATE)
             lost_reply = LostReply()
             sandbox.intake.faults.add(lost_reply, endpoint="batch", probability=LOST_REPLY_RATE)
@@ -183,8 +189,9 @@ class Soak:
             connector.start()
 
     def _step_clock(self) -> None:
-        """Now and then set the clock of the process ahead, or behind, or mend it."""
-        if self._clock is None or self._chance.random() >= CLOCK_SHARE:
+        """Now and then, and at first, set the clock of the process ahead, or behind, or mend it."""
+        is_time = not self._clock_steps or self._chance.random() < CLOCK_SHARE
+        if self._clock is None or not is_time:
             return
         self._clock_steps += 1
         if self._clock.ahead_seconds and self._chance.random() < 0.5:
@@ -194,7 +201,8 @@ class Soak:
         self._clock.step(self._chance.choice((-1, 1)) * max_seconds * self._chance.random())
 
     def _end(self, connector: ConnectorProcess) -> None:
-        if not self._plan.stops or self._chance.random() >= STOP_SHARE:
+        is_early = self._kills < MIN_KILLS
+        if not self._plan.stops or is_early or self._chance.random() >= STOP_SHARE:
             self._kills += 1
             connector.kill()
             return

@@ -1,4 +1,4 @@
-"""The documents, held to the code: generated parts, links, commands, names, quoted lines."""
+"""The documents, held to the code: generated parts, links, commands, names."""
 
 import ast
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jumpcloud_modules.jumpcloud.insights import SERVICES
 from tools import documents as generated
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,11 +20,6 @@ PACKAGE = ROOT / "jumpcloud_modules"
 def read(name: str) -> str:
     """Return a file's text."""
     return (ROOT / name).read_text(encoding="utf-8")
-
-
-def modules() -> list[Path]:
-    """Return the product's files, in whatever folder, in the order of their paths."""
-    return sorted(PACKAGE.rglob("*.py"), key=lambda path: str(path.relative_to(PACKAGE)))
 
 
 def prose(text: str) -> str:
@@ -183,42 +179,30 @@ def test_a_link_leads_somewhere(path: Path, target: str) -> None:
     assert not anchor or anchor in anchors(leads_to)
 
 
-# What the log says
+def test_every_document_is_found_by_a_question() -> None:
+    """docs/index.md leads to it in one click."""
+    led_to = {
+        (path.parent / target.partition("#")[0]).resolve()
+        for path, target in links()
+        if path.name == "index.md"
+    }
+
+    assert set(DOCUMENTS) <= led_to | {ROOT / "docs/index.md"}
 
 
-def texts_of_the_product() -> Iterator[str]:
-    """Yield each text in the code, with `…` for what is filled in."""
-    for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                yield "".join(
-                    str(part.value) if isinstance(part, ast.Constant) else "…"
-                    for part in node.values
-                )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
+# The services
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        line
-        for row in rows_under("docs/troubleshooting.md", "What the log says")
-        for line in names_in(row[1])
-    ]
-    + [
-        line
-        for row in rows_under("docs/operations.md", "The quarantine", "Reason")
-        for line in names_in(row[0])
-    ],
-)
-def test_a_line_that_is_explained_is_one_that_the_product_writes(line: str) -> None:
-    """Each of its pieces stands in the code."""
-    texts = "\n".join(texts_of_the_product())
-    pieces = [piece for piece in re.split("…|250000", line) if len(piece.strip()) > 3]
+def test_every_service_that_is_known_is_explained() -> None:
+    """As many as the connector's form names, but for the one that stands for all."""
+    named = {name for line in read("docs/services.md").splitlines() for name in first_cell(line)}
 
-    assert pieces
-    assert [piece for piece in pieces if piece.strip() not in texts] == []
+    assert set(SERVICES) - {"all"} <= named
+
+
+def first_cell(line: str) -> list[str]:
+    """Return the names in the first cell of a table's row."""
+    return names_in(cells(line)[0]) if line.startswith("|") else []
 
 
 # The guarantees

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUPS = {"main": {"main"}, "dev": {"main", "dev"}, "bench": {"bench"}}
+GROUPS = {"main": {"main"}, "dev": {"main", "dev"}, "bench": {"bench"}, "site": {"site"}}
 
 
 def toml(name: str) -> dict[str, Any]:
@@ -183,6 +183,7 @@ def test_ci_runs_the_checks_and_the_readme_s_test_command() -> None:
     script = text(".ci/run")
 
     assert "make check" in script
+    assert "make site" in script
     assert "README.md" in script
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
 
@@ -235,7 +236,7 @@ def test_too_old_a_python_is_told_in_one_line(tmp_path: Path) -> None:
     assert "Python 3.10.1" in told.stderr
 
 
-@pytest.mark.parametrize("target", ["install", "bench"])
+@pytest.mark.parametrize("target", ["install", "bench", "site"])
 def test_packages_that_cannot_be_fetched_are_told_with_what_to_check(
     tmp_path: Path, target: str
 ) -> None:
@@ -251,7 +252,7 @@ def test_packages_that_cannot_be_fetched_are_told_with_what_to_check(
         f'cp "$0" {venv}/bin/python\n'
     )
     python.chmod(0o755)
-    if target == "bench":
+    if target != "install":
         (venv / "bin/python").write_text(python.read_text())
         (venv / "bin/python").chmod(0o755)
         (venv / "installed").touch()
@@ -268,4 +269,5 @@ def test_packages_that_cannot_be_fetched_are_told_with_what_to_check(
     assert made.returncode == 2
     assert made.stderr.startswith("ERROR: no such index\nThe packages could not be installed")
     assert all(hint in made.stderr for hint in ("network", "HTTPS_PROXY", "PIP_INDEX_URL"))
-    assert not (venv / f"installed{'-bench' * (target == 'bench')}").exists()
+    installed = "installed" if target == "install" else f"installed-{target}"
+    assert not (venv / installed).exists()

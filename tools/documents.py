@@ -33,6 +33,7 @@ from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS
 from sandbox import faults
+from tools import messages, texts
 from tools.manifests import environment_document
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +49,8 @@ MODELS: dict[str, type[BaseModel]] = {
 PART = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 STANDING_FOR_SOMETHING = {"FOREVER_MS", "UNDATED_HOUR", "AHEAD"}  # rather than limiting it
+
+ORGANIZATIONS_SHOWN = (1, 10, 50, 200)
 
 Row = Sequence[str]
 
@@ -169,6 +172,42 @@ def _quoted(value: object) -> str:
 def refusals(end: str, remedies: Mapping[int, str]) -> str:
     """Return what to do for each status, in the words of the log."""
     return table((f"{end} answers", "What to do"), [(str(k), v) for k, v in remedies.items()])
+
+
+# What is said
+
+
+def logged() -> str:
+    """Return each message that is logged, with what it means and what to do."""
+    found = _texts_by_beginning()
+    rows = [
+        (entry.level, text, entry.meaning, entry.action)
+        for entry in messages.MESSAGES
+        for text in found[entry.begins]
+    ]
+    return table(("Level", "Message", "Meaning", "What to do"), rows)
+
+
+def reasons(entries: Iterable[messages.Reason]) -> str:
+    """Return why something failed, as it stands in messages."""
+    found = _texts_by_beginning()
+    rows = [(text, e.meaning, e.action) for e in entries for text in found[e.begins]]
+    return table(("It says", "Meaning", "What to do"), rows)
+
+
+def configuration_faults() -> str:
+    """Return why a configuration cannot work, in texts that say what to do."""
+    found = _texts_by_beginning()
+    return "\n".join(f"- {text}" for begin in messages.CONFIGURATION for text in found[begin])
+
+
+def _texts_by_beginning() -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {begin: [] for begin in messages.beginnings()}
+    for text in texts.texts():
+        begin, shown = messages.beginning_of(text), f"`{texts.shown(text.words)}`"
+        if begin and shown not in found[begin]:
+            found[begin].append(shown)
+    return found
 
 
 # The code
@@ -309,6 +348,31 @@ def in_short() -> str:
     )
 
 
+def many_organizations() -> str:
+    """Return what several organizations take, a process each: one's figures, multiplied."""
+    found = results()
+    titles = (
+        "Peak memory, 300,000 events of 1.2 kB behind",
+        "Peak memory, 3,000 events of 70 kB behind",
+    )
+    peak_mb = max(found.figure(title).ours for title in titles)
+    idle = found.figure("Idle at the default frequency, of one core").ours
+    headings = (
+        "Organizations",
+        "Memory, all at their peak",
+        "Limits of 256 MB",
+        "Idle, of one core",
+    )
+    rows = [
+        (str(n), _mb(n * peak_mb), _mb(n * 256), f"{n * idle:.1f} %") for n in ORGANIZATIONS_SHOWN
+    ]
+    return table(headings, rows)
+
+
+def _mb(megabytes: float) -> str:
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
 # What a person types
 
 
@@ -329,7 +393,7 @@ def metrics() -> str:
             described.type,
             described.unit,
             ", ".join(f"`{label}`" for label in described.labels),
-            described.meaning,
+            described.documentation,
         )
         for described in sorted(DESCRIPTIONS, key=lambda described: described.shown_as)
     ]
@@ -364,6 +428,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "jumpcloud-refusals": lambda: refusals("JumpCloud", jumpcloud.REMEDIES),
     "token-refusals": lambda: refusals("The token host", auth.REMEDIES),
     "intake-refusals": lambda: refusals("The intake", intake.REMEDIES),
+    "messages": logged,
+    "reasons": lambda: reasons(messages.REASONS),
+    "set-aside": lambda: reasons(messages.SET_ASIDE),
+    "configuration-faults": configuration_faults,
     "commands": commands,
     "modules": modules,
     "folders": folders,
@@ -375,6 +443,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "in-short": in_short,
     "metrics": metrics,
     "alerts": alerts,
+    "many-organizations": many_organizations,
 }
 """What is written for each name."""
 

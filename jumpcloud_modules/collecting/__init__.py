@@ -1,4 +1,4 @@
-"""The way through: what to read and when, what is new of it, and when it is done.
+"""The core: what to read and when, which events of it are new, and when they count as delivered.
 
 Loads neither HTTP, nor the disk, nor the SDK: those come in as objects.
 """

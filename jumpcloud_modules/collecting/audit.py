@@ -1,4 +1,4 @@
-"""JumpCloud's counts against the ledger: which spans hold events that were not delivered.
+"""Compare JumpCloud's counts with the ledger: which spans hold events that were not delivered.
 
 Values and arithmetic; the collector asks for the counts and reads the windows.
 """
@@ -16,7 +16,7 @@ TRIES_AFTER_MS = (MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, DAY_MS)
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Count JumpCloud's events of a span: a unit of time, or what was asked for of it."""
+    """Hold how many events JumpCloud has in a minute or an hour, or in a part of one."""
 
     unit_ms: int
     start_ms: int
@@ -25,7 +25,7 @@ class Bucket:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return what stays the same while the end of a span moves."""
+        """Return a key for the minute or hour, whichever part of it was counted."""
         return self.unit_ms, self.start_ms // self.unit_ms
 
 

@@ -1,6 +1,6 @@
-"""The backlog: a long stretch that was not read yet, cut into windows to be read beside the tail.
+"""The backfill: a long span that was not read yet is cut into windows and read beside the tail.
 
-Asks for counts only; readers read the windows. `backfill` is the arithmetic of the cut.
+Asks JumpCloud for counts only; `readers` read the windows. `slicing` computes where to cut.
 """
 
 import threading
@@ -19,7 +19,7 @@ from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, floor
 from jumpcloud_modules.queries import Query
 
 BACKFILL_AFTER_MS = 5 * MINUTE_MS
-"""A stretch that is longer than this is read beside the polls."""
+"""A span that is longer than this is read beside the polls."""
 BACKFILL_ENDS_BEFORE_NOW_MS = 2 * MINUTE_MS
 """What is newer than this is left to the tail."""
 SECONDS_TO_WAIT_FOR_COUNTS = 2.0
@@ -28,7 +28,7 @@ Slicing = Callable[[int, int], list[Window]]
 
 
 class Backfill:
-    """Open windows for what is far behind, and have them read: `offer` takes them."""
+    """Open windows for what is far behind, and give them to `offer`, which has them read."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class Backfill:
         self._offer(windows)
 
     def plan(self, caught_up_ms: int | None, *, is_surely_long: bool = False) -> None:
-        """Have a long stretch that was not read yet read beside the tail, which then goes first.
+        """Start a backfill where much is unread, so that the tail can go on with new events.
 
-        `is_surely_long` says that the tail met many events there, whatever the counts say.
+        `is_surely_long`: the tail has seen many events there, so it is cut whatever the counts say.
         """
         now_ms, start_ms = self._clock.now_ms(), self._tracker.checkpoint.watermark_ms
         if now_ms - max(start_ms, caught_up_ms or 0) <= BACKFILL_AFTER_MS:
@@ -72,7 +72,7 @@ class Backfill:
             self._open(windows or [self._to_be_cut(Window(start_ms, end_ms))], end_ms)
 
     def cut(self, window: Window) -> Window:
-        """Cut a window that is still whole, have the others read as well, and return the latest.
+        """Cut a window that was not cut yet, have the other slices read, and return the latest one.
 
         Any other window is returned as it is.
         """
@@ -86,7 +86,7 @@ class Backfill:
         return slices[-1]
 
     def _open(self, windows: Sequence[Window], end_ms: int) -> None:
-        """Commit the windows before they are read: a restart finds what the watermark passed."""
+        """Commit the windows before one is read, so that a restart knows what is unread."""
         self._tracker.change(lambda checkpoint: checkpoint.with_backfill(windows, end_ms))
         self._record.commit()
         self._offer(windows)
@@ -96,9 +96,9 @@ class Backfill:
         return window
 
     def _slices_soon(self, start_ms: int, end_ms: int) -> list[Window]:
-        """Return the slices of a backlog, or none where counting takes longer than the tail waits.
+        """Return the slices of a span, or none where counting takes too long for the tail.
 
-        It is cut by the reader that takes it, then.
+        Then the reader that takes the window cuts it.
         """
         counting: Future[list[Window]] = Future()
 
@@ -115,9 +115,10 @@ class Backfill:
             return []
 
     def _end_ms(self, start_ms: int, now_ms: int) -> int:
-        """Return how far a backlog reaches, which must not be into JumpCloud's future.
+        """Return where a backfill ends, which must not be in JumpCloud's future.
 
-        Without a date it is tried: JumpCloud refuses what begins in its future.
+        Where JumpCloud's time is not known yet, a request tells: it refuses one that starts in its
+        future.
         """
         end_ms = floor(now_ms - BACKFILL_ENDS_BEFORE_NOW_MS, MINUTE_MS)
         if not self._clock.is_known and end_ms > start_ms:
@@ -128,6 +129,7 @@ class Backfill:
         return end_ms
 
     def _slices(self, start_ms: int, end_ms: int) -> list[Window]:
+        # Counting would wait for its turn, and the tail waits for this.
         if self._retry.is_failing:
             return even_slices(start_ms, end_ms)
         try:

@@ -1,4 +1,4 @@
-"""The way through, poll by poll: plan the backlog, read the tail, look for what is late, forget.
+"""One poll after the other: plan the backfill, read the tail, look for late events, forget.
 
 The commit comes after delivery, never before; so a crash repeats what was in flight and loses
 nothing. Knows neither the SDK nor HTTP: it speaks to a source, an intake, a ledger and a state.
@@ -129,7 +129,7 @@ class Collector:
         self._is_started = True
 
     def poll(self) -> None:
-        """Read what is new, and have a backlog and what is late looked for beside it.
+        """Read what is new; a backfill and the search for late events run beside it.
 
         Raises Stopped when asked to stop.
         """
@@ -139,6 +139,7 @@ class Collector:
                 self._audit.do(self._look_for_late_events)
                 self._forgetting.do_where_due()
         finally:
+            # After a failure, too: what was delivered until then is known after a restart.
             self._record.commit()
         self._readers.check()
         self._audit.check()
@@ -150,7 +151,7 @@ class Collector:
     def _read_tail(self) -> bool:
         """Read what is new, and tell whether JumpCloud let it be read.
 
-        What turns out to be far behind is planned anew, so that the newest comes first.
+        Where it turns out to be far behind, a backfill is planned, so that the newest comes first.
         """
         is_all_read = was_left = False
         while not is_all_read:
@@ -179,7 +180,7 @@ class Collector:
             self._process.warn(message)
 
     def _look_for_late_events(self) -> None:
-        """Have late events read beside the polls; a restart forgets, and finds them again."""
+        """Have late events read beside the polls; after a restart they are searched for again."""
         for windows in self._late_events.windows(self.checkpoint, self._tracker.being_read):
             self._tracker.add_late(windows)
             self._offer(windows)
@@ -201,9 +202,10 @@ class Collector:
 
 
 def _pages(plan: Plan, jumpcloud: JumpCloud, process: Process) -> tuple[Pages, Pages, Pages]:
-    """Make the pages of the tail, of looks at it, and of what is read beside it.
+    """Make the pagers: for the tail, for short looks at it, and for what is read beside it.
 
-    Apart, so that a backlog that fails or fills its memory does not keep new events waiting.
+    They are separate, so that a backfill that fails or fills its memory does not hold up new
+    events.
     """
 
     def of(size: PageSize, retry: Retry, pages_in_memory: int, ends: Ends) -> Pages:

@@ -1,4 +1,4 @@
-"""How many read at a time: more of them while the processor is idle, fewer after a 429.
+"""How many readers may read at a time: more while the processor is idle, fewer after a 429.
 
 Knows nothing of what is read.
 """
@@ -24,11 +24,11 @@ IDLE_SHARE = 0.35
 
 
 class ConcurrencyLimit:
-    """Let a few proceed at a time.
+    """Limit how many threads read at a time: each holds a slot while it reads.
 
-    After a 429 it is one, then one more every minute. Otherwise it is as many as find the
-    processor idle: where a page waits for the processor and not for the network, one more reader
-    makes all of them slower. `processor_seconds` is what the process has used.
+    After a 429 there is one slot, then one more every minute. Otherwise there are as many as the
+    processor has time for: where pages wait for the processor and not for the network, one more
+    reader makes all of them slower. `processor_seconds` returns what the process has used so far.
     """
 
     def __init__(
@@ -66,12 +66,14 @@ class ConcurrencyLimit:
     def slot(self) -> Iterator["Slot"]:
         """Hold a slot. Raises Stopped when asked to stop while waiting for it."""
         with self._changed:
+            # Nobody has read for a while: how idle the processor was says nothing of reading.
             if not self._taken:
                 self._watch_from_now()
             self._watch_processor()
             while self._taken >= self.slots:
                 if self._stop.is_set():
                     raise Stopped("stopped while waiting for a slot")
+                # With a timeout: neither the stop event nor time that passes wakes who waits here.
                 self._changed.wait(0.25)
                 self._watch_processor()
             self._taken += 1
@@ -82,7 +84,7 @@ class ConcurrencyLimit:
             slot.give_back()
 
     def take_back_one_too_many(self) -> bool:
-        """Take a slot back if more are held than are open; tell whether that was so."""
+        """Take a slot back if more are held than there are now, and return whether it was taken."""
         with self._changed:
             self._watch_processor()
             if self._taken <= self.slots:
@@ -91,7 +93,7 @@ class ConcurrencyLimit:
             return True
 
     def take_back(self) -> None:
-        """Take a slot back, for somebody else."""
+        """Take a slot back, for the next that waits."""
         with self._changed:
             self._taken -= 1
             self._changed.notify()
@@ -105,6 +107,7 @@ class ConcurrencyLimit:
             return
         share = (self._processor_seconds() - self._used_before) / seconds
         self._watch_from_now()
+        # Between the two shares the number stays as it is, or it would swing.
         if share > BUSY_SHARE:
             self._useful = max(self._useful - 1, min(MIN_READERS, self._max_slots))
         elif share < IDLE_SHARE:
@@ -112,20 +115,20 @@ class ConcurrencyLimit:
 
 
 class Slot:
-    """The right to read; it may have to be given back before its time."""
+    """The right to read. A reader asks `keep` after each page: the limit may be lower by then."""
 
     def __init__(self, concurrency: ConcurrencyLimit) -> None:
         self._concurrency = concurrency
         self._is_held = True
 
     def keep(self) -> bool:
-        """Tell whether to go on; where not, the slot is given back."""
+        """Return whether to go on reading; if not, the slot has been given back."""
         if self._is_held and self._concurrency.take_back_one_too_many():
             self._is_held = False
         return self._is_held
 
     def give_back(self) -> None:
-        """Let somebody else proceed."""
+        """Give the slot to the next that waits."""
         if self._is_held:
             self._is_held = False
             self._concurrency.take_back()

@@ -1,4 +1,4 @@
-"""A page on its way to the intake: what is new of it is delivered, then filed as delivered.
+"""Deliver a page: its new events go to the intake, and then into the ledger as delivered.
 
 Knows nothing of how pages are read, or of what else is still to be read.
 """
@@ -24,7 +24,7 @@ class Deliveries:
         self._stats = stats
 
     def deliver(self, page: Page, window: Window) -> Delivery:
-        """Return when what is new of a window's page has its receipts, and is filed: that."""
+        """Deliver the new events of a window's page, file them, and return what became of them."""
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         with self._record.claim(page.events) as fresh, self._record.claim(page.non_objects) as odd:
             try:

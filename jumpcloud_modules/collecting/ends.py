@@ -1,6 +1,6 @@
-"""What a collector is given: JumpCloud, what is durable, and the process it runs in.
+"""What a collector is built from: JumpCloud, what lasts on the disk, and the process it runs in.
 
-Values that group what belongs together; who brings the parts is the assembly's concern.
+Values that group what belongs together; `assembly` fills them in.
 """
 
 import threading
@@ -15,7 +15,7 @@ from jumpcloud_modules.http.retry import Retry
 
 @dataclass(frozen=True, slots=True)
 class JumpCloud:
-    """Be asked for events and counts, in JumpCloud's own time and no faster than it can bear.
+    """Hold JumpCloud's source of events, its clock, and what limits how it is asked.
 
     The tail has a backoff apart from the backfill's, so that a backlog that fails keeps no new
     event waiting; `concurrency` limits the readers of the backfill and of late events.
@@ -29,14 +29,14 @@ class JumpCloud:
 
 
 def _nobody_else_may() -> None:
-    """Own what nothing else can reach."""
+    """Check nothing: no other process can reach this state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """Outlast the process: how far it got, and each scope's ledger, with the storage's backoff.
+    """Hold what outlasts the process: the checkpoint and each scope's ledger, and their retry.
 
-    `check_owner` raises OwnershipLost where all of it may be another process's by now.
+    `check_owner` raises OwnershipLost where another process may own the state by now.
     """
 
     state: Checkpoints
@@ -49,9 +49,10 @@ class Durable:
 class OtherStreams:
     """Tell what the other streams of the connector know, and what they still need.
 
-    `known_from_ms` returns the instant from which they know all that they delivered; before it,
-    what both bring would come twice. `needed_from_ms` returns for each of them the instant before
-    which it reads nothing again, None while that is not known: until then nothing is forgotten.
+    `known_from_ms` returns the instant from which they remember what they delivered; an event from
+    before it that both streams read would be delivered twice. `needed_from_ms` returns for each of
+    them the instant before which it reads nothing again, None while that is not known: until then
+    nothing is forgotten.
     """
 
     known_from_ms: Callable[[], int] = lambda: 0
@@ -64,7 +65,7 @@ ALONE = OtherStreams()
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Say when to stop, pass on what a person should know, or may have to look at, and measure."""
+    """Hold the stop event, where messages for a person go, and where measurements do."""
 
     stop: threading.Event
     tell: Callable[[str], None]

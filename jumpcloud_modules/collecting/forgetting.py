@@ -21,7 +21,7 @@ FORGET_EVERY_MS = HOUR_MS
 
 
 class Forgetting:
-    """Keep the ledger as long as the audit's reach, not as long as the connector lives."""
+    """Keep in the ledger only what an audit may still ask for, so that it stays small."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Forgetting:
     def do_where_due(self) -> None:
         """Forget what no audit will ask for, once an hour.
 
-        Measured by a start that JumpCloud accepted: a watermark may be in its future.
+        The time comes from a start that JumpCloud accepted: a watermark may be in its future.
         """
         span_ms, accepted_ms = self._clock.span_ms(), self._tail.accepted_ms
         is_done = self._done_at_ms is not None and span_ms - self._done_at_ms < FORGET_EVERY_MS
@@ -53,6 +53,7 @@ class Forgetting:
             return
         before_ms = self._unneeded_before_ms(accepted_ms)
         for needed_from_ms in self._others.needed_from_ms():
+            # A stream that has not begun yet may still need all of it.
             if needed_from_ms is None:
                 return
             before_ms = min(before_ms, needed_from_ms)
@@ -68,9 +69,9 @@ class Forgetting:
         return min(self._unneeded_before_ms(accepted_ms), self._tracker.checkpoint.oldest_open_ms)
 
     def _unneeded_before_ms(self, accepted_ms: int) -> int:
-        """Return the instant that the next audit does not reach behind: measured by the last one.
+        """Return the instant before which the next audit does not look.
 
-        Beyond retention nothing can come again, however long no audit has ended.
+        It is counted from the last audit, but is never earlier than what JumpCloud still keeps.
         """
         checkpoint = self._tracker.checkpoint
         measured_ms = watermark_ms = min(checkpoint.watermark_ms, accepted_ms)
@@ -95,7 +96,7 @@ class Forgetting:
 
 
 def _with_beginning_at(checkpoint: Checkpoint, forgotten_ms: int) -> Checkpoint:
-    """Have no audit look where the ledger forgets: all it found there would come again."""
+    """Let no audit look where the ledger forgets: it would deliver all events there again."""
     beginning_ms = min(checkpoint.watermark_ms - 1, forgotten_ms)
     if beginning_ms <= checkpoint.beginning_ms:
         return checkpoint

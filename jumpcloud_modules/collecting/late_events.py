@@ -1,8 +1,8 @@
 """Which windows to read once more for events that JumpCloud published late, by its counts.
 
-Counts are a witness, not a judge (`witness`): they may only ever cause a window to be read; that
-they are silent proves nothing. Questions by the minute and by the hour fail, rest and recover apart
-from each other (`questions`). Asks for counts only: the collector has the windows read.
+A count can only cause a window to be read again. A low count proves nothing, since counts may be
+wrong (`witness`). Counting by the minute and by the hour fail and recover separately, each with its
+own backoff (`questions`). Asks for counts only: the collector has the windows read.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -51,9 +51,10 @@ class Audited:
 
 
 class LateEvents:
-    """Compare JumpCloud's counts with what is `known` to be delivered in a span of epoch ms.
+    """Compare JumpCloud's counts with how many events are `known` to be delivered in a span.
 
-    The last minutes at each poll, and every `every_ms` all that `audit_ms` reaches; 0 turns it off.
+    The last minutes are compared at each poll, and every `every_ms` all of the last `audit_ms`; 0
+    turns it off.
     """
 
     def __init__(
@@ -97,16 +98,18 @@ class LateEvents:
 
     @property
     def is_without_witness(self) -> bool:
-        """Tell whether the last minutes have to be read again, since counts say nothing of them."""
+        """Tell whether the last minutes have to be read again, because they cannot be counted."""
         return bool(self._audit_ms) and (self._is_silent or self._by_minute.are_failing)
 
     def windows(self, checkpoint: Checkpoint, being_read: BeingRead) -> Iterator[list[Window]]:
-        """Yield windows to read, some at a time, that overlap none of those that are being read."""
+        """Yield windows to read, some at a time; none overlaps a window that is being read."""
         if not self._audit_ms:
             return
         end_ms, is_done = checkpoint.watermark_ms + 1, False
         if self._is_whole_audit_due:
             yield from self._whole_audit(self._reach_ms(checkpoint), end_ms, being_read)
+            # A whole audit includes the last minutes. Where it failed, they are compared by
+            # themselves.
             is_done = not self._is_whole_audit_due
         if not is_done:
             recent_ms = floor(self._clock.now_ms() - RECENT_MS, MINUTE_MS)
@@ -114,17 +117,18 @@ class LateEvents:
             yield from self._recent_audit(start_ms, end_ms, being_read)
 
     def take_audited_ms(self) -> int | None:
-        """Return JumpCloud's time at a whole audit that ended, once, or None.
+        """Return when the last whole audit ended, in JumpCloud's time, once; afterwards None.
 
-        What it found may still be being read.
+        The windows that it found may still be being read.
         """
         audited_ms, self._audited_ms = self._audited_ms, None
         return audited_ms
 
     def is_more_ahead(self, from_ms: int) -> bool:
-        """Tell whether to read once more what is still to come, from an instant on.
+        """Tell whether there are more events with future times than before, from an instant on.
 
-        JumpCloud counts nothing that begins in its future: two counts that begin now differ by it.
+        JumpCloud refuses to count a span that begins in its future. So what is in the future is the
+        difference of two counts that begin now.
         """
         span_ms = self._clock.span_ms()
         if not self._ahead.may_be_asked or not _is_over(
@@ -132,6 +136,7 @@ class LateEvents:
         ):
             return False
         self._counted_ahead_at_ms = span_ms
+        # A second early: JumpCloud refuses a start in its future, and its servers' clocks differ.
         since_ms = self._clock.now_ms() - SECOND_MS
         try:
             held = self._source.count(since_ms, None) - self._source.count(since_ms, from_ms)
@@ -145,7 +150,7 @@ class LateEvents:
         return bool(more)
 
     def _is_look_ahead_due(self, span_ms: int) -> bool:
-        """Tell whether to read what is to come without a count, which is done now and then."""
+        """Tell whether it is time to read events with future times without counting them."""
         is_due = _is_over(self._looked_ahead_at_ms, self._every_ms, span_ms)
         if is_due:
             self._looked_ahead_at_ms = span_ms
@@ -156,7 +161,7 @@ class LateEvents:
         self._audit.forget_before(instant_ms)
 
     def _reach_ms(self, checkpoint: Checkpoint) -> int:
-        """Return where the audit begins: what the last one could not see is still looked for."""
+        """Return where the audit begins: it also covers what the last one could not see yet."""
         now_ms = self._clock.now_ms()
         return max(
             checkpoint.beginning_ms,
@@ -204,6 +209,8 @@ class LateEvents:
     ) -> Iterator[list[Window]]:
         if end_ms <= start_ms or not self._by_hour.may_be_asked:
             return
+        # Both before anything is counted: what is published meanwhile, and what open windows lack,
+        # is left to the next audit.
         now_ms, is_whole = self._clock.now_ms(), not list(being_read())
         asked_ms = end_ms - start_ms
         self._shortfall_so_far = 0
@@ -213,6 +220,7 @@ class LateEvents:
                 yield from map(joined, self._short_of_piece(first_ms, last_ms, being_read))
         except (TryAgain, Refused) as error:
             self._by_hour.failed(error)
+            # A timeout or a 5xx may say that the span was too long to be counted.
             if isinstance(error, TryAgain) and error.burdened:
                 self._at_once.halve(asked_ms)
             if not self._by_minute.failures:  # otherwise that is said, of all counts
@@ -242,7 +250,7 @@ class LateEvents:
             yield found
 
     def _short_within(self, hours: list[Bucket], being_read: BeingRead) -> list[Bucket]:
-        """Return the short minutes of hours, or an hour itself where they do not account for it."""
+        """Return the short minutes of hours, or an hour itself where they lack fewer events."""
         minutes = self._short_minutes(hours, being_read)
         found: list[Bucket] = []
         for hour in hours:

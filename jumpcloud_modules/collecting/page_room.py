@@ -1,4 +1,4 @@
-"""Room for a few pages in memory: a page takes it when its body is read, until it is worked on.
+"""How many pages may be in memory at once: a page waits for room before its body is read.
 
 Knows neither where pages come from nor what becomes of them.
 """
@@ -15,14 +15,14 @@ _STOP_CHECK_SECONDS = 0.2
 
 
 class PageRoom:
-    """Hold so many pages at once; other bodies wait on the wire, where they cost us nothing."""
+    """Limit the pages in memory; other bodies wait in the network, where they cost no memory."""
 
     def __init__(self, pages: int, stop: threading.Event) -> None:
         self._free = threading.BoundedSemaphore(pages)
         self._stop = stop
 
     def lease(self, read: Callable[[], Page], passed: Callable[[Page], None]) -> "PageLease":
-        """Wait for room, read a page into it, and lend it; `passed` hears when it is worked on.
+        """Wait for room, read a page, and lend it; `passed` is called when it was processed.
 
         Raises Stopped while it waits, and whatever `read` raises, with the room given back.
         """
@@ -37,10 +37,10 @@ class PageRoom:
 
 
 class PageLease:
-    """Own a page in memory until the end of one `with` block.
+    """Hold a page in memory until the end of one `with` block.
 
-    The block asks for `page` where it passes it on, and gives it no name of its own: the page is to
-    be gone when the room is free. What leads to the page after it stays here.
+    Do not keep `page` in a variable: a variable would keep the page in memory after its room was
+    given to the next one. What is needed to ask for the next page stays readable.
     """
 
     def __init__(

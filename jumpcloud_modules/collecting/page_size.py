@@ -41,6 +41,8 @@ class PageSize:
         with self._lock:
             seen = size_bytes / count
             kept = self._event_bytes * _FORGETTING + seen * (1 - _FORGETTING)
+            # A page that is too large has to be asked for again; one that is too small costs
+            # little.
             self._event_bytes = max(seen, kept) if self.known else seen
             self.known = True
             self._ceiling = min(self._max_rows, self._ceiling * 2)

@@ -1,14 +1,15 @@
 """Windows of time read as pages, the next one fetched while this one is worked on.
 
-A chain of pages repeats one query with a moving cursor. Where a chain breaks, the next begins at
-the position of the last page: what comes twice that way, the ledger knows. Knows nothing of what
-becomes of a page.
+A chain of pages repeats one query with a moving cursor. Where a page fails, a new chain begins at
+the position of the last page; events that come twice that way are in the ledger already. Knows
+nothing of what becomes of a page.
 """
 
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +30,8 @@ class Pages:
     """Read windows as pages from one source.
 
     At most `pages_in_memory` are held at once, however many windows are read side by side. A
-    failure that `is_for_the_reader` is raised after two tries; all others are waited out.
+    failure for which `is_for_the_reader` returns true is raised after two tries; any other is tried
+    until it works.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class Pages:
     def read(
         self, reading: Reading, go_on: Callable[[], bool] = lambda: True
     ) -> Generator[PageLease, None, None]:
-        """Yield the pages of what is left of a window in order, until none follows or not to go on.
+        """Yield the pages of what is left of a window, in order, to its end or until not `go_on`.
 
-        Each is worked on in a `with` block before the next is asked of the generator. `go_on` is
-        asked before each request, and keeps to its no. Raises Stopped when asked to stop.
+        Process each page in a `with` block before taking the next one. `go_on` is called before
+        each request; once it has returned false, it must go on doing so. Raises Stopped when asked
+        to stop.
         """
         while not reading.is_over and go_on():
             rows = self._size.rows()
@@ -77,6 +80,7 @@ class Pages:
             while asked:
                 opened, query = self._wait(asked.opened), asked.query
                 going_on = go_on()
+                # Asked for before this body is read, so that JumpCloud works on it meanwhile.
                 asked = self._ask_ahead(query, opened.cursor) if going_on else None
                 lease = self._room.lease(partial(self._read, opened, query), reading.passed)
                 yield lease
@@ -87,6 +91,8 @@ class Pages:
                 if lease.cursor != (asked and asked.query.cursor):
                     asked = self._ask_instead(asked, query, lease.cursor)
         finally:
+            # A generator may be closed in the middle of a window; nobody else knows of this
+            # request.
             if asked:
                 asked.drop()
 
@@ -95,12 +101,15 @@ class Pages:
 
         def run() -> None:
             try:
-                asked.tell(
-                    self._retry.call(lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN)
+                opened = self._retry.call(
+                    lambda: self._source.open(query), TRIES_BEFORE_A_NEW_CHAIN
                 )
             except BaseException as error:  # noqa: BLE001 -- the reader raises it
                 asked.opened.set_exception(error)
+            else:
+                asked.tell(opened)
 
+        # In a thread, since requests cannot send a request without waiting for its headers.
         threading.Thread(target=run, name="page", daemon=True).start()
         return asked
 
@@ -121,6 +130,7 @@ class Pages:
 
         def attempt() -> Page:
             try:
+                # A connection whose body broke off cannot go on, so only the first try has one.
                 return (ready.pop() if ready else self._source.open(query)).read(self._now_ms())
             except PageTooLarge as error:
                 if query.limit > 1:
@@ -136,6 +146,7 @@ class Pages:
             if self._stop.is_set():
                 raise Stopped("stopped while a page was on its way")
             try:
+                # With a timeout, since the stop event does not wake who waits for a future.
                 return future.result(_STOP_CHECK_SECONDS)
             except NotYet:
                 if future.done():  # meanwhile, or it is the error of the page itself
@@ -143,7 +154,7 @@ class Pages:
 
 
 def _no_smaller(error: PageTooLarge) -> TryAgain:
-    """Name the error of a page of one event: it cannot be asked for in halves."""
+    """Return the error for a single event that is too large: it cannot be asked for in halves."""
     return TryAgain(
         str(error),
         end=error.end,
@@ -154,21 +165,29 @@ def _no_smaller(error: PageTooLarge) -> TryAgain:
 
 
 class _Asked:
-    """One page that was asked for; its headers come later, unless it is dropped before."""
+    """A request for a page, whose headers arrive later; it can be dropped before that."""
 
     def __init__(self, query: Query) -> None:
         self.query = query
         self.opened: Future[Opened] = Future()
-        self._dropped = threading.Event()
+        self._lock = threading.Lock()
+        self._is_dropped = False
 
     def tell(self, opened: Opened) -> None:
-        # Set before it is looked whether it was dropped, and dropped before it is looked whether it
-        # is set: in whatever order the two come, one of them closes the connection.
-        self.opened.set_result(opened)
-        if self._dropped.is_set():
-            opened.close()
+        with self._lock:  # so that one of the two closes the connection, and not both
+            self.opened.set_result(opened)
+            is_dropped = self._is_dropped
+        if is_dropped:
+            _hang_up(opened)
 
     def drop(self) -> None:
-        self._dropped.set()
-        if self.opened.done() and not self.opened.exception():
-            self.opened.result().close()
+        with self._lock:
+            self._is_dropped, is_told = True, self.opened.done()
+        if is_told and not self.opened.exception():
+            _hang_up(self.opened.result())
+
+
+def _hang_up(opened: Opened) -> None:
+    """Close what nobody wants any more; that the connection broke meanwhile is no failure."""
+    with suppress(OSError):
+        opened.close()

@@ -1,6 +1,6 @@
 """What collecting needs from outside: a source, an intake, a ledger, checkpoints, a clock.
 
-As protocols, so that it is free of HTTP, of the disk and of the SDK, whoever brings these.
+As protocols, so that collecting itself depends neither on HTTP nor on the disk or the SDK.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from jumpcloud_modules.queries import Cursor, Page, Query, Unit
 
 
 class Opened(Protocol):
-    """Be a page whose headers are in, as OpenPage is."""
+    """A page whose headers have arrived, such as OpenPage."""
 
     cursor: Cursor | None
 
@@ -26,14 +26,14 @@ class Opened(Protocol):
 
 
 class Source(Protocol):
-    """Give pages of events, as JumpCloudApi does."""
+    """Gives pages of events, such as JumpCloudApi."""
 
     def open(self, query: Query) -> Opened:
         """Ask for a page, or raise TryAgain or Refused."""
 
 
 class Counting(Protocol):
-    """Count events, as JumpCloudApi does."""
+    """Counts events, such as JumpCloudApi."""
 
     def buckets(self, start_ms: int, end_ms: int, unit: Unit) -> dict[int, int]:
         """Return counts by the start of their minute or hour, or raise TryAgain or Refused."""
@@ -43,11 +43,11 @@ class Counting(Protocol):
 
 
 class CountingSource(Source, Counting, Protocol):
-    """Give pages and counts of events, as JumpCloudApi does."""
+    """Gives pages and counts of events, such as JumpCloudApi."""
 
 
 class Clock(Protocol):
-    """Tell JumpCloud's time, as JumpCloudClock does."""
+    """Tells JumpCloud's time, such as JumpCloudClock."""
 
     @property
     def is_known(self) -> bool:
@@ -72,7 +72,7 @@ class Clock(Protocol):
 
 
 class Deliverer(Protocol):
-    """Deliver events, as Intake does."""
+    """Delivers events, such as Intake."""
 
     def deliver(self, events: Events, delivery: Delivery) -> None:
         """Return when each event was accepted or set aside; note it as soon as it was."""
@@ -82,7 +82,7 @@ class Deliverer(Protocol):
 
 
 class Delivered(Protocol):
-    """Know what was delivered, as Ledger does; whatever reads or writes raises StateUnavailable."""
+    """Knows what was delivered, such as Ledger; what reads or writes raises StateUnavailable."""
 
     @property
     def forgotten_ms(self) -> int:
@@ -123,7 +123,7 @@ class Delivered(Protocol):
 
 
 class Checkpoints(Protocol):
-    """Keep the checkpoint across restarts, as CheckpointStore does; raises StateUnavailable."""
+    """Keeps the checkpoint across restarts, such as CheckpointStore; raises StateUnavailable."""
 
     @property
     def is_save_due(self) -> bool:

@@ -1,4 +1,4 @@
-"""Questions for counts: how often they may be asked, for how much at once, and how they rest.
+"""Requests for counts: how often to ask, for how long a span at once, and when after a failure.
 
 Knows nothing of what the answers say.
 """
@@ -20,7 +20,7 @@ HOURS_COUNTED_BY_MINUTE_AT_ONCE = 24
 
 
 class Questions:
-    """One kind of question for counts: how often it failed in a row, and when it may come again."""
+    """One kind of request for counts: how often it failed in a row, and when to ask again."""
 
     def __init__(self, span_ms: Callable[[], int], on_limited: Callable[[], None]) -> None:
         self._span_ms = span_ms
@@ -40,7 +40,7 @@ class Questions:
         return self._span_ms() >= self._not_before_ms
 
     def failed(self, error: TryAgain | Refused) -> None:
-        """Rest, the longer the more have failed, or for as long as JumpCloud asks."""
+        """Wait before the next request: longer after each failure, or as long as JumpCloud asks."""
         self.failures += 1
         self._not_before_ms = self._span_ms() + int(self._rest_seconds(error) * SECOND_MS)
 
@@ -53,16 +53,17 @@ class Questions:
             self._on_limited()
             asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
             return min(asked, MAX_RETRY_AFTER_SECONDS)
+        # One failure may be a hiccup.
         if not self.are_failing:
             return 0.0
         return min(2.0 ** min(self.failures, 10), MAX_COUNTS_REST_SECONDS)
 
 
 class SpanAtOnce:
-    """How much time one question of the long audit covers: half of it after each failure.
+    """How long a span one request of the whole audit counts: it is halved after each failure.
 
-    By the hour down to a day, then by the minute, which may work where hours do not. After a day,
-    all is tried at once again.
+    Down to a day it counts by the hour, and below by the minute, which may work where hours do not.
+    After a day, the whole span is tried again.
     """
 
     def __init__(self, span_ms: Callable[[], int]) -> None:

@@ -14,9 +14,9 @@ from jumpcloud_modules.errors import Stopped
 
 
 class Beside:
-    """Do one thing at a time beside the poll, and never wait for it.
+    """Run one task at a time in a thread beside the poll, which does not wait for it.
 
-    What it raises but Stopped is kept for `check`. Without a thread of its own, it is done at once.
+    What it raises, except Stopped, is kept for `check`. Without a thread, `do` runs it at once.
     """
 
     def __init__(self, *, has_thread: bool) -> None:
@@ -56,7 +56,7 @@ class Beside:
 class Readers:
     """Read windows in background threads, the latest window first.
 
-    `read` reads one window to its end; whatever it raises but Stopped is kept for `check`.
+    `read` reads one window to its end; what it raises, except Stopped, is kept for `check`.
     """
 
     def __init__(self, read: Callable[[Window], None], max_threads: int = MAX_READERS) -> None:
@@ -75,7 +75,7 @@ class Readers:
         self._start_threads()
 
     def check(self) -> None:
-        """Raise what a reader failed with, once; what waits, or failed, is read (again)."""
+        """Raise what a reader failed with, once, and see to it that windows that wait are read."""
         self._start_threads()
         if self._failure:
             # Without a name for it: its traceback leads to this frame, and a name here would lead
@@ -100,6 +100,7 @@ class Readers:
         while True:
             with self._lock:
                 if not self._waiting:
+                    # Under the lock: `offer` would count on a thread that is about to end.
                     self._threads.remove(threading.current_thread())
                     return
                 window = self._waiting.pop()
@@ -110,6 +111,8 @@ class Readers:
             except Exception as error:  # noqa: BLE001 -- kept for `check`
                 with self._lock:
                     self._failure.append(error)
+                    # The last in the row, so that a window that keeps failing does not hold up the
+                    # others.
                     self._waiting.appendleft(window)
                     self._threads.remove(threading.current_thread())
                 return

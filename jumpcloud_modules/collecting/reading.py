@@ -1,6 +1,6 @@
-"""Where the reading of a window stands.
+"""How far a window has been read.
 
-Only pages that were worked on move it, so whoever looks finds what is safe to write down.
+Only a page that was processed moves the position, so it is always safe to save.
 """
 
 from jumpcloud_modules.checkpoint import Window
@@ -8,7 +8,7 @@ from jumpcloud_modules.queries import Page
 
 
 class Reading:
-    """Own the position in one window: `rest` is what is left of it, `window` what there was."""
+    """Hold the position in one window: `window` is all of it, `rest` what is left to be read."""
 
     def __init__(self, window: Window) -> None:
         self.window = window

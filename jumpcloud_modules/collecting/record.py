@@ -1,6 +1,6 @@
-"""What was delivered and how far that got, kept so that a crash neither loses nor repeats.
+"""Write the ledger and the checkpoint in an order in which a crash neither loses nor repeats.
 
-Each step is tried until the storage bears it. Knows nothing of windows being read.
+Each write is repeated until it works. Knows nothing of windows being read.
 """
 
 import threading
@@ -18,7 +18,7 @@ from jumpcloud_modules.events import Events
 
 
 class DeliveryRecord:
-    """Keep one scope's ledger and the checkpoint in step: the ledger is always the one ahead.
+    """Write one scope's ledger and the checkpoint, always the ledger first.
 
     `on_commit` hears how many seconds each commit took.
     """
@@ -61,7 +61,7 @@ class DeliveryRecord:
                 self._retry.call(lambda: self._ledger.delivered(events))
 
     def acknowledge(self, delivery: Delivery, not_before_ms: int) -> None:
-        """Have what has its receipt survive a kill, before anything else is waited for."""
+        """File what the intake accepted, so that it survives a kill, before anything else."""
         self._ledger.record(delivery.acknowledged, not_before_ms)
         self.check_owner()
         self._retry.call(self._ledger.write)
@@ -72,12 +72,13 @@ class DeliveryRecord:
         self._commit_now_and_then()
 
     def commit(self) -> None:
-        """Have a power cut survived, too: what was delivered first, then how far that got."""
+        """Make it survive a power cut, too: the ledger first, then the checkpoint."""
         with self._commit_lock:
             self._write_down()
 
     def _commit_now_and_then(self) -> None:
         """Commit while pages follow each other, unless somebody does so just now."""
+        # Waiting for another thread's commit would hold up this page; the next takes it along.
         if self._durable.state.is_save_due and self._commit_lock.acquire(blocking=False):
             try:
                 self._write_down()
@@ -89,7 +90,7 @@ class DeliveryRecord:
         self._retry.call(lambda: self._ledger.forget_before(before_ms, keep_ms))
 
     def check_owner(self) -> None:
-        """Raise OwnershipLost where what is durable may be another process's by now."""
+        """Raise OwnershipLost where another process may own the state by now."""
         self._retry.call(self._durable.check_owner)
 
     def _write_down(self) -> None:

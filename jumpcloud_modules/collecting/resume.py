@@ -32,26 +32,27 @@ class Reach:
 
 
 def first_start(now_ms: int, reach: Reach) -> Checkpoint:
-    """Begin where a first start does, as far as the time is known before JumpCloud was asked."""
+    """Return a first start's checkpoint by the machine's clock, before JumpCloud was asked."""
     beginning_ms = now_ms - reach.history_ms
     return Checkpoint(beginning_ms, beginning_ms, is_provisional=True)
 
 
 def confirmed(checkpoint: Checkpoint, start_ms: int) -> Checkpoint:
-    """Move a first start, which went by the machine's clock, to where it is by JumpCloud's."""
+    """Correct a first start, which went by the machine's clock, to JumpCloud's time."""
     return replace(checkpoint, beginning_ms=start_ms, watermark_ms=start_ms, is_provisional=False)
 
 
 def not_ahead(
     checkpoint: Checkpoint, now_ms: int, reach: Reach, accepted_ms: int | None = None
 ) -> tuple[Checkpoint, str]:
-    """Take a watermark of the future back, and return why, or nothing where that is no wonder.
+    """Move a watermark that is in the future back; return a message if a person should know.
 
     `accepted_ms` is the latest start that JumpCloud accepted in this process: up to there nothing
     was left out. Without one, what a clock that was ahead may have left out is read again, as far
     as it may be new. What was delivered of that, the ledger knows.
     """
     ahead_ms = checkpoint.watermark_ms - now_ms
+    # JumpCloud's dates are whole seconds.
     if ahead_ms <= SECOND_MS:
         return checkpoint, ""
     if accepted_ms is not None and checkpoint.beginning_ms <= accepted_ms <= now_ms:
@@ -92,7 +93,7 @@ def _taken_back(
 
 
 def within(checkpoint: Checkpoint, limit_ms: int) -> Checkpoint:
-    """Leave out what is before an instant."""
+    """Return the checkpoint without what is before an instant."""
     windows = tuple(
         window.rest_from(limit_ms)
         for window in checkpoint.windows
@@ -107,7 +108,7 @@ def within(checkpoint: Checkpoint, limit_ms: int) -> Checkpoint:
 
 
 def within_retention(checkpoint: Checkpoint, now_ms: int) -> tuple[Checkpoint, str]:
-    """Leave out what JumpCloud no longer has, and return what to tell of it, or nothing."""
+    """Leave out what JumpCloud no longer has, and return a message if there was any."""
     limit_ms = now_ms - RETENTION_MS
     if checkpoint.oldest_open_ms >= limit_ms:
         return checkpoint, ""

@@ -1,4 +1,4 @@
-"""A long stretch of time cut into windows of similar size, to be read side by side.
+"""Cut a long span of time into windows with about as many events each, to be read side by side.
 
 Values and arithmetic; counts come from JumpCloud where it gives them.
 """
@@ -12,7 +12,7 @@ from jumpcloud_modules.collecting.audit import Bucket
 from jumpcloud_modules.instants import MINUTE_MS
 
 MIN_EVENTS_A_SLICE = 2_000
-"""A stretch with fewer events is not cut."""
+"""A span with fewer events is not cut."""
 MAX_EVENTS_A_SLICE = 100_000
 """A slice with more is cut: a large backlog has more slices."""
 SLICES_AIMED_AT = 8

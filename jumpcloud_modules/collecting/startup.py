@@ -1,6 +1,6 @@
-"""A start: the state is found, measured by JumpCloud's time, and compared with the ledger.
+"""Where a start goes on from: the saved checkpoint, corrected by JumpCloud's time and the ledger.
 
-What follows from it is told. `resume` is the arithmetic of it. Nothing is read here.
+Tells a person what it found. `resume` does the arithmetic. No events are read here.
 """
 
 from dataclasses import replace
@@ -92,7 +92,7 @@ class Startup:
     # By JumpCloud's time
 
     def _by_jumpclouds_time(self, found: Found, checkpoint: Checkpoint) -> Checkpoint:
-        """Measure what was found by JumpCloud's time, and tell what follows from that."""
+        """Correct the checkpoint that was found by JumpCloud's time, and tell what that changes."""
         now_ms, reach = self._clock.now_ms(), self._plan.reach
         self._ledger.now_is(now_ms)
         if found.is_beginning_lost:
@@ -137,7 +137,7 @@ class Startup:
     # With the ledger
 
     def _with_ledger(self, found: Found, checkpoint: Checkpoint) -> Checkpoint:
-        """Begin the search for late events where the ledger of this scope can answer for it."""
+        """Let late events be looked for only as far back as this scope's ledger knows."""
         is_other_scope = checkpoint.scope not in ("", self._plan.scope)
         is_missing = self._retry.call(self._ledger.is_missing)
         if found.is_takeover:
@@ -156,7 +156,7 @@ class Startup:
         )
 
     def _with_others(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Leave out what another stream may have delivered and forgotten."""
+        """Leave out what another stream may have delivered but no longer remembers."""
         known_from_ms = self._others.known_from_ms()
         if checkpoint.oldest_open_ms < known_from_ms:
             self._process.tell(
@@ -166,7 +166,7 @@ class Startup:
         return within(checkpoint, known_from_ms)
 
     def _taken_over(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Go on from an instant that was named, and have the ledger answer for all that follows."""
+        """Go on from an instant that 1.8.2 or a person named; the ledger keeps all that follows."""
         start_ms = self._countable_ms(checkpoint.watermark_ms)
         self._retry.call(lambda: self._ledger.remember_from(start_ms))
         return replace(checkpoint, beginning_ms=start_ms, watermark_ms=start_ms)
@@ -175,7 +175,7 @@ class Startup:
         """Go on with this scope's ledger: the former one knows nothing of what is late here."""
         self._process.tell(
             "The configuration asks for other events than before: late events are looked for"
-            " from here on."
+            " from now on."
         )
         instant_ms = checkpoint.watermark_ms
         former = self._durable.ledgers(checkpoint.scope)
@@ -187,7 +187,7 @@ class Startup:
         return _looked_for_from(checkpoint, beginning_ms)
 
     def _without_its_ledger(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Go on where the ledger was lost: of what it knew, no count can be compared any more."""
+        """Go on without the lost ledger: counts of what it knew have nothing to compare with."""
         self._process.warn(
             "The ledger of delivered events is missing: late events from before"
             f" {to_rfc3339(checkpoint.watermark_ms)} are no longer looked for."
@@ -198,7 +198,7 @@ class Startup:
         return checkpoint
 
     def _countable_ms(self, instant_ms: int) -> int:
-        """Return an instant from which the ledger's counts, which are by the minute, are exact."""
+        """Return the start of the minute if the ledger, which counts minutes, has some of it."""
         known = self._retry.call(lambda: self._ledger.count(instant_ms, instant_ms + 1))
         return floor(instant_ms, MINUTE_MS) if known else instant_ms
 

@@ -1,4 +1,4 @@
-"""What happened since the last look, counted across all readers."""
+"""Counts of pages and events, summed up over all readers since they were last taken."""
 
 import threading
 from dataclasses import astuple, dataclass

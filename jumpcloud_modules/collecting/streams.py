@@ -1,7 +1,7 @@
 """Several streams of one connector: what one of them delivered, no other sends again.
 
-`all` is said to leave services out. Asked for beside it, in a stream of their own, they have a
-watermark, a ledger and counts of their own: counts of both together would hide what one lacks.
+JumpCloud's `all` may leave services out. Those are read by a second stream with a watermark, a
+ledger and counts of its own: in counts of both together, an event that one lacks would not show.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from jumpcloud_modules.events import Events
 class Once:
     """Deliver for one stream what no other stream delivered.
 
-    `others` returns the keys of those events that another stream delivered. An event that is on
-    its way in another stream is claimed there, so that it does not come here before that is known.
+    `others` returns the keys of those events that another stream delivered. While another stream
+    delivers an event it holds a claim on it, so the event comes here only afterwards.
     """
 
     def __init__(self, intake: Deliverer, others: Callable[[Events], set[int]]) -> None:

@@ -1,6 +1,6 @@
 """The tail: what is new since the watermark, and what is still to come.
 
-Knows nothing of the backlog; where counts are silent, it reads the last minutes again.
+Knows nothing of the backfill. Where counts fail, it reads the last minutes again.
 """
 
 from contextlib import closing
@@ -24,7 +24,7 @@ BAD_REQUEST = 400
 
 
 class Tail:
-    """Read what is new, poll by poll; `looks` are pages of a few events."""
+    """Read what is new, poll by poll; `looks` reads pages of a few events."""
 
     def __init__(
         self,
@@ -49,11 +49,14 @@ class Tail:
         """The latest start that JumpCloud accepted: until then it surely was that late there."""
 
     def read(self) -> bool:
-        """Read what is new; of what is still to come and is known, no more than a look meets.
+        """Read what is new; of known events with future times, only the first few.
 
-        Returns False where it was left, since much of what follows is old: others should read that.
+        Returns False where it stopped early because a long span follows, which a backfill should
+        read.
         """
         start_ms, ahead_from_ms = self._start_ms(), self._ahead_from_ms()
+        # The tail has no end, so events with future times come at each poll. Once they are known, a
+        # few of them are enough to see that nothing else is new.
         if not self._is_future_read:
             is_read = self._read_new(Window(start_ms))
             is_dated = is_read and self._clock.is_known
@@ -67,18 +70,18 @@ class Tail:
         return is_read
 
     def was_refused(self) -> None:
-        """Go back to a start that JumpCloud accepted, where no date tells what time it is there."""
+        """Go back to the last start that JumpCloud accepted, unless a date told its time."""
         accepted_ms = self.accepted_ms
         if accepted_ms is not None and not self._clock.is_known:
             self._tracker.change(lambda checkpoint: checkpoint.back_at(accepted_ms))
 
     def mind_what_is_ahead(self) -> None:
-        """Have what is still to come read again, where JumpCloud counts more of it by now."""
+        """Read events with future times again where JumpCloud counts more of them than before."""
         if self._is_future_read and self._late_events.is_more_ahead(self._ahead_from_ms()):
             self._is_future_read = False
 
     def _look(self, tail: Window, ahead_from_ms: int) -> bool:
-        """Read the first few events, and tell whether all others are still to come."""
+        """Read the first few events, and tell whether all that follow have future times."""
         reading = Reading(tail)
         with closing(self._looks.read(reading)) as leases:
             lease = next(leases, None)
@@ -89,23 +92,25 @@ class Tail:
         return not reading.has_more or (time_ms_of(lease.cursor) or 0) >= ahead_from_ms
 
     def _read_new(self, tail: Window) -> bool:
-        """Read to the end, or until it shows that a long stretch is still to be read."""
+        """Read to the end, or until it turns out that a long span is still to be read."""
         reading, events = Reading(tail), 0
         with closing(self._pages.read(reading)) as leases:
             for lease in leases:
                 events += self._take(lease, reading)
+                # Counts may be wrong, so the tail notices for itself that it is far behind.
                 if events > MIN_EVENTS_A_SLICE and self._is_far_behind(reading):
                     return False
         return True
 
     def _is_far_behind(self, reading: Reading) -> bool:
-        """Tell whether what is left is long, and whether leaving it would come any further."""
+        """Tell whether what is left is long, and whether a backfill of it would help."""
         position_ms = reading.rest.start_ms
         is_long = self._clock.now_ms() - position_ms > BACKFILL_AFTER_MS
         return is_long and reading.has_more and position_ms > reading.window.start_ms
 
     def _take(self, lease: PageLease, reading: Reading) -> int:
         """Deliver a page, and return how many events it held."""
+        # A page came, so JumpCloud has accepted this start: it is not in its future.
         self.accepted_ms = max(self.accepted_ms or 0, reading.window.start_ms)
         with lease:
             events = len(lease.page.events)
@@ -120,7 +125,7 @@ class Tail:
         )
 
     def _start_ms(self) -> int:
-        """Return where new events begin: earlier where counts say nothing of the last minutes."""
+        """Return where to start: some minutes earlier where the last minutes cannot be counted."""
         checkpoint = self._tracker.checkpoint
         start_ms = checkpoint.watermark_ms
         if not self._late_events.is_without_witness:
@@ -137,5 +142,5 @@ class Tail:
 
 
 def is_refused_start(error: CollectorError) -> bool:
-    """Tell whether JumpCloud found fault with what was asked for: it may begin in its future."""
+    """Tell whether JumpCloud answered 400, as it does where the span starts in its future."""
     return isinstance(error, Refused) and error.status == BAD_REQUEST

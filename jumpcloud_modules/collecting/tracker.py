@@ -1,4 +1,4 @@
-"""How far a running collector got, and which late windows are being read beside that.
+"""The checkpoint of a running collector, and the windows that are read for late events.
 
 Knows neither how windows are read nor how they are committed.
 """
@@ -12,10 +12,10 @@ from jumpcloud_modules.collecting.resume import Reach, not_ahead
 
 
 class CheckpointTracker:
-    """Hold the checkpoint, which several threads move.
+    """Hold the checkpoint, which several threads change.
 
-    Windows of late events are held beside it: no state keeps them, since after a restart the counts
-    find them again.
+    Windows of late events are held beside it and are not saved: after a restart the counts find
+    them again.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class CheckpointTracker:
         return self._checkpoint
 
     def being_read(self) -> list[Window]:
-        """Return all windows that are open: it is no wonder where they lack events."""
+        """Return all open windows: an audit must not report events that are missing there."""
         return [*self._checkpoint.windows, *self._late]
 
     def change(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
@@ -40,7 +40,7 @@ class CheckpointTracker:
             self._checkpoint = change(self._checkpoint)
 
     def take_back(self, now_ms: int, reach: Reach, accepted_ms: int | None) -> tuple[bool, str]:
-        """Take back a watermark of the future; tell whether it was one, and what to say of it."""
+        """Move a watermark that is in the future back; return whether it was, and a message."""
         with self._lock:
             before = self._checkpoint
             self._checkpoint, message = not_ahead(before, now_ms, reach, accepted_ms)
@@ -74,9 +74,9 @@ class CheckpointTracker:
             self._note_audited()
 
     def _note_audited(self) -> None:
-        """Let the next audit reach back from the last one, once all that it found has been read.
+        """Note the last audit as done once all windows that it found have been read.
 
-        Before that, a crash would forget the windows, and no later audit would look there.
+        Earlier, a crash would lose those windows, and no later audit would look there.
         """
         if self._audited_ms is not None and not self._late:
             self._checkpoint = replace(self._checkpoint, audited_ms=self._audited_ms)

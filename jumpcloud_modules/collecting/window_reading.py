@@ -1,4 +1,4 @@
-"""Windows read beside the tail: slices of a backlog, and those of late events.
+"""Read windows beside the tail: slices of a backfill, and windows of late events.
 
 Knows nothing of why a window is read; `readers` are the threads that do it.
 """
@@ -21,9 +21,9 @@ from jumpcloud_modules.events import Events
 
 
 class WindowReading:
-    """Read windows to their ends, in whatever thread, as long as there is a slot for it.
+    """Read windows to their ends, from any thread, while holding a slot.
 
-    `on_late` hears which events were found late.
+    `on_late` gets the events that were found late.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class WindowReading:
         self._record.commit()
 
     def _read_to_its_end(self, window: Window, *, is_late: bool) -> tuple[Window, int]:
-        """Return what is left of the window then, and how many of its events were new.
+        """Read a window to its end; return what is left of it, and how many events were new.
 
-        An empty span is left, or one without more events.
+        What is left is empty, or holds no more events.
         """
         reading, new_events = Reading(window), 0
         while not reading.is_over:

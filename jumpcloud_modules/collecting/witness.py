@@ -1,8 +1,8 @@
-"""What an answer of counts is worth, beside what is known to be delivered.
+"""Whether an answer of counts can be trusted, judged by what is known to be delivered.
 
-A bucket that counts less than was delivered says nothing of that bucket, and the others stay
-usable: JumpCloud's counts lag behind its search, and events may be gone there. Only an answer that
-denies most of what was delivered, or some in the middle of the last minutes, is no witness.
+A bucket that counts less than was delivered is ignored, and the others stay usable: JumpCloud's
+counts lag behind its search, and old events may be gone there. Only an answer that lacks most of
+what was delivered, or some of it in the middle of the last minutes, is not used at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,22 +18,22 @@ SURELY_RETAINED_MS = 14 * DAY_MS
 
 
 class Witness:
-    """Doubt counts by what is `known` to be delivered in a span of epoch ms."""
+    """Check counts against how many events are `known` to be delivered in a span of epoch ms."""
 
     def __init__(self, known: Callable[[int, int], int], clock: Clock) -> None:
         self._known = known
         self._clock = clock
 
     def check(self, counts: dict[int, int], start_ms: int, end_ms: int) -> None:
-        """Raise TryAgain where counts deny most of what was delivered in a span."""
+        """Raise TryAgain where counts show less than half of what was delivered in a span."""
         held, known = sum(counts.values()), self._known_within(start_ms, end_ms)
         if 2 * held < known:
             raise _denied(held, known, start_ms, end_ms)
 
     def check_minutes(self, counts: dict[int, int], start_ms: int, end_ms: int) -> None:
-        """Raise TryAgain where counts by the minute deny what was delivered.
+        """Raise TryAgain where counts by the minute lack events that were delivered.
 
-        Short minutes at the end are the lag of the counts, and no denial.
+        Minutes at the end may count too few: JumpCloud's counts lag behind.
         """
         held, known = sum(counts.values()), self._known_within(start_ms, end_ms)
         if held < known and self._is_denied(counts, start_ms, end_ms):
@@ -58,7 +58,7 @@ class Witness:
 
 
 def _minutes_backwards(start_ms: int, end_ms: int) -> Iterator[int]:
-    """Yield the minutes that lie in a span as a whole: of the others the counts may tell a part."""
+    """Yield the minutes that lie fully in a span, the last first: others may be counted in part."""
     first_ms, last_ms = ceil(start_ms, MINUTE_MS), floor(end_ms, MINUTE_MS) - MINUTE_MS
     yield from range(last_ms, first_ms - 1, -MINUTE_MS)
 
@@ -66,5 +66,5 @@ def _minutes_backwards(start_ms: int, end_ms: int) -> Iterator[int]:
 def _denied(held: int, known: int, start_ms: int, end_ms: int) -> TryAgain:
     return TryAgain(
         f"JumpCloud counts {held} events between {to_rfc3339(start_ms)} and"
-        f" {to_rfc3339(end_ms)}, where it gave {known}."
+        f" {to_rfc3339(end_ms)}, although {known} of that time were delivered."
     )

@@ -1,4 +1,4 @@
-"""What a person types: collecting without a platform, and looks at a connector from outside.
+"""The commands: collecting without a platform, and looking at a connector from outside.
 
 The platform runs none of it.
 """

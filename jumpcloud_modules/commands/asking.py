@@ -1,7 +1,7 @@
-"""Questions that are answered in time, or given up: each is asked in a thread of its own.
+"""Ask questions with a time limit, each in a thread of its own.
 
-Whatever hangs (a name that is not resolved, a storage that is silent) is left behind with its
-thread, which ends with the process.
+Where an answer takes too long (a name that does not resolve, a storage that hangs), its thread is
+left behind and ends with the process.
 """
 
 import threading

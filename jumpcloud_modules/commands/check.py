@@ -48,7 +48,7 @@ def status_of(report: Report) -> int:
 
 
 def as_json(report: Report) -> str:
-    """Write a report for a machine; `all` is none of the services."""
+    """Write a report for a machine; `all` is not listed among the services."""
     checks = [
         {"name": c.name, "status": c.status, "message": c.message, "remedy": c.remedy or None}
         for c in report.checks

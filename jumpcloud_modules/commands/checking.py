@@ -1,7 +1,7 @@
-"""Will it work: nine checks, in an order in which the first that fails names the cause.
+"""Nine checks whether collecting would work, in such an order that the first to fail is the cause.
 
-Asks both ends at once and waits for none of them longer than it has said. Changes nothing: no
-event is sent, no file is written, nothing is owned. Knows nothing of how a report is shown.
+Asks JumpCloud and the intake at the same time, each with a time limit. Changes nothing: no event is
+sent, no file is written, no state is owned. Knows nothing of how a report is shown.
 """
 
 import re
@@ -63,7 +63,7 @@ def _cannot_work(why: tuple[str, str], state: Question[State]) -> Report:
 
 
 def _read_well(installation: Installation) -> Check:
-    """Say that the configuration can work, and what of it nobody reads."""
+    """Report a configuration that can work, and names in it that nobody reads."""
     said = f"Each value of {installation.name} is possible."
     if warnings := installation.warnings():
         return Check("configuration", "ok", " ".join([said, *warnings]), "Correct what is unread.")
@@ -132,22 +132,30 @@ def _state(question: Question[State]) -> Check:
 def state_check(folder: Path, found: Inspection) -> Check:
     """Say how a state is: readable, whose, how far, and what is left to read."""
     owner = f"a connector runs on it ({found.owner})" if found.owner else "no connector runs on it"
-    if found.is_damaged:
-        said = re.sub(r":$", ".", found.found.warning)
+    if found.damage:
+        said = " ".join(re.sub(r":$", ".", sentence) for sentence in found.damage)
         return Check("state", "failed", f"{said} Just now {owner}.", _DAMAGE_REMEDY)
-    checkpoint = found.found.checkpoint
-    if checkpoint is None:
+    if not found.begun:
         return Check("state", "ok", f"There is no state yet in {folder}, and {owner}.")
-    if found.is_ledger_missing and not found.owner:
-        said = f"The ledger of delivered events is missing in {folder}."
+    if found.without_ledger and not found.owner:
+        places = " and ".join(map(str, found.without_ledger))
+        said = f"The ledger of delivered events is missing in {places}."
         return Check("state", "failed", said, _LEDGER_REMEDY)
-    backlog = f"{len(checkpoint.windows)} stretches of backlog are" if checkpoint.windows else ""
-    open_ = f"{backlog or 'no backlog is'} open"
+    windows = sum(len(checkpoint.windows) for _, checkpoint in found.begun)
+    open_ = f"{f'{windows} stretches of backlog are' if windows else 'no backlog is'} open"
     kept = found.quarantine.files
     aside = f"; {kept} events are in the quarantine" if kept else ""
-    reached = to_text(checkpoint.watermark_ms)
-    return Check(
-        "state", "ok", f"It is sound and has read up to {reached}; {owner}; {open_}{aside}."
+    said = f"It is sound and has read {_reached(found)}; {owner}; {open_}{aside}."
+    return Check("state", "ok", said)
+
+
+def _reached(found: Inspection) -> str:
+    """Say up to which instant events were read, of each stream where there are several."""
+    if len(found.begun) == 1:
+        return f"up to {to_text(found.begun[0][1].watermark_ms)}"
+    return " and ".join(
+        f"{stream.services or stream.folder} up to {to_text(checkpoint.watermark_ms)}"
+        for stream, checkpoint in found.begun
     )
 
 

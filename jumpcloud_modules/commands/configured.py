@@ -1,4 +1,4 @@
-"""A configuration that can work: whom to ask, what for, and where the events go."""
+"""A configuration that can work: where to ask, what for, and where the events go."""
 
 from dataclasses import dataclass, field
 

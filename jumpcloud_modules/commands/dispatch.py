@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command: a closed pipe and Ctrl-C end it without a word."""
+    """Run a command; a closed pipe and Ctrl-C end it without a message."""
     try:
         status = _run(name, arguments)
         sys.stdout.flush()
@@ -92,7 +92,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 
 def _leave_the_pipe() -> None:
-    """Have Python's last flush go nowhere: who read the pipe has seen enough."""
+    """Discard what is still to be written: the reader of the pipe is gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

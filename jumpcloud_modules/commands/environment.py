@@ -38,7 +38,7 @@ def variables_of(path: Path) -> set[str]:
 
 
 def warnings(environment: Mapping[str, str], of_the_document: Set[str]) -> list[str]:
-    """Return a sentence for each variable that is set for nothing, as far as can be told."""
+    """Return a sentence for each variable that is set but not read, as far as can be told."""
     known = OWN | OF_THE_NETWORK | of_the_document
     read = known | {name.lower() for name in OF_THE_NETWORK}
     said = []

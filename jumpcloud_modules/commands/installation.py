@@ -19,7 +19,8 @@ from sekoia_automation.storage import get_data_path
 from jumpcloud_modules.commands import environment
 from jumpcloud_modules.commands.document import ConfigurationError, read_document
 from jumpcloud_modules.commands.run import faults_of
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECRETS_TIMEOUT_SECONDS: Final = (3.0, 4.0)
@@ -28,7 +29,7 @@ OF_THE_CONNECTOR: Final = ("connector_configuration", "trigger_configuration")
 
 
 class Installation(Protocol):
-    """Be one connector's place. What cannot be read raises ConfigurationError."""
+    """Where one connector is configured and keeps its state. Raises ConfigurationError."""
 
     @property
     def name(self) -> str:
@@ -43,7 +44,7 @@ class Installation(Protocol):
         """Return the port that a running connector answers on."""
 
     def faults(self) -> list[str]:
-        """Return a sentence for each thing that keeps a start from being one."""
+        """Return a sentence for each thing that would make a start fail."""
 
     def warnings(self) -> list[str]:
         """Return a sentence for each name that nobody reads."""

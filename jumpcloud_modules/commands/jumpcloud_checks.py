@@ -1,6 +1,6 @@
-"""Will JumpCloud answer: checked by the very questions that collecting asks.
+"""Check JumpCloud with the same requests that collecting sends.
 
-A refusal is blamed on one thing; what comes before it is well, what follows is not known.
+A refusal fails one check: those before it in the list passed, those after it are skipped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,8 @@ from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.instants import DAY_MS, SECOND_MS
 from jumpcloud_modules.jumpcloud.account import credentials_of, events_client
+from jumpcloud_modules.jumpcloud.auth import END as TOKEN_HOST
+from jumpcloud_modules.jumpcloud.auth import REMEDIES as OF_TOKENS
 from jumpcloud_modules.jumpcloud.client import REMEDIES
 from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
 from jumpcloud_modules.jumpcloud.diagnosis import Findings, look_into, remedy
@@ -31,7 +33,7 @@ OF_JUMPCLOUD: Final = ("clock", "credentials", "organization", "directory_insigh
 
 
 class JumpCloudChecks:
-    """Check JumpCloud by the very questions that collecting asks."""
+    """Check JumpCloud with the same requests that collecting sends."""
 
     def __init__(
         self, configured: Configured, secrets: Secrets, regions: Sequence[Region] = REGIONS
@@ -65,7 +67,7 @@ class JumpCloudChecks:
         return checks, services
 
     def _verdict(self, refusal: TryAgain | Refused | None) -> Refused | None:
-        """Return a refusal of this key, organization or plan; others say nothing of these."""
+        """Return the error if it is about this key, organization or plan; None otherwise."""
         statuses = {401, 402, 403} | ({400} if self._configured.account.organization_id else set())
         if isinstance(refusal, Refused) and refusal.status in statuses:
             return refusal
@@ -91,7 +93,7 @@ class JumpCloudChecks:
 
     def _clock_check(self) -> Check:
         if not self._clock.is_known:
-            return Check("clock", "skipped", "Not checked: JumpCloud's answer carries no date.")
+            return Check("clock", "skipped", "Not checked: JumpCloud has not told its date.")
         ahead_ms = -self._clock.ahead_of_machine_ms
         if abs(ahead_ms) > TOLERATED_DIFFERENCE_MS:
             direction = "ahead of" if ahead_ms > 0 else "behind"
@@ -101,23 +103,29 @@ class JumpCloudChecks:
         return Check("clock", "ok", "This machine's clock agrees with JumpCloud's to a minute.")
 
     def _blamed(self, refusal: Refused) -> Iterator[Check]:
-        """Blame one thing for a refusal: what comes before it is well, what follows unknown."""
+        """Fail the check that a refusal belongs to: those before it passed; skip the rest."""
         names = ("credentials", "organization", "directory_insights", "counts")
         account = self._configured.account
         findings = look_into(account, refusal, self._regions, SECONDS_FOR_ONE_ROUND)
         blamed = _cause(refusal, findings)
         place = names.index(blamed)
         message, own = _told(refusal, _REMEDIES.get(blamed, ""))
-        yield from (Check(name, "ok", _BEFORE[name]) for name in names[:place])
+        who = self._who
+        yield from (Check(name, "ok", _BEFORE[name].format(who=who)) for name in names[:place])
         yield Check(blamed, "failed", message, _sentence(remedy(account, findings) or own))
-        yield from skipped(names[place + 1 :], f"JumpCloud refuses the {_AS_SAID[blamed]}")
+        refused = _AS_SAID[blamed].format(who=who)
+        yield from skipped(names[place + 1 :], f"JumpCloud refuses the {refused}")
 
     def _accepted(self) -> Iterator[Check]:
-        yield Check("credentials", "ok", "JumpCloud accepts the key.")
+        yield Check("credentials", "ok", _BEFORE["credentials"].format(who=self._who))
         chosen = self._configured.account.organization_id
-        said = f"The key reaches organization {chosen}." if chosen else _OWN_ORGANIZATION
+        said = f"The {self._who} reaches organization {chosen}." if chosen else _OWN_ORGANIZATION
         yield Check("organization", "ok", said)
         yield Check("directory_insights", "ok", "Directory Insights answers with events.")
+
+    @property
+    def _who(self) -> str:
+        return "service account" if self._configured.account.is_service_account else "key"
 
     # What would be collected
 
@@ -146,9 +154,9 @@ class JumpCloudChecks:
 
 
 def _cause(refusal: Refused, findings: Findings) -> str:
-    """Name the check that a refusal belongs to: where statuses are alike, by what was found out.
+    """Name the check that a refusal fails; where a status has several causes, by the findings.
 
-    Where nothing was, JumpCloud's words have to do.
+    Without findings, JumpCloud's own message decides.
     """
     if refusal.status == 402:
         return "directory_insights"
@@ -165,11 +173,11 @@ def _sentence(text: str) -> str:
 
 
 _BEFORE = {
-    "credentials": "JumpCloud accepts the key.",
+    "credentials": "JumpCloud accepts the {who}.",
     "organization": "JumpCloud accepts the organization.",
 }
 _AS_SAID = {
-    "credentials": "key",
+    "credentials": "{who}",
     "organization": "organization",
     "directory_insights": "organization's plan",
 }
@@ -187,9 +195,10 @@ _REMEDIES = {
 
 
 def _told(error: TryAgain | Refused, better: str) -> tuple[str, str]:
-    """Divide an error's message from its own remedy, which serves where there is no better."""
+    """Split an error's message into what happened and its remedy, used where there is no better."""
     text = str(error)
-    own = REMEDIES.get(error.status or 0, "") or "Check base_url."
+    remedies = OF_TOKENS if error.end == TOKEN_HOST else REMEDIES
+    own = remedies.get(error.status or 0, "") or "Check base_url."
     message = text.removesuffix(own).strip()
     if isinstance(error, TryAgain) and error.status is not None:
         return message, TRY_AGAIN

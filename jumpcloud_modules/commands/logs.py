@@ -1,4 +1,4 @@
-"""Standard output, self-hosted: how much is said (LOG_LEVEL) and in which form (LOG_FORMAT).
+"""The log of a self-hosted connector on standard output: LOG_LEVEL and LOG_FORMAT.
 
 Each line begins with an instant that names its zone, or is one JSON object.
 """

@@ -55,10 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("give a whole number, 1 or more")
-    return number
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not possible; give a whole number, 1 or more"
+        )
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

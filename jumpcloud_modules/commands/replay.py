@@ -19,7 +19,7 @@ from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.events import Event, Events, cut, identifier
 from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.instants import to_rfc3339
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine, why_of
 from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.inspection import QUARANTINE, REASONS, is_of_a_connector
@@ -95,7 +95,8 @@ def _intake(place: installation.Installation, quarantine: Quarantine) -> Intake:
     url = installation.intake_url(place, configuration)
     retry = Retry(threading.Event(), _tell)
     try:
-        return Intake(url, configuration.intake_key, quarantine, retry, retry)
+        options = IntakeOptions(url, configuration.intake_key)
+        return Intake(options, quarantine, retry, retry)
     except CannotWork as error:
         raise ConfigurationError(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""What a check comes to: one sentence for each thing, and what to do where it is not well.
+"""The report of `check`: a sentence for each thing checked, and what to do where it failed.
 
 Values only.
 """

@@ -24,12 +24,9 @@ from jumpcloud_modules.commands.document import (
     read_document,
 )
 from jumpcloud_modules.errors import CannotWork
-from jumpcloud_modules.sekoia.configuration import (
-    ConnectorConfiguration,
-    ModuleConfiguration,
-    explain,
-)
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.connector import PORTS, JumpcloudDirectoryInsightsConnector
+from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.spelling import PARTS, unknown_keys
 

@@ -25,8 +25,8 @@ from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.instants import RETENTION, to_text
 from jumpcloud_modules.state.inspection import (
-    NAMED_BESIDE_ALL,
     Inspection,
+    StreamState,
     inspect,
     is_of_a_connector,
 )
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reset = actions.add_parser("reset", help="start over from an instant")
     since = reset.add_mutually_exclusive_group(required=True)
     since.add_argument("--since", metavar="INSTANT", help="such as 2026-11-01T00:00:00Z, or 2d")
-    since.add_argument("--hours", type=int, metavar="N", help="so many hours ago")
+    since.add_argument("--hours", metavar="N", help="so many hours ago")
     reset.add_argument("--again", action="store_true", help="send again what was delivered since")
     reset.set_defaults(do=_reset)
     for action in (show, reset):
@@ -73,19 +73,28 @@ def _show(options: argparse.Namespace, folder: Path) -> int:
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
         Terminal().table([[Cell(name, "dim"), Cell(text)] for name, text in _lines(folder, found)])
-    return NOT_WELL if found.is_damaged or found.is_ledger_missing else WELL
+    return NOT_WELL if found.damage or found.without_ledger else WELL
 
 
 def as_document(folder: Path, found: Inspection) -> dict[str, Any]:
     """Return what was found for a machine: instants as RFC 3339, None for what there is not."""
-    owner, checkpoint = found.owner, found.found.checkpoint
+    owner = found.owner
     return {
         "folder": str(folder),
         "owner": owner and {"host": owner.host, "pid": owner.pid, "since": owner.since},
-        "damage": found.found.warning or None,
-        "progress": checkpoint and _checkpoint(checkpoint),
-        "ledger": {"files": found.ledger.files, "bytes": found.ledger.size_bytes},
         "quarantine": {"events": found.quarantine.files, "bytes": found.quarantine.size_bytes},
+        "streams": [_stream(stream) for stream in found.streams],
+    }
+
+
+def _stream(stream: StreamState) -> dict[str, Any]:
+    checkpoint = stream.found.checkpoint
+    return {
+        "folder": str(stream.folder),
+        "services": stream.services,
+        "damage": stream.found.warning or None,
+        "progress": checkpoint and _checkpoint(checkpoint),
+        "ledger": {"files": stream.ledger.files, "bytes": stream.ledger.size_bytes},
     }
 
 
@@ -106,15 +115,25 @@ def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _lines(folder: Path, found: Inspection) -> list[tuple[str, str]]:
+    first, *beside = found.streams
     lines = [
         ("folder", str(folder)),
         ("owner", f"a connector, {found.owner}" if found.owner else "nobody"),
-        ("damage", found.found.warning or "none"),
-        *_checkpoint_lines(found.found.checkpoint),
-        ("ledger", f"{found.ledger.files} files, {found.ledger.size_bytes:,} bytes"),
         ("quarantine", f"{found.quarantine.files} events, {found.quarantine.size_bytes:,} bytes"),
+        *_stream_lines(first),
     ]
-    if found.is_ledger_missing:
+    for stream in beside:
+        lines += [("", ""), ("beside it", str(stream.folder)), *_stream_lines(stream)]
+    return lines
+
+
+def _stream_lines(stream: StreamState) -> list[tuple[str, str]]:
+    lines = [
+        ("damage", stream.found.warning or "none"),
+        *_checkpoint_lines(stream.found.checkpoint),
+        ("ledger", f"{stream.ledger.files} files, {stream.ledger.size_bytes:,} bytes"),
+    ]
+    if stream.is_ledger_missing:
         lines.append(("", "The ledger is missing: late events from before are not looked for."))
     return lines
 
@@ -156,15 +175,16 @@ def _reset(options: argparse.Namespace, folder: Path) -> int:
     except Stopped:
         raise ConfigurationError(_refusal(folder, "another process")) from None
     try:
-        before = inspect(folder).found.checkpoint
-        kept = start_over(folder, since_ms, now_ms, again=options.again)
-        if is_of_a_connector(named := folder / NAMED_BESIDE_ALL):
-            start_over(named, since_ms, now_ms, again=options.again)
+        before = inspect(folder)
+        kept = [
+            start_over(stream.folder, since_ms, now_ms, again=options.again)
+            for stream in before.streams
+        ]
     finally:
         patience.cancel()
         owner.release()
     terminal = Terminal()
-    for line in _told(since_ms, before, kept, again=options.again):
+    for line in [*_told(since_ms, before, again=options.again), *_told_of_copies(kept)]:
         terminal.say(line)
     return WELL
 
@@ -172,8 +192,8 @@ def _reset(options: argparse.Namespace, folder: Path) -> int:
 def _typed(options: argparse.Namespace) -> str:
     if options.hours is None:
         return str(options.since)
-    if not 0 <= options.hours <= RETENTION.days * 24:
-        most = RETENTION.days * 24
+    typed, most = str(options.hours), RETENTION.days * 24
+    if not (typed.isascii() and typed.isdecimal() and int(typed) <= most):
         raise ConfigurationError(f"--hours {options.hours}: give a number from 0 to {most}.")
     return f"{options.hours}h"
 
@@ -185,7 +205,7 @@ def _refusal(folder: Path, owner: str) -> str:
     )
 
 
-def _told(since_ms: int, before: Checkpoint | None, kept: Kept, *, again: bool) -> list[str]:
+def _told(since_ms: int, before: Inspection, *, again: bool) -> list[str]:
     lines = [f"The next start collects events since {to_text(since_ms)}."]
     if again:
         lines.append("What was delivered since then is sent again.")
@@ -195,13 +215,24 @@ def _told(since_ms: int, before: Checkpoint | None, kept: Kept, *, again: bool) 
             " back. --again sends everything."
         )
     lines.append("Late events from before that instant are not looked for any more.")
-    if before is not None and before.oldest_open_ms < since_ms:
+    oldest_ms = min((checkpoint.oldest_open_ms for _, checkpoint in before.begun), default=since_ms)
+    if oldest_ms < since_ms:
         lines.append(
-            f"What was not collected yet between {to_text(before.oldest_open_ms)} and then is"
-            " left out."
+            f"What was not collected yet between {to_text(oldest_ms)} and then is left out."
         )
-    if kept.document is not None:
-        lines.append(f"To undo it, put {kept.document} back as context.json before that start.")
-    if kept.ledger is not None:
-        lines.append(f"The ledger is kept in {kept.ledger}; delete it when you need it no more.")
+    return lines
+
+
+def _told_of_copies(kept: list[Kept]) -> list[str]:
+    lines = []
+    documents = [str(copies.document) for copies in kept if copies.document is not None]
+    if documents:
+        places = ", and ".join(f"{document} back as context.json" for document in documents)
+        beside = " beside it" if len(documents) > 1 else ""
+        lines.append(f"To undo it, put {places}{beside} before that start.")
+    lines += [
+        f"The ledger is kept in {copies.ledger}; delete it when you need it no more."
+        for copies in kept
+        if copies.ledger is not None
+    ]
     return lines

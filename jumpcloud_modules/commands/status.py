@@ -20,6 +20,7 @@ from typing import Any, Final
 import orjson
 import requests
 
+from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.commands import installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
@@ -32,7 +33,14 @@ from jumpcloud_modules.state.inspection import (
     quarantined,
 )
 from jumpcloud_modules.state.ownership import wall_clock_ms
-from jumpcloud_modules.status import Backlog, Status, age_seconds, open_ms, watermark_of
+from jumpcloud_modules.status import (
+    Backlog,
+    Status,
+    Stream,
+    age_seconds,
+    open_ms,
+    watermark_of,
+)
 
 TIMEOUT_SECONDS: Final = (1.0, 3.0)
 SECONDS_BETWEEN_LOOKS: Final = 2.0
@@ -106,28 +114,38 @@ def _stopped(folder: Path) -> Shown:
         inspection = inspect(folder)
     except StateUnavailable as error:
         return Status("stopped", folder=str(folder), warnings=(str(error),)).to_json()
-    checkpoint = inspection.found.checkpoint
     status = Status(
         "not answering" if inspection.owner else "stopped",
         folder=str(folder),
         quarantined=inspection.quarantine.files,
         warnings=tuple(_warnings(inspection)),
     )
-    if checkpoint is None:
+    begun = inspection.begun
+    if not begun:
         return status.to_json()
+    together = _stream("", of_all([checkpoint for _, checkpoint in begun]))
     return replace(
         status,
-        watermark=watermark_of(checkpoint),
-        lag_seconds=round(age_seconds(checkpoint, wall_clock_ms()), 1),
-        backlog=Backlog(len(checkpoint.windows), open_ms(checkpoint) / 1000),
+        watermark=together.watermark,
+        lag_seconds=together.lag_seconds,
+        backlog=together.backlog,
+        streams=tuple(_stream(stream.services, checkpoint) for stream, checkpoint in begun),
     ).to_json()
 
 
+def _stream(services: str, checkpoint: Checkpoint) -> Stream:
+    return Stream(
+        services,
+        watermark_of(checkpoint),
+        round(age_seconds(checkpoint, wall_clock_ms()), 1),
+        Backlog(len(checkpoint.windows), open_ms(checkpoint) / 1000),
+    )
+
+
 def _warnings(inspection: Inspection) -> Iterator[str]:
-    if inspection.is_damaged:
-        yield inspection.found.warning
-    if inspection.is_ledger_missing:
-        yield "The ledger of delivered events is missing."
+    yield from inspection.damage
+    for folder in inspection.without_ledger:
+        yield f"The ledger of delivered events is missing in {folder}."
     if inspection.owner:
         yield (
             f"The state is owned by {inspection.owner}, which does not answer on this port: set"
@@ -163,23 +181,38 @@ def _show(shown: Shown, terminal: Terminal, *, as_json: bool) -> None:
 
 
 def _facts(shown: Shown) -> list[tuple[str, str]]:
-    backlog, last = shown["backlog"], shown["last_deliveries"]
-    left = ""
-    if backlog["windows"]:
-        left = f"{backlog['windows']} windows, {backlog['seconds'] / 3600:.1f} hours of events"
-        if backlog["seconds_left"] is not None:
-            left += f", about {backlog['seconds_left']:.0f} s to go"
+    last = shown["last_deliveries"]
     return [
         ("version", shown["version"]),
         ("folder", shown["folder"]),
         ("collected up to", shown["watermark"] or "nothing yet"),
         ("lag", _number(shown["lag_seconds"], " s")),
-        ("backlog left", left or "none"),
+        ("backlog left", _left(shown["backlog"])),
+        *(_of_streams(shown["streams"]) if len(shown["streams"]) > 1 else []),
         ("delivered", _number(shown["delivered"], " events since its start")),
         ("late events found", _number(shown["late_events"], "")),
         ("in quarantine", _number(shown["quarantined"], "")),
         ("last delivery", f"{last[-1]['events']} events at {last[-1]['at']}" if last else ""),
     ]
+
+
+def _left(backlog: Shown) -> str:
+    if not backlog["windows"]:
+        return "none"
+    left = f"{backlog['windows']} windows, {backlog['seconds'] / 3600:.1f} hours of events"
+    if backlog["seconds_left"] is not None:
+        left += f", about {backlog['seconds_left']:.0f} s to go"
+    return left
+
+
+def _of_streams(streams: list[Shown]) -> list[tuple[str, str]]:
+    return [(stream["services"] or "beside all", _how_far(stream)) for stream in streams]
+
+
+def _how_far(stream: Shown) -> str:
+    lag = _number(stream["lag_seconds"], " s") or "not known"
+    reached, left = stream["watermark"] or "nothing yet", _left(stream["backlog"])
+    return f"collected up to {reached}; lag {lag}; backlog left: {left}"
 
 
 def _number(value: float | None, unit: str) -> str:

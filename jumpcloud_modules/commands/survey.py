@@ -1,4 +1,4 @@
-"""What JumpCloud holds, by service: each service of its list by itself, and all of `all`.
+"""How many events JumpCloud holds of each service, and of `all`.
 
 Asks for counts only, several at a time.
 """
@@ -77,8 +77,8 @@ def told(
         return f"{said} What all leaves out is not known: JumpCloud does not list the services."
     if left_out:
         names = ", ".join(f"{name} ({count:,})" for name, count in left_out.items())
-        return f"{said} all does not bring {names}{_hint(left_out, chosen)}."
-    return f"{said} all brings each service that has any."
+        return f"{said} all leaves out {names}{_hint(left_out, chosen)}."
+    return f"{said} all covers every service that has any."
 
 
 def _hint(left_out: dict[str, int], chosen: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees: colours and tables on a terminal, plain lines in a pipe.
+"""Output of commands: colours and tables on a terminal, plain lines in a pipe.
 
 rich is loaded for a terminal only. Knows nothing of what is shown.
 """

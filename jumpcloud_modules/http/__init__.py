@@ -1,4 +1,4 @@
-"""HTTP as both ends are spoken to: bounded, with a backoff, and without keys in messages.
+"""HTTP for both ends: bodies are bounded, failures are retried, messages hold no keys.
 
 Knows neither JumpCloud nor Sekoia.
 """

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: what the other end asks for, or else ever longer.
+"""How long to wait before the next try: as long as the other end asks, or longer each time.
 
 Arithmetic only; `retry` does the waiting. Knows nothing of what is tried.
 """

@@ -1,7 +1,7 @@
-"""Memory for large bodies, used again as soon as nothing looks into it any more.
+"""A pool of memory for large bodies: a buffer is used again once nothing refers to it any more.
 
-Fresh memory is cleared by the kernel, page by page, when it is first written. Knows nothing of what
-the bodies hold.
+Saves time, since the kernel clears fresh memory when it is first written. Knows nothing of what the
+bodies hold.
 """
 
 import threading
@@ -12,7 +12,7 @@ _SPARE_PART = 16
 
 
 class Buffers:
-    """Lend memory; a few pieces of it are kept."""
+    """Lend buffers, and keep a few of them for the next call."""
 
     def __init__(self, max_kept: int) -> None:
         self._max_kept = max_kept
@@ -25,6 +25,8 @@ class Buffers:
         They are the caller's for as long as the view lives, or whatever was made of it without
         copying.
         """
+        # Small blocks are the allocator's own business, and one huge page must not hold its memory
+        # for ever.
         if not MIN_KEPT_BYTES <= min_bytes <= MAX_KEPT_BYTES:
             return memoryview(bytearray(min_bytes))
         with self._lock:
@@ -32,8 +34,12 @@ class Buffers:
             for buffer in free:
                 if len(buffer) >= min_bytes:
                     return memoryview(buffer)
+            # All free ones are too small: one of them gives way, or the pool would stay full of
+            # buffers that no page fits into.
             if free:
                 self._kept = [kept for kept in self._kept if kept is not free[0]]
+            # The pages of a stream are of similar size: with some spare room, the next one fits as
+            # well.
             buffer = bytearray(min_bytes + min_bytes // _SPARE_PART)
             if len(self._kept) < self._max_kept:
                 self._kept.append(buffer)
@@ -41,8 +47,10 @@ class Buffers:
 
 
 def _is_free(buffer: bytearray) -> bool:
-    """Tell whether nothing looks into it: Python refuses to resize it otherwise."""
+    """Tell whether nothing refers to a buffer: Python refuses to resize it otherwise."""
     try:
+        # A bytearray with a memoryview on it cannot change its size, so Python itself counts the
+        # users: no caller has to give anything back.
         last = buffer.pop()
     except BufferError:
         return False

@@ -64,8 +64,11 @@ class Transport:
         self._buffers = Buffers(max_kept=PAGES_IN_MEMORY)
         self._session = requests.Session()
         self._session.headers.update(headers)
+        # requests would look for credentials in .netrc, and put them in the place of ours.
         self._session.trust_env = False
         self._route = route_to(url, secrets)
+        # Enough for each reader's page and the one it asked for ahead: a connection that does not
+        # fit is closed after one use, and the next request pays for a TLS handshake.
         self._adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS)
         self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
@@ -91,6 +94,8 @@ class Transport:
             )
             status = answer.status_code
             return answer
+        # The adapter lets some of urllib3's and the socket's errors through, and ValueError for an
+        # address that it cannot read.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._no_answer(error, url) from None
         finally:
@@ -103,12 +108,14 @@ class Transport:
         Raises PageTooLarge past `max_bytes`, TryAgain where the body stops short.
         """
         stated = answer.headers.get("Content-Length", "")
+        # Of the right size from the start: a buffer that grows is copied.
         usable = stated.isdecimal() and int(stated) <= max_bytes
         body = self._buffers.take(int(stated) if usable else _PIECE_BYTES)
         filled = 0
         try:
             for piece in self._pieces(answer):
                 end = filled + len(piece)
+                # Closed, not read to its end: nobody knows how much is still to come.
                 if end > max_bytes:
                     answer.close()
                     raise self._too_large(answer, max_bytes)
@@ -197,7 +204,7 @@ class Transport:
         return f" ({text})" if text else ""
 
     def _target(self, answer: requests.Response) -> str:
-        """Name where a redirect leads by its host alone: the rest of it may hold anything."""
+        """Name where a redirect leads by its host alone: the rest of it may hold a secret."""
         host = host_of(answer.headers.get("Location", ""))[:_QUOTED_CHARACTERS]
         return f" and redirected to {self._secrets.redact(host)}" if host else ""
 
@@ -222,6 +229,8 @@ class Transport:
             return body
         try:
             inflating = isal_zlib.decompressobj(wbits=31)
+            # One byte more than allowed tells a body that is too large from one that just fits, and
+            # a body that would inflate to gigabytes stops there.
             text: bytes = inflating.decompress(body, max_bytes + 1)
         except (isal_zlib.error, gzip.BadGzipFile, EOFError) as error:  # type: ignore[misc]
             raise self._truncated(answer, f"broken gzip: {error}") from None

@@ -30,6 +30,7 @@ class Secrets:
 
     def add(self, *secrets: str) -> None:
         """Blank these, too, from now on; a blank one is none, a known one costs nothing."""
+        # Called for each line of a log, so without the lock where all are known.
         if self._known.issuperset(secrets):
             return
         with self._lock:
@@ -63,6 +64,7 @@ class Secrets:
 def _pattern(form: str) -> re.Pattern[str]:
     if len(form) >= MIN_CHARACTERS_TO_FIND_ANYWHERE:
         return re.compile(re.escape(form))
+    # A short one may be part of any word, so it counts only where it stands alone.
     return re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])")
 
 

@@ -1,8 +1,8 @@
-"""Trying again until it works: one backoff for each remote end, shared by all who talk to it.
+"""Call a remote end until it works, with one backoff that all threads share.
 
-While the end fails, one caller at a time tries, ever more slowly; the others wait. So a refused
-key costs a handful of requests however many readers there are. Waiting hears the stop event.
-How long to wait is `backoff`'s to say.
+While the end fails, one thread at a time tries, after longer and longer waits; the others wait. So
+a refused key costs a handful of requests however many readers there are. The stop event ends each
+wait. `backoff` computes how long to wait.
 """
 
 import threading
@@ -29,9 +29,9 @@ class Failure:
 
 
 class _Streak:
-    """Count the failures in a row of one end, and say when it may be asked again.
+    """Count the failures in a row of one end, and when it may be asked again.
 
-    A try begins with what `began` returns, and ends with it.
+    Call `began` before each try, and pass on what it returned when the try has ended.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -42,11 +42,11 @@ class _Streak:
         self.in_a_row = 0
 
     def began(self) -> int:
-        """Return which failures a try that begins now knows of."""
+        """Return the number of failures up to now, which a try that begins now cannot cause."""
         return self._failures
 
     def seconds_to_wait(self) -> float:
-        """Return how long the end is still to be left alone."""
+        """Return how long to wait until the next try, negative once that is over."""
         return self._not_before - self._clock()
 
     def failed(self, error: TryAgain | Refused, began: int) -> Failure:
@@ -75,10 +75,10 @@ class _Streak:
 
 
 class Retry:
-    """Repeat calls to one remote end until they succeed, at a tempo it can bear.
+    """Repeat calls to one remote end until they succeed, with waits between them.
 
-    `on_failure` hears each failed try, `on_success` for each success the number of tries that
-    failed right before it; both are called from the thread that tried.
+    `on_failure` is called with each failed try, `on_success` at each success with the number of
+    tries that failed right before it; both from the thread that tried.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Retry:
     def call(self, attempt: Callable[[], Result], tries: int | None = None) -> Result:
         """Return what `attempt` returns, as soon as it does.
 
-        TryAgain and Refused are waited out; after `tries` failures of this call the last one is
-        raised. Raises Stopped when asked to stop while waiting; a healthy end is tried even then,
-        so that what was begun can be ended.
+        After TryAgain and Refused it waits and tries again; after `tries` failures of this call the
+        last one is raised. Raises Stopped when asked to stop while waiting; an end that did not
+        fail last is tried even then, so that what was begun can be finished.
         """
         failed = 0
         while True:
@@ -119,6 +119,7 @@ class Retry:
         if not self.is_failing:
             return self._try(attempt)
         # Whoever has the turn waits and tries with it held: the others would only knock as well.
+        # With a timeout, since the stop event does not wake who waits for a lock.
         while not self._turn.acquire(timeout=_STOP_CHECK_SECONDS):
             self._check_stop()
         try:

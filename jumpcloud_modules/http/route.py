@@ -1,6 +1,6 @@
-"""The way to an end, as the environment tells it: through which proxy, trusting which certificates.
+"""The proxy and the trusted certificates for an end, as the environment names them.
 
-What cannot work is found here, before the first request, where trying again would mend nothing.
+A setting that cannot work is found here, before the first request, since retrying does not help.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ BUNDLE_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Hold what requests wants to know; `proxy` is its host and port, without user or password."""
+    """Hold the settings for requests; `proxy` is its host and port, without user or password."""
 
     proxies: dict[str, str]
     verify: bool | str
@@ -37,6 +37,7 @@ def route_to(url: str, secrets: Secrets) -> Route:
 
     Raises CannotWork.
     """
+    # By requests' own rules (NO_PROXY, upper and lower case), but once and not at each request.
     settings = requests.Session().merge_environment_settings(url, {}, None, None, None)
     proxies = dict(settings["proxies"])
     verify = True if settings["verify"] is None else settings["verify"]
@@ -77,6 +78,8 @@ def _checked_proxy(url: str, proxy: str, secrets: Secrets) -> str:
             " http://host:port."
         )
     if parts.password:
+        # Both forms: an error may quote the address as it was given, or the password as it was
+        # sent.
         secrets.add(parts.password, unquote(parts.password))
     return host
 

@@ -1,4 +1,4 @@
-"""Events as the intake takes them: in batches of its size, each a compressed body.
+"""Group events into batches that the intake accepts, and write their compressed bodies.
 
 Knows nothing of HTTP, of receipts, or of what is refused.
 """
@@ -29,6 +29,7 @@ _encode_into = msgspec.json.Encoder().encode_into  # cheaper than making a text 
 def batches(events: Events) -> Iterator[Events]:
     """Group events by size; one that is too large for the intake stands alone."""
     sizes = list(map(len, events.raws))
+    # Most pages are one batch, and are passed on without a copy.
     if events and sum(sizes) <= BATCH_BYTES and max(sizes) <= MAX_EVENT_BYTES:
         yield events
         return
@@ -73,6 +74,8 @@ def _body_pieces(texts: Sequence[Raw], intake_key: str) -> Iterator[bytes | byte
         except UnicodeDecodeError:
             raise BatchRejected("because it is not valid UTF-8") from None
         _encode_into(strings, piece)
+        # A list was encoded: its brackets give way to a comma and to nothing, so that the pieces
+        # join to one list and no text is copied.
         piece[0] = ord("," if start else " ")
         piece.pop()
         yield piece

@@ -5,6 +5,7 @@ ledger, or of where the events came from.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -39,7 +40,16 @@ _REQUEST = "POST /batch"
 
 
 class _StillRefused(Refused):
-    """Report that an event that is held up to the intake was refused once more."""
+    """Report that the intake refused the held event again."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeOptions:
+    """Say which intake to deliver to, and how: all that a configuration decides of it."""
+
+    url: str
+    key: str = field(repr=False)
+    user_agent: str = "jumpcloud-directory-insights"
 
 
 class Intake:
@@ -47,12 +57,10 @@ class Intake:
 
     def __init__(
         self,
-        url: str,
-        intake_key: str,
+        options: IntakeOptions,
         quarantine: Quarantine,
         retry: Retry,
         state_retry: Retry,
-        user_agent: str = "jumpcloud-directory-insights",
         on_accepted: Callable[[int, float], None] = lambda _, __: None,
         on_set_aside: Callable[[Quarantined], None] = lambda _: None,
         secrets: Secrets | None = None,
@@ -60,15 +68,15 @@ class Intake:
         observe: Observe = unobserved,
     ) -> None:
         secrets = secrets or Secrets()
-        secrets.add(intake_key)
+        secrets.add(options.key)
         headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": user_agent,
+            "User-Agent": options.user_agent,
         }
-        self._transport = Transport(END, url, headers, secrets, observe)
-        self._url = url.rstrip("/") + "/batch"
-        self._intake_key = intake_key
+        self._transport = Transport(END, options.url, headers, secrets, observe)
+        self._url = options.url.rstrip("/") + "/batch"
+        self._intake_key = options.key
         self._quarantine = quarantine
         self._retry = retry
         self._state_retry = state_retry
@@ -81,8 +89,8 @@ class Intake:
         """Send events and return when the intake has each of them, or it was set aside.
 
         Holds and repeats for as long as it takes. `delivery` grows with each batch; whatever is
-        raised, of the events that are not in it nothing is known. Raises Stopped when asked to
-        stop meanwhile.
+        raised, the events that are not in it may or may not have arrived. Raises Stopped when
+        asked to stop meanwhile.
         """
         for batch in batches(events):
             if len(batch) == 1 and len(batch.raws[0]) > MAX_EVENT_BYTES:
@@ -105,12 +113,14 @@ class Intake:
             receipts = self._accept(batch, self._push)
         except (BatchTooLarge, BatchRejected) as error:
             if len(batch) > 1:
+                # The intake does not name the event that it refuses.
                 half = len(batch) // 2
                 self._send(batch[:half], delivery)
                 self._send(batch[half:], delivery)
             else:
                 self._isolate(batch, str(error), delivery)
             return
+        # One that is accepted shows that key and format are right.
         self._refused_in_a_row = 0
         _note_receipts(batch, receipts, delivery)
 
@@ -127,7 +137,7 @@ class Intake:
         return receipts
 
     def _isolate(self, single: Events, reason: str, delivery: Delivery) -> None:
-        """Set a refused event aside, unless so many are refused that it cannot be the events."""
+        """Set a refused event aside, unless too many are: then the events are not the reason."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
             self._refused_in_a_row = 0
             if self._hold_until_accepted(single, delivery):
@@ -138,7 +148,7 @@ class Intake:
     def _hold_until_accepted(self, single: Events, delivery: Delivery) -> bool:
         """Return False where the event itself is still refused after many slow tries.
 
-        That the intake is away, or refuses the key meanwhile, says nothing of the event.
+        Tries that fail because the intake is down or refuses the key do not count.
         """
         refusals = 0
         while refusals < HOLDING_TRIES:
@@ -170,6 +180,8 @@ class Intake:
             ) from None
 
     def _push(self, body: bytes) -> list[str]:
+        # Right before each request: after an ownership was lost, another process delivers the same
+        # events.
         self._state_retry.call(self._check_owner)
         answer = self._transport.post(self._url, body, {"Content-Encoding": "gzip"})
         with answer:

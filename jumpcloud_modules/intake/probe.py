@@ -1,4 +1,4 @@
-"""Whether the intake is there and takes the key, asked with a batch of no events.
+"""Check that the intake answers and takes the key, with a batch of no events.
 
 Sends no event, and tries once.
 """
@@ -14,7 +14,7 @@ _REQUEST = "POST /batch"
 
 
 class NotTested(CollectorError):
-    """Report an intake that answers, but takes no batch without events."""
+    """Report an intake that answers but does not take an empty batch, so the key is untested."""
 
 
 def probe(url: str, intake_key: str, secrets: Secrets) -> None:
@@ -28,7 +28,7 @@ def probe(url: str, intake_key: str, secrets: Secrets) -> None:
     with transport.post(url.rstrip("/") + "/batch", body, {}) as answer:
         status = answer.status_code
         if status in (400, 422):
-            said = f"the intake answers {status} to a batch of no events, so the key is not known."
+            said = f"the intake answers {status} to an empty batch, so the key could not be tested."
             raise NotTested(said, end=END, status=status, request=_REQUEST)
         if not 200 <= status < 300:
             raise transport.refusal(answer, _REQUEST, REMEDIES.get(status, "Check intake_server."))

@@ -1,4 +1,4 @@
-"""Events that the intake does not take, kept beside the state until somebody looks.
+"""Events that the intake does not take, kept beside the state until a person has looked.
 
 One file an event, named by the event's key, so that meeting it again changes nothing. Bounded:
 past the bound an event is still counted and named, but no longer kept. Where the files are is not
@@ -92,9 +92,12 @@ class Quarantine:
 
     def release(self, name: str) -> None:
         """Remove an event that went, and why it was set aside. Raises StateUnavailable."""
-        self._files.remove(name)
-        if self._reasons:
-            self._reasons.remove(name)
+        with self._lock:
+            self._files.remove(name)
+            if self._sizes is not None:
+                self._sizes.pop(name, None)
+            if self._reasons:
+                self._reasons.remove(name)
 
     def _why(self, reason: str) -> bytes:
         at = to_rfc3339(self._now_ms())
@@ -109,8 +112,8 @@ class Quarantine:
         return None if self._sizes is None else len(self._sizes)
 
     def _known_sizes(self) -> dict[str, int]:
-        # Looked up once, since on S3 it costs a request for each file. So what a replay frees
-        # counts after a restart.
+        # Looked up once, since on S3 it costs a request for each file. So what another process
+        # replays counts as kept until a restart.
         if self._sizes is None:
             self._sizes = self.kept()
         return self._sizes

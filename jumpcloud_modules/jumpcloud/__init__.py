@@ -1,4 +1,4 @@
-"""JumpCloud: how it is asked, what it promises, and what time it is there.
+"""JumpCloud's API: requests, checks of what it promises, and its time.
 
 Knows nothing of what was delivered.
 """

@@ -6,11 +6,9 @@ from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.http.client import Observe, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.auth import ApiKey, Credentials, ServiceAccount
-from jumpcloud_modules.jumpcloud.client import END, Client
+from jumpcloud_modules.jumpcloud.client import DEFAULT_OPTIONS, END, Client, ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.regions import places_of
-
-USER_AGENT = "jumpcloud-directory-insights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Account:
 def credentials_of(
     account: Account,
     secrets: Secrets | None = None,
-    user_agent: str = USER_AGENT,
+    options: ClientOptions = DEFAULT_OPTIONS,
     observe: Observe = unobserved,
 ) -> Credentials:
     """Return an account's credentials; several clients may share them, and with them a token.
@@ -50,33 +48,38 @@ def credentials_of(
     if token_url is None:
         raise Refused(WITHOUT_TOKENS, end=END)
     return ServiceAccount(
-        token_url, account.client_id, account.client_secret, secrets, user_agent, observe=observe
+        token_url,
+        account.client_id,
+        account.client_secret,
+        secrets,
+        options.user_agent,
+        observe=observe,
     )
 
 
 def events_client(
     account: Account,
     credentials: Credentials,
-    user_agent: str = USER_AGENT,
+    options: ClientOptions = DEFAULT_OPTIONS,
     clock: JumpCloudClock | None = None,
     observe: Observe = unobserved,
 ) -> Client:
     """Return the client of an account's Directory Insights."""
     url = places_of(account.base_url).events_url
     return Client(
-        url, credentials, account.organization_id, account.provider_id, user_agent, clock, observe
+        url, credentials, account.organization_id, account.provider_id, options, clock, observe
     )
 
 
 def console_client(
-    account: Account, credentials: Credentials, user_agent: str = USER_AGENT
+    account: Account, credentials: Credentials, options: ClientOptions = DEFAULT_OPTIONS
 ) -> Client | None:
     """Return the client of the console that an account's address belongs to, if that is known.
 
     It names no organization: what lists organizations takes none.
     """
     url = places_of(account.base_url).console_url
-    return Client(url, credentials, user_agent=user_agent) if url else None
+    return Client(url, credentials, options=options) if url else None
 
 
 WITHOUT_TOKENS = (

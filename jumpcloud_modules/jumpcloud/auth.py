@@ -1,4 +1,4 @@
-"""Credentials of JumpCloud as a hook of its client: what a request carries, and what a 401 changes.
+"""JumpCloud's credentials: the headers of a request, and new ones after a 401.
 
 An API key lasts. A service account has its tokens for an hour, from its region's token host.
 Knows nothing of what is asked for with them.
@@ -34,7 +34,7 @@ REFUSED_CREDENTIALS: Final = 401
 
 
 class Credentials(Protocol):
-    """Whatever lets a request into JumpCloud; any thread may ask."""
+    """What authenticates a request to JumpCloud; any thread may call it."""
 
     @property
     def secrets(self) -> Secrets:
@@ -46,9 +46,9 @@ class Credentials(Protocol):
         ...
 
     def replace(self, refused: Mapping[str, str]) -> bool:
-        """Tell whether others than the headers that got a 401 are worth one more try.
+        """Return whether to try once more with new headers in place of those that got a 401.
 
-        Raises TryAgain or Refused where they were asked for and not given.
+        Raises TryAgain or Refused where new ones were asked for and not given.
         """
         ...
 
@@ -117,6 +117,7 @@ class ServiceAccount:
 
     def headers(self) -> Mapping[str, str]:
         """Return the token's header, of a new one where the old one has ended."""
+        # Both before the lock is waited for: whoever held it meanwhile has counted its try.
         token, tries = self._token, self._tries
         if token is None or self._clock() >= token.ends:
             with self._lock:
@@ -131,9 +132,10 @@ class ServiceAccount:
     def replace(self, refused: Mapping[str, str]) -> bool:
         """Fetch a new token in place of one that got a 401, unless another thread has done so.
 
-        False soon after the last time: then the token is not what is refused.
+        Returns False shortly after the last time: then the reason is not the token.
         """
         token, tries = self._token, self._tries
+        # Compared by identity: where another token is in use by now, that one is worth a try.
         if token is None or token.headers is not refused:
             return True
         with self._lock:
@@ -147,14 +149,15 @@ class ServiceAccount:
             return True
 
     def _newer_than(self, token: _Token | None, tries: int) -> _Token | None:
-        """Return what another thread has fetched while this one waited for the lock.
+        """Return the token that another thread has fetched while this one waited for the lock.
 
-        Raises what that one was told: it holds for all that waited, or each would ask again.
+        Raises the error that the other thread got: otherwise each that waited would ask again.
         """
         current = self._token
         if current and (token is None or current.headers is not token.headers):
             return current
         if self._failure and self._tries != tries:
+            # A copy for each thread: raising an error changes its traceback.
             raise copy.copy(self._failure)
         return None
 
@@ -186,6 +189,7 @@ class ServiceAccount:
             except PageTooLarge as error:
                 raise TryAgain(f"{error}.", end=END, request=_REQUEST) from None
         text, life_seconds = _read(body)
+        # Before the token is used, so that no message can ever show it.
         self.secrets.add_passing(text)
         rest = min(MAX_REST_SECONDS, life_seconds / 10)
         ends = asked_at + life_seconds
@@ -196,7 +200,7 @@ _REQUEST: Final = "POST /oauth2/token"
 
 
 def _named(error: CollectorError) -> CollectorError:
-    """Give a refusal of the credentials one status: OAuth has 400 and 401 for it."""
+    """Report refused credentials as 401, where OAuth may answer 400 or 401."""
     if isinstance(error, Refused) and error.status == 400:
         error.status = REFUSED_CREDENTIALS
     return error

@@ -1,10 +1,12 @@
 """JumpCloud over HTTP: whose credentials, which organization, and what to do about a refusal.
 
-Knows none of what JumpCloud is asked for, and tries each request once, but for a token that was
-replaced: the caller decides when to try again.
+Knows nothing of events. Tries each request once, or twice where a token was replaced: the caller
+decides when to try again.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import requests
 
@@ -19,6 +21,16 @@ BY_A_PROXY = 500
 """A status from which on an answer may be a gateway's, whose clock is nobody's business."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Say how to ask JumpCloud: all that a connector's configuration decides of it."""
+
+    user_agent: str = "jumpcloud-directory-insights"
+
+
+DEFAULT_OPTIONS: Final = ClientOptions()
+
+
 class Client:
     """Speak to one organization's JumpCloud; each answer tells the clock what time it is there.
 
@@ -31,7 +43,7 @@ class Client:
         credentials: Credentials,
         organization_id: str | None = None,
         provider_id: str | None = None,
-        user_agent: str = "jumpcloud-directory-insights",
+        options: ClientOptions = DEFAULT_OPTIONS,
         clock: JumpCloudClock | None = None,
         observe: Observe = unobserved,
     ) -> None:
@@ -41,7 +53,7 @@ class Client:
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": user_agent,
+            "User-Agent": options.user_agent,
         }
         if organization_id:
             headers["x-org-id"] = organization_id
@@ -100,6 +112,7 @@ class Client:
         try:
             others = self._credentials.replace(carried)
         except CollectorError:
+            # An answer that is not closed keeps its connection.
             refused.close()
             raise
         if not others:

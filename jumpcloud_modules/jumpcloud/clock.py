@@ -1,8 +1,8 @@
 """JumpCloud's time, learnt from the `Date` header of its answers.
 
-What lasts (a watermark, a beginning, what is forgotten) is measured by it alone: the clock of the
-machine may be wrong, or be set while the process runs. That one serves only where no answer ever
-carried a date. Spans are measured by a clock that nobody sets.
+All instants that are saved (watermark, beginning, what is forgotten) go by it: the machine's clock
+may be wrong, or be set while the process runs. It is used only until an answer carried a date.
+Spans are measured by the monotonic clock.
 """
 
 import threading
@@ -29,7 +29,7 @@ def span_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Offset:
-    """Bound what has to be added to a span's clock to have JumpCloud's time."""
+    """Bound the difference between JumpCloud's time and the monotonic clock."""
 
     min_ms: int
     max_ms: int
@@ -55,7 +55,7 @@ class JumpCloudClock:
     polls that always come in the same part of a second would narrow nothing. One date that
     contradicts those before is not believed until the next one agrees with it: a proxy may have
     written it. So is the first of all, where the machine's clock contradicts it.
-    `tell` hears of a machine's clock that differs by more than a minute, and of the end of that.
+    `tell` is called when the machine's clock differs by more than a minute, and when that is over.
     """
 
     def __init__(
@@ -98,9 +98,11 @@ class JumpCloudClock:
 
     def now_ms(self) -> int:
         """Return JumpCloud's time, or the machine's where no answer carried a date."""
+        # Without the lock: an offset is replaced as a whole and never changed.
         offset, machine_ms, span_ms = self._offset, self.machine_ms(), self.span_ms()
         if offset is None or offset.holds(machine_ms - span_ms):
             return machine_ms
+        # The earliest that it can be, since JumpCloud refuses what begins in its future.
         return span_ms + offset.min_ms
 
     def learn(self, date: str | None, asked_ms: int) -> None:
@@ -108,6 +110,8 @@ class JumpCloudClock:
         written_ms = _written_ms(date)
         if written_ms is None:
             return
+        # The date was written when the question was sent, at the earliest, and now, at the latest.
+        # It stands for a whole second.
         answer = _Offset(written_ms - self.span_ms(), written_ms + SECOND_MS - asked_ms)
         with self._lock:
             self._offset = self._believed(answer)
@@ -136,7 +140,7 @@ class JumpCloudClock:
         return tolerated.overlaps(answer)
 
     def _message(self) -> str | None:
-        """Say what is new of the difference between the two clocks, in either direction."""
+        """Return a message where the two clocks have begun to differ, or to agree."""
         ahead_ms = -self.ahead_of_machine_ms
         change_ms = abs(ahead_ms - self._told_ms)
         if abs(ahead_ms) <= TOLERATED_DIFFERENCE_MS:

@@ -1,7 +1,7 @@
 """JumpCloud's console API: which organizations the credentials reach.
 
-Knows nothing of events. An answer that is otherwise than expected costs a name, never an error
-that a person could do nothing about.
+Knows nothing of events. Where an answer has an unexpected form, a name is left out; it is no error,
+since a person could do nothing about it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""Why credentials are refused: another region is theirs, or no organization is chosen.
+"""Find out why credentials are refused: wrong region, or no organization chosen.
 
-Asks JumpCloud's own hosts only, changes nothing, and answers in time whatever hangs. Knows nothing
-of who wants to know.
+Asks JumpCloud's own hosts only, changes nothing, and returns in time even if a host hangs.
 """
 
 import threading
@@ -82,8 +81,8 @@ def accepting_region(
 ) -> Region | None:
     """Return another region that accepts the account's credentials, or None.
 
-    Where the account's own address is none of the regions', nobody else is asked: then these
-    are not JumpCloud's credentials, or not meant for it directly.
+    Where the account's address is not a region's, no other is asked: the credentials may be those
+    of a gateway, and must not be sent elsewhere.
     """
     return _region_of(in_time(seconds, _questions(account, regions)))
 
@@ -91,7 +90,7 @@ def accepting_region(
 def reached_organizations(
     account: Account, seconds: float = SECONDS
 ) -> tuple[Organization, ...] | None:
-    """Return the organizations that the credentials reach, None where nobody tells in time."""
+    """Return the organizations that the credentials reach, None without an answer in time."""
     (found,) = in_time(seconds, [lambda: _reached(account)])
     return found
 
@@ -130,6 +129,7 @@ def in_time(
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - monotonic()))
+    # A copy, since a thread that was left behind may still write.
     return tuple(results)
 
 

@@ -1,7 +1,7 @@
-"""Event types left out at the source: asked for in the form JumpCloud takes, doubted until seen.
+"""Leave event types out by a condition in JumpCloud's query, and check that they stay out.
 
-JumpCloud documents `and` and `or` as arrays of objects; for `not` it names an object. What is left
-out is never dropped here: where JumpCloud sends it all the same, it is delivered and told.
+JumpCloud documents `and` and `or` as arrays of objects; for `not` it names an object, so both forms
+are tried. Nothing is dropped here: events that JumpCloud sends all the same are delivered.
 """
 
 import re
@@ -17,8 +17,8 @@ from jumpcloud_modules.events import Events
 class Exclusion:
     """Leave event types out of what is asked for.
 
-    `tell` hears once that JumpCloud sends them all the same; from then on counts are asked for
-    without the condition, so that pages and counts speak of the same events. Any thread may use it.
+    `tell` is called once where JumpCloud sends them all the same; from then on counts are asked for
+    without the condition, so that pages and counts cover the same events. Thread-safe.
     """
 
     def __init__(
@@ -32,11 +32,13 @@ class Exclusion:
         self._is_form_known = False
         self._is_heeded = True
         names = "|".join(map(re.escape, self._types))
+        # One search through the page's bytes tells for almost every page that nothing has to be
+        # decoded.
         self._mention = re.compile(rf'"event_type"\s*:\s*"(?:{names})"'.encode(), re.IGNORECASE)
 
     @property
     def of_pages(self) -> dict[str, Any]:
-        """Return what the body of a request for events needs, which stays what it is."""
+        """Return the condition for a request for events, the same at each call."""
         if not self._types:
             return {}
         condition: dict[str, Any] = {"event_type": self._types}
@@ -44,7 +46,7 @@ class Exclusion:
 
     @property
     def of_counts(self) -> dict[str, Any]:
-        """Return what the body of a request for counts needs."""
+        """Return the condition for a request for counts."""
         return self.of_pages if self._is_heeded else {}
 
     def worked(self, condition: dict[str, Any]) -> None:
@@ -60,6 +62,7 @@ class Exclusion:
         if not condition or self._is_form_known:
             return False
         with self._lock:
+            # Of several threads that are refused at once, only the first changes the form.
             if condition == self.of_pages:
                 self._is_in_array = not self._is_in_array
         return not self._is_in_array
@@ -81,7 +84,7 @@ class Exclusion:
 
     @staticmethod
     def _type_of(raw: bytes) -> str | None:
-        """Read an event's own type: what it mentions deeper inside is none."""
+        """Read an event's own type, not one that is nested deeper in it."""
         try:
             return str(orjson.loads(raw).get("event_type")).lower()
         except ValueError:  # half a surrogate pair, which this decoder refuses

@@ -77,6 +77,7 @@ class OpenPage:
         self._count = _integer(headers.get("X-Result-Count"))
         cursor = _read_cursor(headers.get("X-Search_after"))
         self._limit = _effective_limit(headers.get("X-Limit"), query.limit, cursor)
+        # A page that is not full is the last one, even where it has a cursor.
         may_follow = self._count is None or self._count >= self._limit
         self.cursor = cursor if may_follow else None
 
@@ -85,6 +86,7 @@ class OpenPage:
 
         Raises TryAgain or PageTooLarge.
         """
+        # One event alone cannot be asked for in halves, so it may be large.
         max_bytes = MAX_PAGE_BYTES if self._query.limit > 1 else MAX_SINGLE_EVENT_BYTES
         with self._answer:
             text = self._client.read(self._answer, max_bytes)
@@ -111,6 +113,7 @@ class OpenPage:
             )
         more = count > 0 and count >= self._limit
         cursor = self.cursor if more else None
+        # Or the same page would be read for ever.
         if cursor is not None and not _moved(cursor, self._query.cursor):
             raise self._broken_promise("the cursor X-Search_after did not move on")
         position_ms = _position_ms(found.events, self.cursor, self._query, now_ms)
@@ -155,6 +158,7 @@ class JumpCloudApi:
         answer = self._post("/events", query.start_ms, query.end_ms, body)
         try:
             return OpenPage(answer, query, self._client, self._exclusion)
+        # Otherwise its connection is taken until the garbage collector finds it.
         except TryAgain:
             answer.close()
             raise
@@ -271,7 +275,7 @@ def _effective_limit(stated: str | None, asked: int, cursor: Cursor | None) -> i
 
 
 def _descends(found: Events, query: Query, now_ms: int) -> bool:
-    """Tell whether a page descends as a whole: a single strange time is no proof."""
+    """Tell whether a page is sorted in descending order; one wrong time is not enough to say so."""
     first_ms = next(_times_within(found.times, query, now_ms), 0)
     last_ms = next(_times_within(reversed(found.times), query, now_ms), 0)
     if first_ms <= last_ms + _DISORDER_TOLERANCE_MS:
@@ -281,7 +285,7 @@ def _descends(found: Events, query: Query, now_ms: int) -> bool:
 
 
 def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int) -> int | None:
-    """Trust the last event's time and the cursor's as far as both agree, and never past now."""
+    """Return the earlier of the last event's time and the cursor's, and never later than now."""
     last_ms = next(_times_within(reversed(found.times), query, now_ms), None)
     cursor_ms = time_ms_of(cursor)
     if last_ms is None or cursor_ms is None:
@@ -290,7 +294,7 @@ def _position_ms(found: Events, cursor: Cursor | None, query: Query, now_ms: int
 
 
 def _times_within(times: Iterable[datetime], query: Query, now_ms: int) -> Iterator[int]:
-    """Yield the times that lie in what was asked for: another is not where JumpCloud keeps it."""
+    """Yield the times that lie in the span that was asked for; JumpCloud sorts others elsewhere."""
     latest_ms = now_ms if query.end_ms is None else min(now_ms, query.end_ms - 1)
     for time in times:
         if time != UNDATED and query.start_ms <= (time_ms := to_ms(time)) <= latest_ms:
@@ -327,6 +331,7 @@ def _is_bucket(bucket: object, span_ms: range) -> bool:
     if not isinstance(bucket, dict) or not _is_count(bucket.get("doc_count")):
         return False
     key = bucket.get("key")
+    # JSON has one kind of number, so a key may come as 1.7e12.
     return isinstance(key, int | float) and span_ms.start <= key < span_ms.stop
 
 

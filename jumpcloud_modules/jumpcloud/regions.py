@@ -66,8 +66,9 @@ def region_of(base_url: str) -> Region | None:
 def places_of(base_url: str) -> Places:
     """Return where to ask for what, given the address that is configured for the events.
 
-    On this machine one address plays all three. Another that is not JumpCloud's, such as a
-    gateway's, says nothing of the other two: credentials are not sent where nobody named.
+    An address on this machine (a sandbox) stands for all three. Of another one that is not
+    JumpCloud's, such as a gateway's, the other two are not known: credentials go only to addresses
+    that were named.
     """
     events_url = base_url.strip().rstrip("/")
     if region := region_of(base_url):

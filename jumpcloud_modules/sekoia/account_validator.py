@@ -1,6 +1,6 @@
-"""The account form's "test connection": JumpCloud is asked as the connector asks, and in time.
+"""The account form's "test connection": ask JumpCloud as the connector does, with a time limit.
 
-Where it refuses, what the refusal comes from is looked for, and told in the same breath.
+Where JumpCloud refuses, the message also says why.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ class JumpcloudDirectoryInsightsValidator(AccountValidator):
         return in_time(self.seconds_to_answer, [_outcome(page), _outcome(count)])
 
     def _tell(self, count: int | CollectorError | None) -> None:
-        """Say how many events there are; counts that fail keep nobody from collecting."""
+        """Say how many events there are; where counting fails, the account is still valid."""
         if isinstance(count, int):
             self.log(f"JumpCloud holds {count:,} events of the last 24 hours.", level="info")
         else:
@@ -98,7 +98,7 @@ class JumpcloudDirectoryInsightsValidator(AccountValidator):
 
 
 def _outcome(ask: Callable[[], int]) -> Callable[[], int | CollectorError]:
-    """Return a question that returns its failure, too."""
+    """Return a question that returns its failure instead of raising it."""
 
     def asking() -> int | CollectorError:
         try:

@@ -1,4 +1,4 @@
-"""What a start and a stop say: with what, from where, how far. No secret is among it."""
+"""The messages of a start and a stop: settings, and how far collecting got. No secrets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,9 +42,7 @@ def stopped(checkpoint: Checkpoint, counts: Counts, *, is_final: bool) -> str:
     """Say what this process did and how far its commit got; `is_final` unless something hung."""
     if not checkpoint.watermark_ms:
         return "Stopped before collecting began."
-    committed = (
-        "committed is what is before" if is_final else "a request hung; committed is at most"
-    )
+    committed = "committed up to" if is_final else "a request hung, so committed at most up to"
     return (
         f"Stopped: {counts.delivered} events delivered by this process, {counts.set_aside} set"
         f" aside; {committed} {to_rfc3339(checkpoint.watermark_ms)}{backlog(checkpoint)}."

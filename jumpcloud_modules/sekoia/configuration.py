@@ -1,149 +1,33 @@
-"""What a person fills into the two forms: values checked, faults told in one sentence each.
+"""The two forms that a person fills in, as models of pydantic.
 
-The manifests are written from these models (tools/manifests.py). Nothing here knows where a
-configuration comes from.
+The manifests are written from them (tools/manifests.py). `form_values` checks single values,
+`form_faults` explains what is wrong. Nothing here knows where a configuration comes from.
 """
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any, Final
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, Final
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import ErrorDetails, PydanticCustomError
 from sekoia_automation.connector import DefaultConnectorConfiguration
 
-from jumpcloud_modules.http.loopback import is_loopback
 from jumpcloud_modules.instants import RETENTION
 from jumpcloud_modules.jumpcloud.insights import SERVICES
 from jumpcloud_modules.jumpcloud.regions import REGIONS, places_of
+from jumpcloud_modules.sekoia.form_values import (
+    Address,
+    AddressWithSlash,
+    Identifier,
+    IntakeKey,
+    NameList,
+    Secret,
+    WholeNumber,
+    faults_of_secret,
+)
 
 ALL_SERVICES: Final = "all"
 MAX_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
-MAX_QUOTE_CHARACTERS: Final = 60
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]*")
-_QUOTES: Final = ("'", '"')
-
-
-def _fault(message: str) -> PydanticCustomError:
-    return PydanticCustomError("fault", "{message}", {"message": message})
-
-
-# The values
-
-
-def _url(value: object) -> str:
-    if not isinstance(value, str):
-        raise _fault("is not a text; give an address such as https://host/.")
-    address = value.strip()
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or any(character.isspace() for character in address):
-        raise _fault("is not an address; give one such as https://host/.")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise _fault("holds more than a host and a path; give an address such as https://host/.")
-    if not _is_encrypted_or_local(parts):
-        raise _fault(
-            f"begins with {parts.scheme}://, which would show the key to the network; give an"
-            " https:// address."
-        )
-    return address.rstrip("/")
-
-
-def _is_encrypted_or_local(parts: SplitResult) -> bool:
-    if parts.scheme == "https":
-        return True
-    return parts.scheme == "http" and is_loopback(parts.hostname or "")
-
-
-def _url_with_slash(value: object) -> str:
-    return _url(value) + "/"
-
-
-def _header_value(value: object) -> object:
-    """Return a key or an identifier as it can be sent in a header."""
-    if not isinstance(value, str):
-        raise _fault("is not a text; paste it again.")
-    text = value.strip()
-    if _is_quoted(text):
-        raise _fault("stands in quotes; leave them out.")
-    if not _is_header_value(text):
-        raise _fault("holds a space, a line break or a letter outside ASCII; paste it again.")
-    return text
-
-
-def _is_quoted(text: str) -> bool:
-    """Tell whether quotes came along, as from a file that no shell reads."""
-    return text.startswith(_QUOTES) or text.endswith(_QUOTES)
-
-
-def _is_header_value(text: str) -> bool:
-    return all("!" <= character <= "~" for character in text)
-
-
-def _secret(value: object) -> object:
-    """Return a secret without the white space around it; its characters are checked at use.
-
-    Until the platform has delivered the secret, a placeholder of any form stands in its place.
-    """
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if not isinstance(value, str):
-        raise _fault("is not a text; paste it again.")
-    return value.strip()
-
-
-def _faults_of_secret(name: str, secret: str) -> list[str]:
-    if _is_quoted(secret):
-        return [f"{name}: stands in quotes; leave them out."]
-    if _is_header_value(secret):
-        return []
-    return [f"{name}: holds a space, a line break or a letter outside ASCII; paste it again."]
-
-
-def _given(value: object) -> object:
-    if value == "":
-        raise _fault("is empty; give the key of the intake (self-hosted: SEKOIA_INTAKE_KEY).")
-    return value
-
-
-def _whole_number(value: object) -> object:
-    if isinstance(value, bool):
-        raise PydanticCustomError("int_type", "not a number")
-    return value
-
-
-def _name_list(value: object) -> object:
-    """Return the form's text, also where a configuration holds a list of names."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return ",".join(value)
-    if not isinstance(value, str):
-        raise _fault("is not a text; give names, separated by commas.")
-    for name in map(str.strip, value.split(",")):
-        if not _NAME.fullmatch(name):
-            raise _fault(
-                f"{_quoted(name)} cannot be a name; give names with commas between them, such as"
-                " directory,sso."
-            )
-    return value
-
-
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
-Identifier = Annotated[str, BeforeValidator(_header_value)]
 
 
 # The schema of a form
@@ -152,7 +36,7 @@ Identifier = Annotated[str, BeforeValidator(_header_value)]
 def _form(
     title: str, required: list[str], secrets: list[str] | None = None
 ) -> Callable[[dict[str, Any]], None]:
-    """Return what makes pydantic's schema one that the platform's forms show."""
+    """Return the additions to pydantic's schema that the platform's forms need."""
 
     def adapt(schema: dict[str, Any]) -> None:
         schema.pop("description", None)
@@ -218,7 +102,7 @@ class ModuleConfiguration(_Form):
     )
 
     # The form offers JumpCloud's own addresses; the model takes any, for a gateway or an emulator.
-    base_url: Annotated[str, BeforeValidator(_url_with_slash)] = Field(
+    base_url: AddressWithSlash = Field(
         default=REGIONS[0].base_url,
         title="Region",
         json_schema_extra={"enum": [region.base_url for region in REGIONS]},
@@ -227,7 +111,7 @@ class ModuleConfiguration(_Form):
         " console.jumpcloud.com), https://api.eu.jumpcloud.com/ (EU, console.eu.jumpcloud.com) or"
         " https://api.in.jumpcloud.com/ (India, console.in.jumpcloud.com).",
     )
-    apikey: Annotated[SecretStr, BeforeValidator(_secret)] = Field(
+    apikey: Secret = Field(
         default=SecretStr(""),
         title="API key",
         description="API key of a JumpCloud administrator of the role Read Only or a greater one;"
@@ -244,7 +128,7 @@ class ModuleConfiguration(_Form):
         " portal: Settings > Service Accounts > New, with the role Read Only or a greater one and"
         " the key type Client Secret (https://jumpcloud.com/support/service-account-for-apis).",
     )
-    client_secret: Annotated[SecretStr, BeforeValidator(_secret)] = Field(
+    client_secret: Secret = Field(
         default=SecretStr(""),
         title="Client secret of the service account",
         description="Secret of that service account. JumpCloud shows it once, and lets it end"
@@ -274,11 +158,11 @@ class ModuleConfiguration(_Form):
         if key and (secret or self.client_id):
             return [TWO_CREDENTIALS]
         if key:
-            return _faults_of_secret("apikey", key)
+            return faults_of_secret("apikey", key)
         return self._faults_of_service_account(secret)
 
     def faults_of_organization(self, organization_id: str | None) -> list[str]:
-        """Return why the organization cannot be left open; it may be given in either form."""
+        """Return why an organization has to be named; it may be named in either form."""
         if organization_id or not self.client_id:
             return []
         return [NO_ORGANIZATION]
@@ -291,7 +175,7 @@ class ModuleConfiguration(_Form):
             faults.append("client_id: holds a colon; paste it again.")
         if not secret:
             faults.append("client_secret: is empty; give the secret of the service account.")
-        faults += _faults_of_secret("client_secret", secret)
+        faults += faults_of_secret("client_secret", secret)
         if places_of(self.base_url).token_url is None:
             faults.append(
                 "base_url: is none of JumpCloud's own addresses, where a service account gets its"
@@ -310,7 +194,7 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     )
 
     # Left out of every dump: the SDK puts dumps into Sentry's contexts.
-    intake_key: Annotated[str, BeforeValidator(_given), BeforeValidator(_header_value)] = Field(
+    intake_key: IntakeKey = Field(
         exclude=True,
         repr=False,
         title="Intake key",
@@ -318,13 +202,13 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         " Directory Insights"
         " (https://docs.sekoia.io/integration/categories/iam/jumpcloud_directory_insights/).",
     )
-    intake_server: Annotated[str, BeforeValidator(_url)] | SkipJsonSchema[None] = Field(
+    intake_server: Address | SkipJsonSchema[None] = Field(
         default=None,
         title="Intake server",
         description="Address of the Sekoia intake, for example https://intake.sekoia.io. Leave"
         " empty for the one of your Sekoia region.",
     )
-    service: Annotated[str, BeforeValidator(_name_list)] = Field(
+    service: NameList = Field(
         default=ALL_SERVICES,
         title="Services",
         description="JumpCloud services to collect, separated by commas, for example"
@@ -332,7 +216,7 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         " such as pam: all,pam collects both, and each event once. The names that are known:"
         f" {', '.join(SERVICES)}.",
     )
-    excluded_event_types: Annotated[str, BeforeValidator(_name_list)] = Field(
+    excluded_event_types: NameList = Field(
         default="",
         title="Event types left out",
         description="Event types that are not collected, separated by commas, for example"
@@ -398,6 +282,11 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
         return [name for names in self.streams for name in names]
 
     @property
+    def poll_every_seconds(self) -> int:
+        """Return the time from one poll to the next, which also looks for late events."""
+        return min(self.frequency, self.audit_frequency) if self.audit_hours else self.frequency
+
+    @property
     def excluded_types(self) -> list[str]:
         """Return the event types to leave out, each once."""
         return _names(self.excluded_event_types.lower())
@@ -406,51 +295,3 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
 def _names(text: str) -> list[str]:
     """Return the names of a list that is separated by commas, each once."""
     return list(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
-
-
-# The faults
-
-
-def explain(error: ValidationError) -> list[str]:
-    """Return a sentence for each bad value: the field, the fault, what is allowed."""
-    bounds = _bounds().get(error.title, {})
-    faults = (details for details in error.errors() if details["type"] != "none_required")
-    return [_sentence(details, bounds) for details in faults]
-
-
-def _sentence(details: ErrorDetails, bounds: dict[str, str]) -> str:
-    if not details["loc"]:
-        return "The configuration is not a JSON object with a value for each field."
-    name = str(details["loc"][0])
-    if details["type"] == "fault":
-        return f"{name}: {_said(details)}"
-    if details["type"] == "missing":
-        return f"{name}: is missing; give a value."
-    if name in bounds:
-        return f"{name}: {_quoted(details['input'])} is not possible; give {bounds[name]}."
-    return f"{name}: is not possible ({details['type'].replace('_', ' ')})."
-
-
-def _said(details: ErrorDetails) -> str:
-    return str(details.get("ctx", {}).get("message", details["msg"]))
-
-
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_QUOTE_CHARACTERS else f"{text[:MAX_QUOTE_CHARACTERS]}…"
-
-
-def _bounds() -> dict[str, dict[str, str]]:
-    """Return what each whole number may be, by model and field; none of them is a secret."""
-    models = (ModuleConfiguration, ConnectorConfiguration)
-    return {model.__name__: _bounds_of(model.model_json_schema()) for model in models}
-
-
-def _bounds_of(schema: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: f"a whole number from {field['minimum']} to {field['maximum']}"
-        if "maximum" in field
-        else f"a whole number, {field['minimum']} or more"
-        for name, field in schema["properties"].items()
-        if field["type"] == "integer"
-    }

@@ -1,15 +1,13 @@
-"""The SDK's side: configuration in, the polling loop, logs, metrics and health out."""
+"""The connector of the SDK: the polling loop, logs, metrics and health."""
 
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
-import requests
 from prometheus_client import Counter
 from pydantic import BaseModel, ValidationError
 from sekoia_automation.configuration.exception import MissingConfigurationError
@@ -17,20 +15,18 @@ from sekoia_automation.connector import Connector, EventType
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 from sekoia_automation.module import LogLevelStr
 
-from jumpcloud_modules.assembly import Parts, Settings, Voice, assemble
-from jumpcloud_modules.collecting.collector import Collector
+from jumpcloud_modules.assembly import Parts, Voice, assemble
 from jumpcloud_modules.collecting.measurements import Measurements
-from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
 from jumpcloud_modules.events import from_texts
 from jumpcloud_modules.failure_log import Repetition
 from jumpcloud_modules.http.redaction import Secrets
-from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, to_rfc3339
 from jumpcloud_modules.sekoia import announcements
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, explain
-from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
+from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.metrics import (
     COLLECTED_MESSAGES_DESCRIPTION,
@@ -40,33 +36,23 @@ from jumpcloud_modules.sekoia.metrics import (
 )
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
-from jumpcloud_modules.sekoia.poll_log import PollLog
+from jumpcloud_modules.sekoia.polling import Listeners, Polling
+from jumpcloud_modules.sekoia.settings import settings_of
 from jumpcloud_modules.sekoia.spelling import unknown_keys
-from jumpcloud_modules.status import (
-    DELIVERIES_SHOWN,
-    BacklogEstimate,
-    Delivered,
-    Failing,
-    State,
-    Status,
-    watermark_of,
-)
+from jumpcloud_modules.sekoia.status_report import StatusReport
+from jumpcloud_modules.status import Status
 
 SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_SEND_LAST_LOGS = 1.0
-SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE = 10.0
-LOGS_TIMEOUT_SECONDS = (5.0, 15.0)
-LOGS_REFUSED_FOR_GOOD = (400, 413, 422)
-LAG_GRACE_SECONDS = 30.0
 PORTS: Final = {"liveness_port": 8000, "metrics_port": 8020}
 HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time and two polls' without a sign of life."""
 
 COLLECTED_MESSAGES = Counter(
     name=COLLECTED_MESSAGES_DESCRIPTION.name,
-    documentation=COLLECTED_MESSAGES_DESCRIPTION.meaning,
+    documentation=COLLECTED_MESSAGES_DESCRIPTION.documentation,
     labelnames=[KEY_LABEL],
 )
 
@@ -89,13 +75,18 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
         self._measurements = Measurements()
-        self._missing_receipts = Repetition()
         self._began_at = time.monotonic()
-        self._beside: list[threading.Thread] = []
-        self._backlog_estimate = BacklogEstimate(time.monotonic)
-        self._last_deliveries: deque[Delivered] = deque(maxlen=DELIVERIES_SHOWN)
+        self._missing_receipts = Repetition()
+        self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
+        listeners = Listeners(
+            self._polled,
+            self.log,
+            lambda error, said: self.log_exception(error, message=said),
+            self._measurements.failed_unexpectedly,
+        )
+        self._polling = Polling(self._stop_event, listeners)
 
     # Configuration
 
@@ -125,7 +116,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     # Running
 
     def execute(self) -> None:
-        """Run until stopped; a configuration that cannot work is told and ends it."""
+        """Run until stopped; a configuration that cannot work is logged and ends it."""
         try:
             super().execute()
         except (ModuleConfigurationError, TriggerConfigurationError) as error:
@@ -164,11 +155,11 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
         exposition.unregister()
-        self._finish(self._parts, [collecting, *self._beside])
+        self._finish(self._parts, [collecting, *self._polling.threads])
         self._parts.owner.release()
 
     def prepare(self) -> None:
-        """Make the parts, and find what no waiting would mend.
+        """Make the parts, and find what waiting does not solve.
 
         Raises the SDK's errors for a bad configuration, and CannotWork.
         """
@@ -198,8 +189,9 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._monitoring.close()
 
     def _health(self) -> Answer:
-        """Say whether a restart would help, and beside it what fails: none mends a refused key."""
-        failing = [asdict(failing) for failing in self._failing(self._assembled)]
+        """Return whether a restart would help, and what fails: it mends no refused key."""
+        parts = self._assembled
+        failing = [asdict(failing) for failing in self._report.failing(parts)] if parts else []
         context = {"well": not failing, "failing": failing, **self.liveness_context()}
         return (200 if self.is_alive() else 500), context
 
@@ -211,55 +203,27 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         parts, version = self._assembled, self._version
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
-        checkpoint, counts = parts.checkpoint, self._measurements.stats.peek()
-        is_begun = self._is_begun(parts)
-        waits: State = "starting" if self._is_owner else "waiting for another owner"
-        return Status(
-            state="collecting" if is_begun else waits,
+        return self._report.status(
+            parts,
             version=version,
             folder=str(self.data_path),
-            watermark=watermark_of(checkpoint),
-            lag_seconds=round(self._lag_seconds(parts), 1) if is_begun else None,
-            backlog=self._backlog_estimate.backlog(checkpoint),
-            late_events=counts.late,
-            delivered=counts.delivered,
-            quarantined=parts.quarantine.count(),
-            failing=self._failing(parts),
-            last_deliveries=tuple(self._last_deliveries),
-        )
-
-    def _is_begun(self, parts: Parts | None) -> bool:
-        return parts is not None and self._is_owner and parts.collected_to_ms is not None
-
-    def _failing(self, parts: Parts | None) -> tuple[Failing, ...]:
-        now = time.time()
-        return tuple(
-            Failing(
-                failing.end,
-                to_rfc3339(int((now - failing.seconds) * 1000)),
-                failing.failed_tries,
-                self._redacted(failing.message),
-            )
-            for _, log in (parts.failure_logs if parts else ())
-            for failing in log.goes_on()
+            totals=self._measurements.stats.peek(),
+            is_owner=self._is_owner,
+            poll_every_seconds=self.configuration.poll_every_seconds,
         )
 
     def _seen(self) -> Seen:
         parts = self._assembled
-        return Seen(
-            self._measurements,
-            self._version,
-            time.monotonic() - self._began_at,
-            parts,
-            is_collecting=self._is_begun(parts),
-        )
+        is_begun = parts is not None and self._is_owner and parts.collected_to_ms is not None
+        seconds = time.monotonic() - self._began_at
+        return Seen(self._measurements, self._version, seconds, parts, is_collecting=is_begun)
 
     @property
     def _version(self) -> str:
         return str(self.module.manifest.get("version", ""))
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
-        """End soon: what has its receipt is committed, what hangs is left behind."""
+        """End soon: commit what the intake accepted, and leave behind threads that hang."""
         super().stop(*args, **kwargs)
         if not self._is_collecting:
             sys.exit(0)  # the SDK's start-up waits without an ear for the stop event
@@ -273,9 +237,8 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         for collector in parts.collectors:
             self._note(collector.stats.take())
         is_final = not any(thread.is_alive() for thread in polling)
-        said = announcements.stopped(
-            parts.checkpoint, self._measurements.stats.peek(), is_final=is_final
-        )
+        counts = self._measurements.stats.peek()
+        said = announcements.stopped(parts.checkpoint, counts, is_final=is_final)
         self.log(said, level="info")
 
     def _starting(self) -> str:
@@ -295,94 +258,20 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             return
 
     def _collect_as_owner(self) -> None:
-        """Collect until stopped, or until the state is another's: then all is assembled anew."""
+        """Collect until stopped, or until another process owns the state: then make new parts."""
         parts = self._parts
         try:
             parts.own(self._stop_event, self._warn)
             self._is_owner = True
-            self._collect_streams(parts)
+            self._polling.run(parts.collectors, parts.names, self.configuration.poll_every_seconds)
         except OwnershipLost as error:
             self._is_owner, self._assembled = False, None
             self._warn(str(error))
             parts.owner.release()
 
-    def _collect_streams(self, parts: Parts) -> None:
-        """Poll the first stream here and the others beside it, once the first has begun.
-
-        One that is refused holds up no other.
-        """
-        first, *others = parts.collectors
-        self._start(first)
-        self._beside = [
-            threading.Thread(target=self._collect_beside, args=stream, name="stream", daemon=True)
-            for stream in zip(others, parts.names[1:], strict=True)
-        ]
-        for thread in self._beside:
-            thread.start()
-        self._poll_until_stopped(first)
-
-    def _collect_beside(self, collector: Collector, name: str) -> None:
-        try:
-            self._start(collector)
-            self._poll_until_stopped(collector, name)
-        except (Stopped, OwnershipLost):  # the first stream tells of it
-            return
-
-    def _start(self, collector: Collector) -> None:
-        unexpected = Repetition()
-        while not self._is_started(collector, unexpected):
-            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-
-    def _poll_until_stopped(self, collector: Collector, name: str = "") -> None:
-        poll_log, unexpected = PollLog(name), Repetition()
-        while self.running:
-            began = time.monotonic()
-            self._poll(collector, poll_log, unexpected)
-            self._stop_event.wait(max(0.0, self._interval - (time.monotonic() - began)))
-
-    def _is_started(self, collector: Collector, unexpected: Repetition) -> bool:
-        try:
-            collector.start()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting begins, whatever failed before
-            self._tell_unexpected(
-                error, "Starting failed unexpectedly and is tried again", unexpected
-            )
-            return not self.running
-        return True
-
-    def _tell_unexpected(self, error: Exception, message: str, unexpected: Repetition) -> None:
-        """Log a mistake of the program with its stack: at first, then ever more seldom."""
-        self._measurements.failed_unexpectedly()
-        times = unexpected.again()
-        if times is not None:
-            since = f" (failures since this was last said: {times})" if times > 1 else ""
-            self.log_exception(error, message=message + since)
-
-    def _poll(self, collector: Collector, poll_log: PollLog, unexpected: Repetition) -> None:
-        began = time.monotonic()
-        try:
-            collector.poll()
-        except (Stopped, OwnershipLost):
-            raise
-        except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
-            self._tell_unexpected(error, "Collecting failed unexpectedly and goes on", unexpected)
-            self._stop_event.wait(SECONDS_BEFORE_REPEATING_AN_UNEXPECTED_FAILURE)
-            return
+    def _polled(self, counts: Counts) -> None:
         self.heartbeat()
-        counts = collector.stats.take()
         self._note(counts)
-        if failures := unexpected.over():
-            self.log(f"Collecting works again, after {failures} unexpected failures.", level="info")
-        if line := poll_log.line(counts, collector.checkpoint, time.monotonic() - began):
-            self.log(line, level="info")
-
-    @property
-    def _interval(self) -> int:
-        if self.configuration.audit_hours:
-            return min(self.frequency, self.configuration.audit_frequency)
-        return self.frequency
 
     # The parts
 
@@ -396,14 +285,12 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _assemble(self) -> Parts:
         configuration = self.configuration
-        settings = Settings(
-            plan=self._plan,
-            data_path=self.data_path,
+        settings = settings_of(
+            configuration,
             account=self.module.account(configuration.organization_id),
-            streams=configuration.streams,
-            excluded_event_types=configuration.excluded_types,
+            data_path=self.data_path,
+            # The platform's address is looked up only where it counts: elsewhere there is none.
             intake_url=configuration.intake_server or self.intake_url,
-            intake_key=configuration.intake_key,
             user_agent=self.http_default_headers["User-Agent"],
         )
         voice = Voice(
@@ -414,21 +301,6 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._measurements,
         )
         return assemble(settings, voice, self._stop_event)
-
-    @property
-    def _plan(self) -> Plan:
-        configuration = self.configuration
-        return Plan(
-            history_ms=configuration.history_hours * HOUR_MS,
-            audit_ms=configuration.audit_hours * HOUR_MS,
-            audit_every_ms=configuration.audit_frequency * SECOND_MS - SECOND_MS // 2,
-            scope="",  # completed by each stream's services
-            max_rows=configuration.chunk_size,
-        )
-
-    @property
-    def _organization_id(self) -> str | None:
-        return self.configuration.organization_id or self.module.configuration.organization_id
 
     # Pushing
 
@@ -468,15 +340,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._platform_logs.ship(records)
 
     def _post_logs(self, records: list[Record]) -> None:
-        answer = requests.post(
-            self.logs_url,
-            json={"logs": records},
-            headers=self._headers,
-            timeout=LOGS_TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
-        if answer.status_code not in LOGS_REFUSED_FOR_GOOD:
-            answer.raise_for_status()
+        post(self.logs_url, self._headers, records)
 
     @property
     def key_label(self) -> str:
@@ -490,8 +354,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         intake_key = self.key_label
         self.put_forwarded_events(intake_key=intake_key, count=count)
         self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
-        at = to_rfc3339(time.time_ns() // 1_000_000)
-        self._last_deliveries.append(Delivered(at, count, round(seconds, 3)))
+        self._report.note_accepted(count, seconds)
         self.heartbeat()
         self._last_events_time = self._last_heartbeat
 
@@ -517,7 +380,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         )
 
     def _show_metrics(self) -> None:
-        """Make the SDK's metrics before threads use them: it makes each at its first use."""
+        """Create the SDK's metrics before threads use them; it creates each at its first use."""
         intake_key = self.key_label
         self.put_forwarded_events(intake_key=intake_key, count=0)
         self.put_discarded_events(intake_key=intake_key, count=0)
@@ -531,12 +394,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self.put_events_lag(intake_key=self.key_label, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
-        """Return 0 when caught up, or the age of the oldest instant not collected yet."""
-        if (collected_to_ms := parts.collected_to_ms) is None:  # since when it cannot even begin
-            return time.monotonic() - self._began_at if parts.is_failing else 0.0
-        age = max(0.0, (parts.clock.now_ms() - collected_to_ms) / 1000)
-        is_behind = parts.is_failing or bool(parts.checkpoint.windows)
-        return age if is_behind or age > self._interval + LAG_GRACE_SECONDS else 0.0
+        return self._report.lag_seconds(parts, self.configuration.poll_every_seconds)
 
 
 def _sentence(error: Exception) -> str:

@@ -1,19 +1,23 @@
-"""Log records on their way to the platform, which may be slow or down.
+"""Send log records to the platform, which may be slow or down.
 
-Adding a record never waits. A background thread sends them and goes on trying; what does not fit
-the bound is dropped, oldest first, and counted.
+Adding a record never waits. A background thread sends them and goes on trying; past the bound the
+oldest are dropped, and counted.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+import requests
 
 MAX_RECORDS = 5_000
 """Log records that wait for the platform; beyond it the oldest are dropped."""
 MAX_RECORDS_AT_ONCE = 500
 MAX_DELAY_SECONDS = 30.0
+_TIMEOUT_SECONDS: Final = (5.0, 15.0)
+_REFUSED_FOR_GOOD: Final = (400, 413, 422)
 
 Record = dict[str, Any]
 
@@ -53,6 +57,7 @@ class PlatformLogs:
         delay_seconds = 1.0
         while not (self._closing.is_set() and not self._records):
             self._filled.wait()
+            # Before the records are taken: one that is added meanwhile sets it again.
             self._filled.clear()
             while batch := self._take():
                 try:
@@ -76,7 +81,25 @@ class PlatformLogs:
 
     def _put_back(self, batch: list[Record]) -> None:
         with self._lock:
+            # To the front and in their order. Where that is too many, the next `ship` drops the
+            # oldest.
             self._records.extendleft(reversed(batch))
+
+
+def post(url: str, headers: Mapping[str, str], records: list[Record]) -> None:
+    """Post records to the platform. Raises RequestException where they have to be sent again.
+
+    Not where the platform refuses their content: it would do so for ever.
+    """
+    answer = requests.post(
+        url,
+        json={"logs": records},
+        headers=headers,
+        timeout=_TIMEOUT_SECONDS,
+        allow_redirects=False,
+    )
+    if answer.status_code not in _REFUSED_FOR_GOOD:
+        answer.raise_for_status()
 
 
 def _record_of_dropped(count: int) -> Record:

@@ -54,7 +54,7 @@ class Description:
     name: str
     type: Type
     unit: str
-    meaning: str
+    documentation: str
     labels: tuple[str, ...] = ()
 
     @property
@@ -137,9 +137,11 @@ MEASURED: Final = (
             f"{PREFIX}_http_requests",
             "counter",
             "requests",
-            "requests to JumpCloud and to the intake. `status` is the answer's, `none` where no"
-            " answer came",
-            ("end", "endpoint", "status"),
+            documentation=(
+                "requests to JumpCloud and to the intake. `status` is the answer's, `none` where"
+                " no answer came"
+            ),
+            labels=("end", "endpoint", "status"),
         ),
         lambda seen: seen.measurements.requests().items(),
     ),
@@ -148,9 +150,11 @@ MEASURED: Final = (
             f"{PREFIX}_http_request_duration_seconds",
             "histogram",
             "seconds",
-            "from the start of a request to the headers of its answer, or to giving it up. Reading"
-            " a page's body is not in it",
-            ("end", "endpoint"),
+            documentation=(
+                "from the start of a request to the headers of its answer, or to giving it up."
+                " Reading a page's body is not in it"
+            ),
+            labels=("end", "endpoint"),
         ),
         lambda seen: seen.measurements.request_seconds().items(),
     ),
@@ -159,9 +163,11 @@ MEASURED: Final = (
             f"{PREFIX}_failed_tries",
             "counter",
             "tries",
-            "tries that failed and are made again. `kind` is `refused` where a person is needed,"
-            " `unavailable` where it may pass by itself",
-            ("end", "kind", "status"),
+            documentation=(
+                "tries that failed and are made again. `kind` is `refused` where a person is"
+                " needed, `unavailable` where it may pass by itself"
+            ),
+            labels=("end", "kind", "status"),
         ),
         lambda seen: seen.measurements.failures().items(),
     ),
@@ -169,10 +175,12 @@ MEASURED: Final = (
         Description(
             f"{PREFIX}_failing",
             "gauge",
-            "0 or 1",
-            "1 while an end refuses, or fails for the third time in a row; 0 from the first success"
-            " on",
-            ("end", "kind"),
+            "boolean",
+            documentation=(
+                "1 while an end refuses, or fails for the third time in a row; 0 from the first"
+                " success on"
+            ),
+            labels=("end", "kind"),
         ),
         _failing,
     ),
@@ -181,7 +189,7 @@ MEASURED: Final = (
             f"{PREFIX}_unexpected_failures",
             "counter",
             "failures",
-            "mistakes in the program: collecting goes on after ten seconds",
+            documentation="mistakes in the program: collecting goes on after ten seconds",
         ),
         lambda seen: _single(seen.measurements.unexpected),
     ),
@@ -189,9 +197,11 @@ MEASURED: Final = (
         Description(
             f"{PREFIX}_collecting",
             "gauge",
-            "0 or 1",
-            "1 once the state is this process's and was found; 0 while it starts, waits for another"
-            " owner, or cannot work",
+            "boolean",
+            documentation=(
+                "1 once the state is this process's and was found; 0 while it starts, waits for"
+                " another owner, or cannot work"
+            ),
         ),
         lambda seen: _single(float(seen.is_collecting)),
     ),
@@ -200,8 +210,11 @@ MEASURED: Final = (
             f"{PREFIX}_new_events_lag_seconds",
             "gauge",
             "seconds",
-            "since new events were last read to their end, by JumpCloud's clock. A backlog does not"
-            " count: at a first start it is small, and only falling behind makes it grow",
+            documentation=(
+                "since new events were last read to their end, by JumpCloud's clock. A backlog"
+                " does not count: at a first start it is small, and only falling behind makes it"
+                " grow"
+            ),
         ),
         _new_events_lag,
     ),
@@ -210,8 +223,10 @@ MEASURED: Final = (
             f"{PREFIX}_watermark_age_seconds",
             "gauge",
             "seconds",
-            "the age of the newest event that was read, by JumpCloud's clock; it grows while the"
-            " directory is quiet",
+            documentation=(
+                "the age of the newest event that was read, by JumpCloud's clock; it grows while"
+                " the directory is quiet"
+            ),
         ),
         _watermark_age,
     ),
@@ -220,8 +235,10 @@ MEASURED: Final = (
             f"{PREFIX}_backlog_seconds",
             "gauge",
             "seconds",
-            "the time that a first start, or a restart after downtime, has still to read; 0 when"
-            " there is no backlog",
+            documentation=(
+                "the time that a first start, or a restart after downtime, has still to read; 0"
+                " when there is no backlog"
+            ),
         ),
         _backlog_seconds,
     ),
@@ -230,7 +247,7 @@ MEASURED: Final = (
             f"{PREFIX}_backlog_slices",
             "gauge",
             "slices",
-            "slices of the backlog that are still open",
+            documentation="slices of the backlog that are still open",
         ),
         _backlog_windows,
     ),
@@ -239,8 +256,10 @@ MEASURED: Final = (
             f"{PREFIX}_duplicates_withheld",
             "counter",
             "events",
-            "events that were read again and not sent again: the newest millisecond of each poll,"
-            " and the minutes of late events",
+            documentation=(
+                "events that were read again and not sent again: the newest millisecond of each"
+                " poll, and the minutes of late events"
+            ),
         ),
         lambda seen: _single(seen.measurements.stats.peek().known),
     ),
@@ -249,7 +268,9 @@ MEASURED: Final = (
             f"{PREFIX}_late_event_delay_seconds",
             "histogram",
             "seconds",
-            "how old late events were when they were delivered; `_count` is how many there were",
+            documentation=(
+                "how old late events were when they were delivered; `_count` is how many there were"
+            ),
         ),
         lambda seen: _single(seen.measurements.late.distribution()),
     ),
@@ -258,7 +279,7 @@ MEASURED: Final = (
             f"{PREFIX}_missing_receipts",
             "counter",
             "events",
-            "events of accepted batches for which the intake gave no receipt",
+            documentation="events of accepted batches for which the intake gave no receipt",
         ),
         lambda seen: _single(seen.measurements.stats.peek().without_receipt),
     ),
@@ -267,8 +288,10 @@ MEASURED: Final = (
             f"{PREFIX}_quarantined_events",
             "gauge",
             "events",
-            "events in the quarantine. Absent until the first one is set aside after a start, since"
-            " counting them costs a request each on S3",
+            documentation=(
+                "events in the quarantine. Absent until the first one is set aside after a start,"
+                " since counting them costs a request each on S3"
+            ),
         ),
         lambda seen: _single(seen.parts.quarantine.count() if seen.parts else None),
     ),
@@ -277,8 +300,10 @@ MEASURED: Final = (
             f"{PREFIX}_audit_shortfall_events",
             "gauge",
             "events",
-            "events that JumpCloud counts, and did not give when their minutes were read again, as"
-            " of the last whole search for late events",
+            documentation=(
+                "events that JumpCloud counts, and did not give when their minutes were read"
+                " again, as of the last whole search for late events"
+            ),
         ),
         _shortfall,
     ),
@@ -287,8 +312,10 @@ MEASURED: Final = (
             f"{PREFIX}_audit_age_seconds",
             "gauge",
             "seconds",
-            "since the last whole search for late events ended, or since the start; absent where"
-            " `audit_hours` is 0",
+            documentation=(
+                "since the last whole search for late events ended, or since the start; absent"
+                " where `audit_hours` is 0"
+            ),
         ),
         _audit_age,
     ),
@@ -297,8 +324,10 @@ MEASURED: Final = (
             f"{PREFIX}_commit_duration_seconds",
             "histogram",
             "seconds",
-            "from the start of a commit until it survives a power cut, waits for the storage"
-            " included",
+            documentation=(
+                "from the start of a commit until it survives a power cut, waits for the storage"
+                " included"
+            ),
         ),
         lambda seen: _single(seen.measurements.commits.distribution()),
     ),
@@ -307,8 +336,8 @@ MEASURED: Final = (
             f"{PREFIX}_build_info",
             "gauge",
             "always 1",
-            "which version runs, on which Python",
-            ("version", "python"),
+            documentation="which version runs, on which Python",
+            labels=("version", "python"),
         ),
         lambda seen: [((seen.version, platform.python_version()), 1.0)],
     ),
@@ -319,30 +348,37 @@ COLLECTED_MESSAGES_DESCRIPTION: Final = Description(
     f"{PREFIX}_collected_messages",
     "counter",
     "events",
-    "new events read from JumpCloud: accepted or set aside, counted at the end of each poll",
+    documentation=(
+        "new events read from JumpCloud: accepted or set aside, counted at the end of each poll"
+    ),
 )
 COUNTED_BY_THE_SDK: Final = (
     Description(
-        f"{OF_THE_SDK}_forwarded_events", "counter", "events", "events that the intake accepted"
+        f"{OF_THE_SDK}_forwarded_events",
+        "counter",
+        "events",
+        documentation="events that the intake accepted",
     ),
     Description(
         f"{OF_THE_SDK}_discarded_events",
         "counter",
         "events",
-        "events set aside in the quarantine",
+        documentation="events set aside in the quarantine",
     ),
     Description(
         f"{OF_THE_SDK}_forward_events_duration",
         "histogram",
         "seconds",
-        "from the first try of a batch to its receipt",
+        documentation="from the first try of a batch to its receipt",
     ),
     Description(
         f"{OF_THE_SDK}_events_lags",
         "gauge",
         "seconds",
-        "since the oldest instant that is not collected yet, a backlog included; 0 when caught up;"
-        " it grows while something fails",
+        documentation=(
+            "since the oldest instant that is not collected yet, a backlog included; 0 when"
+            " caught up; it grows while something fails"
+        ),
     ),
 )
 """What all modules of Sekoia show, and its dashboards rely on."""
@@ -393,7 +429,7 @@ def _family(described: Description) -> Family:
         "gauge": GaugeMetricFamily,
         "histogram": HistogramMetricFamily,
     }
-    return kinds[described.type](described.name, described.meaning, labels=labels)
+    return kinds[described.type](described.name, described.documentation, labels=labels)
 
 
 def _add(family: Family, labels: tuple[str, ...], value: float | Distribution) -> None:

@@ -1,4 +1,4 @@
-"""The module on the SDK: its configuration told in sentences, its error reports without keys."""
+"""The module of the SDK: its configuration, checked, and error reports without keys."""
 
 import sys
 from dataclasses import replace
@@ -11,7 +11,8 @@ from sekoia_automation.module import Module
 from sentry_sdk.types import Event, Hint
 
 from jumpcloud_modules.jumpcloud.account import Account
-from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration, explain
+from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration
+from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
@@ -67,7 +68,7 @@ class JumpcloudDirectoryInsightsModule(Module):
         sentry_sdk.set_context("module_configuration", shown)
 
     def account(self, organization_id: str | None = None) -> Account:
-        """Return whom to ask with what, for another organization than the account's where named.
+        """Return the account, for the organization that is named here or else for its own.
 
         Raises ModuleConfigurationError with a sentence for each reason why they cannot be used.
         """

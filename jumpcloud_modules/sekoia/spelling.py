@@ -1,7 +1,7 @@
-"""Names that nobody reads: each is told, with the nearest one that is read.
+"""Find misspelt names: keys and variables that nobody reads, with the most similar one that is.
 
-A form's model ignores what it does not know, since forms evolve; so a misspelt key would mean its
-default, and nobody would learn of it.
+A form's model ignores keys that it does not know, since forms evolve. So a misspelt key would
+silently mean the default.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 It carries a version and a checksum, and its previous good copy is kept beside it. Its
 `most_recent_date_seen` is what module 1.8.2 reads and writes; where it differs from what was
-written here, 1.8.2 (or a person) has moved on, and its word is taken.
+written here, 1.8.2 (or a person) has changed it, and collecting goes on from there.
 """
 
 import hashlib
@@ -82,6 +82,7 @@ class CheckpointStore:
 
     def _write(self, content: bytes) -> None:
         if self._written and self._clock() - self._copied_at >= COPY_EVERY_SECONDS:
+            # The copy first: at every moment one of the two files is whole.
             storage.write_atomically(self._previous_path, self._written)
             self._copied_at = self._clock()
         storage.write_atomically(self._path, content)
@@ -101,6 +102,8 @@ def _document(checkpoint: Checkpoint) -> bytes:
     }
     return orjson.dumps(
         {
+            # Outside of the checksum as well: 1.8.2 and people change this one. While it equals the
+            # one inside, nobody has.
             "most_recent_date_seen": seen,
             "version": VERSION,
             "progress": body,
@@ -124,6 +127,7 @@ def reset_document(since_ms: int, at_ms: int) -> bytes:
 
 
 def _checksum(body: object) -> str:
+    # Sorted, so that a document that a tool has only laid out anew is still intact.
     text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]
 
@@ -151,6 +155,7 @@ def _resumed(document: dict[str, Any] | None) -> Found | None:
             scope=body["scope"],
             audited_ms=body.get("audited_ms"),
             is_provisional=body.get("is_provisional", False),
+            # Nobody knows any more; so what is written for 1.8.2 leaves nothing unread.
             is_tail_read=False,
         )
     )
@@ -166,7 +171,7 @@ def _is_intact(document: dict[str, Any]) -> bool:
 
 
 def _taken_over(document: dict[str, Any] | None) -> Found | None:
-    """Go on from `most_recent_date_seen`: the word of 1.8.2, or of a newer version."""
+    """Go on from `most_recent_date_seen`, as 1.8.2 or a newer version wrote it."""
     if not document or (document.get("version") == VERSION and not _is_intact(document)):
         return None
     return _from_date_seen(document, _reason_for_takeover(document))

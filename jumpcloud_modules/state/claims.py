@@ -1,19 +1,23 @@
-"""Events that are on their way just now: nobody else takes them for new, nor for delivered.
+"""Claims on events that are being delivered: other threads wait until it is known how that ended.
 
-Shared by ledgers whose events may be the same. Knows keys only.
+Shared by ledgers that may hold the same events. Knows keys only.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.events import Events
+
+_STOP_CHECK_SECONDS = 0.2
 
 
 class Claims:
     """Hold the keys of events that are being delivered, each by one caller at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop or threading.Event()
         self._claimed: set[int] = set()
         self._released = threading.Condition()
 
@@ -21,19 +25,35 @@ class Claims:
     def taking(self, keys: Sequence[int], fresh: Callable[[], Events]) -> Iterator[Events]:
         """Claim what `fresh` returns of events with these keys until the end of the block.
 
-        `fresh` is asked once none of them is claimed. Who waits holds nothing of the same page,
-        and who delivers waits for nobody here, so that no two wait for each other.
+        `fresh` is called once none of them is claimed. A thread that waits holds no claims of the
+        same page, and one that delivers never waits here, so no two wait for each other. Raises
+        Stopped when asked to stop while waiting, and whatever `fresh` raises, with nothing claimed.
         """
+        self._take(keys)
+        held = set(keys)
+        try:
+            # All of them are held meanwhile, and the lock is not: the storage may have to be asked,
+            # and what others delivered is to be released without waiting for it.
+            mine = fresh()
+            self._release(held.difference(mine.keys))
+            held.intersection_update(mine.keys)
+            yield mine
+        finally:
+            self._release(held)
+
+    def _take(self, keys: Sequence[int]) -> None:
         with self._released:
             # A position that passed an event in flight would be committed: were the other's
             # delivery to fail, and the process to end, nobody would read the event again.
             while not self._claimed.isdisjoint(keys):
-                self._released.wait()
-            mine = fresh()
-            self._claimed.update(mine.keys)
-        try:
-            yield mine
-        finally:
-            with self._released:
-                self._claimed.difference_update(mine.keys)
-                self._released.notify_all()
+                if self._stop.is_set():
+                    raise Stopped("stopped while another delivers the same events")
+                self._released.wait(_STOP_CHECK_SECONDS)
+            self._claimed.update(keys)
+
+    def _release(self, keys: set[int]) -> None:
+        if not keys:
+            return
+        with self._released:
+            self._claimed.difference_update(keys)
+            self._released.notify_all()

@@ -1,8 +1,8 @@
 """Ownership of a state on a disk: the operating system's lock on a file beside it.
 
-The system lets go of it when its holder ends, however it ends, so the next process goes on at
-once. A process that is suspended keeps it. On a network file system the server may take the lock
-away from a client that it does not hear; nothing here can notice that.
+The system releases it when its process ends, however it ends, so the next process can go on at
+once. A process that is suspended keeps it. On a network file system the server may release the lock
+of a client that it has lost; nothing here can notice that.
 """
 
 import contextlib
@@ -40,6 +40,8 @@ class DiskLock:
         self._locked: Identity | None = None
         self._is_unguarded = False
         self._was_held = False
+        # flock belongs to the open file, which a child inherits: the lock would outlive this
+        # process for as long as the child lives.
         os.register_at_fork(after_in_child=self._close)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
@@ -79,6 +81,8 @@ class DiskLock:
             return True
         if self._locked is None:
             return False
+        # Somebody may have removed the file, and another process may hold a new one of this name:
+        # then the lock on the old file guards nothing.
         with storage.unavailable_unless("looked at", self._path):
             try:
                 return self._locked == _identity(self._path.stat())

@@ -1,6 +1,6 @@
-"""One folder of files that are whole or absent, for whoever must not know where it is.
+"""One folder of files, on a disk or on S3, that hides which of the two it is.
 
-On a disk or on S3, as `storage` writes them. Knows nothing of what the files hold.
+Each file is whole or absent, as `storage` writes it. Knows nothing of what the files hold.
 """
 
 from pathlib import Path

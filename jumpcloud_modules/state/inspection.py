@@ -1,6 +1,6 @@
 """A look at a state from outside, which changes nothing: no file, no folder, no lease.
 
-A connector may be at work on it meanwhile. Knows nothing of what a person is told about it.
+A connector may be using it meanwhile. Knows nothing of how the result is shown.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from s3path import S3Path
 
-from jumpcloud_modules.checkpoint import Found
+from jumpcloud_modules.checkpoint import Checkpoint, Found
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.checkpoint_store import FILE_NAME, PREVIOUS_FILE_NAME, CheckpointStore
 from jumpcloud_modules.state.owners import Record
@@ -33,23 +33,18 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
-    """Hold what a data folder tells: how far collecting got, who owns it, what it keeps."""
+class StreamState:
+    """Hold what one stream's folder tells: how far it got, and what it knows as delivered."""
 
+    folder: Path
     found: Found
-    owner: Record | None
     ledger: Size
-    quarantine: Size
 
     @property
-    def is_empty(self) -> bool:
-        """Tell whether nothing was ever collected with this state."""
-        return self.found.checkpoint is None and not self.found.warning
-
-    @property
-    def is_damaged(self) -> bool:
-        """Tell whether the document that says how far collecting got cannot be read."""
-        return bool(self.found.warning)
+    def services(self) -> str:
+        """Return what is asked for in it, separated by commas; empty where that is not known."""
+        checkpoint = self.found.checkpoint
+        return services_of(checkpoint.scope) if checkpoint else ""
 
     @property
     def is_ledger_missing(self) -> bool:
@@ -59,14 +54,61 @@ class Inspection:
         return is_begun and not self.found.is_takeover and not self.ledger.files
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Hold what a data folder tells: how far each stream got, who owns it, what it keeps.
+
+    The first stream is the folder's own; a second one is there where services were named beside
+    `all`, now or before.
+    """
+
+    streams: tuple[StreamState, ...]
+    owner: Record | None
+    quarantine: Size
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Return a sentence for each document that does not say how far collecting got."""
+        return tuple(stream.found.warning for stream in self.streams if stream.found.warning)
+
+    @property
+    def without_ledger(self) -> tuple[Path, ...]:
+        """Return the folders in which what was delivered is no longer known."""
+        return tuple(stream.folder for stream in self.streams if stream.is_ledger_missing)
+
+    @property
+    def begun(self) -> tuple[tuple[StreamState, Checkpoint], ...]:
+        """Return the streams that got anywhere, with how far."""
+        found = ((stream, stream.found.checkpoint) for stream in self.streams)
+        return tuple((stream, checkpoint) for stream, checkpoint in found if checkpoint is not None)
+
+
+def services_of(scope: str) -> str:
+    """Return the services that a scope names, as `assembly` writes it: after the organization."""
+    parts = scope.split(" ")
+    return parts[2] if len(parts) > 2 else ""
+
+
 def inspect(folder: Path) -> Inspection:
     """Look at a data folder, on a disk or on S3. Raises StateUnavailable."""
     return Inspection(
-        found=CheckpointStore(folder).load(),
+        streams=tuple(_stream(place) for place in folders_of_streams(folder)),
         owner=who_owns(folder),
-        ledger=_size_of(_below(folder / LEDGER)),
         quarantine=_quarantine(folder),
     )
+
+
+def folders_of_streams(folder: Path) -> list[Path]:
+    """Return a data folder, and the one below it for what is named beside `all`, if it is there.
+
+    Raises StateUnavailable.
+    """
+    named = folder / NAMED_BESIDE_ALL
+    return [folder, named] if is_of_a_connector(named) else [folder]
+
+
+def _stream(folder: Path) -> StreamState:
+    return StreamState(folder, CheckpointStore(folder).load(), _size_of(_below(folder / LEDGER)))
 
 
 def quarantined(folder: Path) -> int:

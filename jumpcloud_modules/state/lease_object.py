@@ -1,8 +1,8 @@
 """One small object on S3, written only where it still is what its writer read.
 
 Two writers that read the same object cannot both replace it: the storage refuses the second
-(`If-Match`, `If-None-Match`). A storage that knows no such conditions is looked at before each
-write, which leaves a gap. Speaks to the same client as the S3 paths; knows nothing of leases.
+(`If-Match`, `If-None-Match`). Where a storage ignores such conditions, the object is read before
+each write, which leaves a gap. Speaks to the same client as the S3 paths; knows nothing of leases.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,8 @@ class LeaseObject:
         self.path = path
         self.is_conditional = True
         resource, _ = configuration_map.get_configuration(path)
+        # The client of s3path: it has the endpoint and the keys of all other files. Paths know no
+        # conditions.
         self._client: Any = resource.meta.client
         self._place = {"Bucket": path.bucket, "Key": path.key}
 
@@ -70,6 +72,7 @@ class LeaseObject:
     def try_conditions(self, content: bytes) -> None:
         """Find out whether conditions are heeded: write what stands there under false ones."""
         with storage.unavailable_unless("written", self.path):
+            # Both kinds are tried: a storage may heed one of them only.
             conditions = (SOME_OTHER_ETAG, None)
             self.is_conditional = self.is_conditional and all(
                 self._is_refused(content, etag) for etag in conditions
@@ -89,6 +92,8 @@ class LeaseObject:
             return self._put(content, **condition)
         except self._client.exceptions.ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            # 409 is a clash with a write at the same moment, and 404 an object that was removed: in
+            # each case it is no longer what was read.
             if status in REFUSED_STATUSES or _code(error) in ABSENT:
                 return None
             raise

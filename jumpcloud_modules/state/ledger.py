@@ -20,7 +20,8 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, from_ms, to_ms
 from jumpcloud_modules.state import storage
 from jumpcloud_modules.state.claims import Claims
-from jumpcloud_modules.state.ledger_files import AHEAD, ByHour, Entries, LedgerFiles, merge
+from jumpcloud_modules.state.ledger_files import AHEAD, LedgerFiles
+from jumpcloud_modules.state.ledger_format import ByHour, Entries, merge
 
 MAX_KEYS_IN_USE = 40_000
 """Keys held in memory, besides those of the hour in use."""
@@ -52,6 +53,8 @@ class Ledger:
     ) -> None:
         self._files = LedgerFiles(folder, scope, tell)
         self._claims = claims or Claims()
+        # Taken in this order: `_write_lock` or `_sync_lock`, then `_lock`. A journal is written and
+        # synced without `_lock`, so that others can claim events meanwhile.
         self._lock = threading.RLock()
         self._write_lock = threading.Lock()
         self._sync_lock = threading.Lock()
@@ -65,9 +68,9 @@ class Ledger:
     def claim(self, events: Events) -> Iterator[Events]:
         """Give the events that were not delivered, to one caller for one block.
 
-        Waits while any of them is claimed: whether it is new is known only then. However the block
-        ends, what it recorded is known by then, and the rest is new again. Raises StateUnavailable,
-        with nothing claimed.
+        Waits while any of them is claimed, since only then is it known whether it is new. However
+        the block ends, what it recorded counts as delivered, and the rest is new again. Raises
+        StateUnavailable, with nothing claimed.
         """
         with self._claims.taking(events.keys, lambda: self._fresh(events)) as fresh:
             yield fresh
@@ -84,6 +87,8 @@ class Ledger:
 
     def _known_sets(self, events: Events) -> list[set[int]]:
         self._load_once()
+        # Where an event claims to be older than its query, it is filed as undated; a later query
+        # may find it under its own hour.
         hours = {UNDATED_HOUR, *(number for number, _ in _by_hour(events))}
         return [self._hour(number).keys for number in sorted(hours)]
 
@@ -134,10 +139,11 @@ class Ledger:
         )
 
     def know_of(self, other: "Ledger", spans_ms: Iterable[tuple[int, int]]) -> None:
-        """Know, without counting them, another scope's events of the hours that spans touch.
+        """Take over another scope's events of the hours that spans touch, without counting them.
 
         Raises StateUnavailable.
         """
+        # Before this ledger's lock is taken: two ledgers never wait for each other.
         keys = other.keys_within(spans_ms)
         with self._lock:
             self._load_once()
@@ -169,10 +175,10 @@ class Ledger:
             return self._files.forgotten_ms
 
     def remember_from(self, start_ms: int) -> None:
-        """Take note that all from an instant on is read (again), so that none of it is forgotten.
+        """Note that all from an instant on is read (again) and has to be remembered.
 
-        Copies of what was forgotten go first: found again at a restart, they would count twice.
-        Raises StateUnavailable.
+        Copies of forgotten files are removed first: after a restart, their events would count
+        twice. Raises StateUnavailable.
         """
         with self._write_lock, self._lock:
             self._load_once()
@@ -195,15 +201,18 @@ class Ledger:
         self._last_hour = now_ms // HOUR_MS
 
     def write(self) -> None:
-        """Make what was recorded survive a kill, the first time even if that is nothing.
+        """Make what was recorded survive a kill; write a first file even for nothing.
 
-        Whoever waits for another's write finds that it wrote for both. Raises StateUnavailable.
+        A thread that waits for another's write finds its own events written, too. Raises
+        StateUnavailable.
         """
         with self._write_lock:
             with self._lock:
                 self._load_once()
                 if not self._pending and not self._files.is_bare:
                     return
+                # Until `take_in` these are neither pending nor in a file that is known: whoever
+                # looks for keys looks here, too.
                 self._being_written, self._pending = self._pending, {}
             try:
                 self._files.add(self._being_written)
@@ -244,6 +253,7 @@ class Ledger:
             kept = {instant_ms // HOUR_MS for instant_ms in keep_ms} | {UNDATED_HOUR}
             limit = before_ms // HOUR_MS
             old = [n for n in self._known_hours() if n < limit and n not in kept]
+            # The next write would bring back an hour of which something is pending.
             old = [number for number in old if number not in self._pending]
             self._files.forget(old, limit * HOUR_MS)
             for number in old:
@@ -276,6 +286,7 @@ class Ledger:
 
     def _evict(self) -> None:
         total = sum(len(h.keys) for n, h in self._in_use.items() if n != UNDATED_HOUR)
+        # Never the hour used last: the next page is most likely of that hour.
         for number in list(self._in_use)[:-1]:
             if total <= MAX_KEYS_IN_USE and len(self._in_use) <= MAX_HOURS_IN_USE:
                 return
@@ -303,6 +314,7 @@ def _runs(events: Events) -> Iterator[Events]:
     start = 0
     while start < len(events):
         hour = _hour_of(events.times[start])
+        # Pages are sorted by time: an hour's end is found without looking at each event.
         end = bisect_right(events.times, hour, start, key=_hour_of)
         yield events[start:end]
         start = end

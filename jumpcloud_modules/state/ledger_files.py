@@ -6,13 +6,12 @@
   come share one file, under the hour AHEAD. What a compaction replaces stays until the next
   one, as the copy to fall back to.
 
-Each file carries its checksum. Knows nothing of events, claims, or windows; not thread-safe.
+`ledger_format` says what a file holds. Knows nothing of events, claims, or windows. Not
+thread-safe.
 """
 
-import zlib
-from array import array
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypedDict
@@ -21,6 +20,7 @@ import orjson
 
 from jumpcloud_modules.instants import FOREVER_MS, HOUR_MS
 from jumpcloud_modules.state import storage
+from jumpcloud_modules.state.ledger_format import ByHour, Entries, merge, packed, unpacked
 
 MAX_UNCOMPACTED_ENTRIES = 60_000
 """Entries in the journal before it is compacted."""
@@ -29,31 +29,6 @@ MAX_UNCOMPACTED_FILES = 240
 ABOUT_FILE_NAME = "about.json"
 AHEAD = FOREVER_MS // HOUR_MS
 """Stands for all hours that are still to come."""
-
-_MAGIC = b"JCL1"
-_HEADER_BYTES = 8
-
-
-@dataclass(slots=True)
-class Entries:
-    """Columns of one hour's entries: keys, and the minute of the hour."""
-
-    keys: "array[int]" = field(default_factory=lambda: array("Q"))
-    minutes: "array[int]" = field(default_factory=lambda: array("B"))
-
-    def extend(self, other: "Entries") -> None:
-        """Append entries."""
-        self.keys.extend(other.keys)
-        self.minutes.extend(other.minutes)
-
-
-ByHour = dict[int, Entries]
-
-
-def merge(into: ByHour, more: ByHour) -> None:
-    """Append entries, hour by hour."""
-    for number, entries in more.items():
-        into.setdefault(number, Entries()).extend(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +99,10 @@ class LedgerFiles:
 
     def add(self, entries: ByHour) -> None:
         """Write entries so that they survive a kill; `take_in` is next. Raises StateUnavailable."""
+        # First: a journal without it would be taken by any scope.
         if not self._is_described:
             self._write_about(self.forgotten_ms)
-        storage.write_once(self._next_journal, _packed(entries))
+        storage.write_once(self._next_journal, packed(entries))
 
     def take_in(self, entries: ByHour) -> None:
         """Take note that entries were written."""
@@ -137,7 +113,7 @@ class LedgerFiles:
         self.is_bare = False
 
     def take_unsynced(self) -> set[Path]:
-        """Return the files that a power cut could still harm, for the caller to sync."""
+        """Return the files that are not synced yet, for the caller to sync."""
         paths, self._unsynced = self._unsynced, set()
         return paths
 
@@ -164,7 +140,11 @@ class LedgerFiles:
                 self._uncompacted.pop(number, None)
                 self._ahead.pop(number, None)
         self._compact_ahead()
+        # All that is new is written before anything old goes: after a crash in between both are
+        # there, and the newer one is read.
         self.drop_copies()
+        # They go at the next compaction: until then, what a damaged new file was made of can be
+        # read.
         self._replaced = [*self._being_replaced, *self._journals]
         self._being_replaced.clear()
         self._journals.clear()
@@ -181,6 +161,7 @@ class LedgerFiles:
 
         Raises StateUnavailable.
         """
+        # Written down first: after a crash in between, no audit may look where hours are gone.
         if before_ms > self.forgotten_ms:
             self.note_forgotten(before_ms)
         for number in hours:
@@ -200,9 +181,9 @@ class LedgerFiles:
     # The folder and what it says of itself
 
     def _choose_folder(self) -> None:
-        """Choose the folder itself, or, where it is another scope's, one of our own below.
+        """Choose the folder itself, or a folder below it where it belongs to another scope.
 
-        A folder that does not say whose it is belongs to who comes without one of its own.
+        A folder without a valid `about.json` is taken by a scope that has no folder of its own.
         """
         digest = blake2b(self._scope.encode(), digest_size=8).hexdigest()
         below = self._root / f"scope-{digest}"
@@ -214,8 +195,8 @@ class LedgerFiles:
                 self._folder, content, about = below, of_below, _about(of_below)
         if content is not None and about is None:
             self._tell(
-                f"The ledger file {self._folder / ABOUT_FILE_NAME} is damaged: the ledger is taken"
-                " for the one of this configuration, and for one that has forgotten nothing."
+                f"The ledger file {self._folder / ABOUT_FILE_NAME} is damaged: it is assumed"
+                " that the ledger is this configuration's, and that nothing was dropped from it."
             )
         self._is_described = about is not None
         self.forgotten_ms = about["forgotten_ms"] if about else 0
@@ -239,7 +220,7 @@ class LedgerFiles:
         return entries
 
     def _read_hour(self, file: _HourFile) -> ByHour:
-        found = _unpacked(storage.read(file.path))
+        found = unpacked(storage.read(file.path))
         if found is None:
             self._tell(
                 f"The ledger file {file.path} is damaged: the {file.count} events it holds are"
@@ -251,8 +232,9 @@ class LedgerFiles:
     def _written(self, number: int, hours: ByHour) -> _HourFile:
         compacted_to = self._next_number - 1
         count = sum(len(entries.keys) for entries in hours.values())
+        # With the count in its name, an hour is counted without being read.
         path = self._folder / f"hour-{number}-{compacted_to:010d}-{count}"
-        storage.write_atomically(path, _packed(hours))
+        storage.write_atomically(path, packed(hours))
         return _HourFile(path, number, compacted_to, count)
 
     def _compact_ahead(self) -> None:
@@ -304,7 +286,7 @@ class LedgerFiles:
             self._ahead = {n: entries for n, entries in found.items() if n not in self._hours}
             compacted_to = dict.fromkeys(self._ahead, file.compacted_to)
         for former in reversed(all_files) if lost else ():
-            for hour, entries in (_unpacked(storage.read(former.path)) or {}).items():
+            for hour, entries in (unpacked(storage.read(former.path)) or {}).items():
                 if hour in lost and hour not in self._ahead:
                     self._ahead[hour], compacted_to[hour] = entries, former.compacted_to
         return compacted_to
@@ -316,7 +298,9 @@ class LedgerFiles:
         while files:
             newest = files.pop()
             from_journal = oldest_journal is not None and oldest_journal <= newest.compacted_to
-            if (files or from_journal) and _unpacked(storage.read(newest.path)) is None:
+            # A damaged file counts only where something else holds its entries: otherwise the
+            # newest is kept, and what is lost is told when it is read.
+            if (files or from_journal) and unpacked(storage.read(newest.path)) is None:
                 self._replaced.append(newest.path)
                 self._tell(f"The ledger file {newest.path} is damaged: its last copy is used.")
                 continue
@@ -326,7 +310,7 @@ class LedgerFiles:
 
     def _load_journal(self, number: int, path: Path, compacted_to: dict[int, int]) -> None:
         self._next_number = max(self._next_number, number + 1)
-        found = _unpacked(storage.read(path))
+        found = unpacked(storage.read(path))
         if found is None:
             self._tell(
                 f"The ledger file {path} is damaged, as a crash leaves it: what was delivered"
@@ -359,32 +343,3 @@ def _about(content: bytes | None) -> _About | None:
         return None
     is_one = isinstance(about, dict) and type(about.get("forgotten_ms")) is int
     return about if is_one and isinstance(about.get("scope"), str) else None
-
-
-def _packed(hours: ByHour) -> bytes:
-    parts = []
-    for number, entries in sorted(hours.items()):
-        parts.append(array("q", [number, len(entries.keys)]).tobytes())
-        parts += [entries.keys.tobytes(), entries.minutes.tobytes()]
-    content = b"".join(parts)
-    return _MAGIC + zlib.crc32(content).to_bytes(4, "little") + content
-
-
-def _unpacked(content: bytes | None) -> ByHour | None:
-    """Return the entries by hour, or None where the checksum does not agree."""
-    if not content or len(content) < _HEADER_BYTES or content[:4] != _MAGIC:
-        return None
-    if zlib.crc32(content[8:]) != int.from_bytes(content[4:8], "little"):
-        return None
-    hours: ByHour = {}
-    position = 8
-    while position < len(content):
-        number, count = array("q", content[position : position + 16])
-        position += 16
-        keys, minutes = array("Q"), array("B")
-        keys.frombytes(content[position : position + 8 * count])
-        position += 8 * count
-        minutes.frombytes(content[position : position + count])
-        position += count
-        hours[number] = Entries(keys, minutes)
-    return hours

@@ -1,7 +1,7 @@
-"""What people read about who owns a state, and about waiting for it.
+"""The record of who owns a state, and the messages while this process waits for it.
 
-No decision depends on the host, the number and the instant that stand here: a record may be old,
-damaged, or of a machine whose clock is wrong. Knows neither locks nor leases.
+The record is for people. No decision depends on its host, process number and instant: it may be
+old, damaged, or of a machine whose clock is wrong. Knows neither locks nor leases.
 """
 
 import os
@@ -22,9 +22,9 @@ MAX_REMINDER_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Name the process that owns a state; all None where it left nothing legible.
+    """Name the process that owns a state; all None where its record cannot be read.
 
-    `name` is what `processes` can tell its end by.
+    `name` identifies the process, so that `processes` can tell whether it has ended.
     """
 
     host: str | None = None
@@ -66,7 +66,7 @@ def from_json(content: bytes) -> tuple[Record, dict[str, Any]]:
 
 
 class Waiting:
-    """Tell that this process waits for a state, ever more seldom, and when that is over.
+    """Log that this process waits for a state, less and less often, and when that is over.
 
     `quiet_seconds` pass before the first message; `until` says how the wait ends.
     """

@@ -5,10 +5,9 @@
     owner.check()               before each commit and each delivery
     owner.release()             once nothing writes any more
 
-An ownership that was lost or released never comes back, so that a thread left behind with what
-was in memory then cannot write either: release it, make another, and load the state anew. How long
-a write that is under way may outlive its owner is said where it is decided: `disk_lock`,
-`s3_lease`.
+An ownership that was lost or released stays lost, so that a thread that was left behind with old
+data in memory cannot write: make a new one, and load the state anew. How long a write may go on
+after the ownership was lost is described in `disk_lock` and `s3_lease`.
 """
 
 import threading

@@ -1,7 +1,7 @@
-"""Which process of which machine: so that one of this machine can be told to have ended.
+"""Tell whether a process of this machine has ended, by a name that is never used twice.
 
-Names come from Linux' /proc. Where it is missing, or the process ran elsewhere (another machine,
-another boot, another container), nothing is known, and nobody is taken for ended.
+Names come from Linux' /proc. Where that is missing, or the process ran elsewhere (another machine,
+another boot, another container), it counts as still running.
 """
 
 import os
@@ -12,7 +12,7 @@ _START_FIELD = 19  # of /proc/<pid>/stat, counted after the name in brackets; se
 
 
 def name_of_this() -> str | None:
-    """Return what names this process for ever: boot, process namespace, number, start."""
+    """Return this process's unique name: boot, process namespace, number, start."""
     started = _start_of(os.getpid())
     place = _place()
     return f"{place} {os.getpid()} {started}" if place and started else None
@@ -25,6 +25,7 @@ def has_ended(name: str | None) -> bool:
     if not place or place != _place() or not number.isdecimal() or not started:
         return False
     found = _start_of(int(number))
+    # Numbers are used again after a while, by a process with another start.
     return _is_nobody(int(number)) if found is None else found != started
 
 
@@ -37,7 +38,7 @@ def _place() -> str | None:
 
 
 def _is_nobody(number: int) -> bool:
-    """Tell whether no process has a number: /proc may hide those of other users."""
+    """Tell whether no process has this number: /proc may hide those of other users."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
@@ -50,8 +51,10 @@ def _is_nobody(number: int) -> bool:
 def _start_of(number: int) -> str | None:
     """Return when a process started, in the kernel's ticks: "" once it ended, None if unseen."""
     try:
+        # The name in brackets may itself hold spaces and brackets.
         fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    # Z and X are processes that have ended, but whose parent has not asked for their status.
     is_over = len(fields) <= _START_FIELD or fields[0] in "ZX"
     return "" if is_over else fields[_START_FIELD]

@@ -40,7 +40,7 @@ SECONDS_TO_GIVE_BACK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Say how long a lease lasts, and how often it is renewed, looked at, and trusted less.
+    """Say how long a lease lasts, how often it is renewed, and its safety margin.
 
     `settle` is how long a storage without conditions is given to show who wrote last.
     """
@@ -108,6 +108,7 @@ class S3Lease:
         self._was_held = self._is_held = False
         self._turn = threading.Lock()
         self._ended = threading.Event()
+        # No thread of a child's renews the lease.
         os.register_at_fork(after_in_child=self._let_go)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
@@ -135,8 +136,8 @@ class S3Lease:
             self._renew_in_turn()
         if self._age() >= self._terms.trusted_seconds:
             raise StateUnavailable(
-                f"Renewing {self._object.path} took longer than its lease can be relied on."
-                " Collecting waits until it does not: check the object storage."
+                f"Renewing {self._object.path} takes longer than the lease may be trusted."
+                " Collecting waits until it is faster: check the object storage."
             )
 
     def release(self) -> None:
@@ -144,6 +145,8 @@ class S3Lease:
         if not self._is_held:
             return
         self._let_go()
+        # In a thread, since a storage that hangs must not keep the process from ending: then the
+        # lease lapses by itself.
         giving = threading.Thread(target=self._give_back, name="lease's end", daemon=True)
         giving.start()
         giving.join(SECONDS_TO_GIVE_BACK)
@@ -157,9 +160,12 @@ class S3Lease:
             return False
         self._record = this_process(self._now_ms())
         began = self._clock()
+        # Counted from before the request: it may have been written at any moment since, and others
+        # count from when they see it.
         self._etag = self._object.write(content := self._content(), found.etag if found else None)
         if self._etag is None:
             return False
+        # Some storages that speak S3 accept conditions and ignore them, so this has to be tried.
         self._object.try_conditions(content)
         if not self._object.is_conditional and not self._is_last_writer(stop, tell):
             return False
@@ -176,10 +182,12 @@ class S3Lease:
 
     def _is_last_writer(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
         tell(
-            f"The object storage does not heed conditions on writing {self._object.path}, so two"
+            f"The object storage ignores conditions on writing {self._object.path}, so two"
             " connectors that start in the same second may both collect for a while; start one"
             " at a time."
         )
+        # All who wrote in the same instant wait here. One content is left, and only its writer
+        # finds its own token in it.
         if stop.wait(self._terms.settle.total_seconds()):
             raise Stopped("stopped while the lease settled")
         found = self._object.read()
@@ -194,7 +202,7 @@ class S3Lease:
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
     def _content(self) -> bytes:
-        """Write down who owns it, never twice in the same words: each write has its own ETag."""
+        """Return the lease's content, different each time, so that each write has its own ETag."""
         self._writes += 1
         return to_json(self._record, token=self._token, writes=self._writes)
 
@@ -208,6 +216,7 @@ class S3Lease:
                 self._renew_in_turn()
 
     def _renew_in_turn(self) -> None:
+        # With a timeout, since the thread that has the turn may hang in a request.
         if not self._turn.acquire(timeout=SECONDS_TO_WAIT_FOR_A_RENEWAL):
             raise StateUnavailable(
                 f"The object storage does not answer when {self._object.path} is renewed."
@@ -227,10 +236,12 @@ class S3Lease:
             if etag is not None:
                 self._etag, self._renewed_at = etag, began
                 return
+            # Another ETag does not prove another owner: where the answer to a write was lost, the
+            # write itself may have changed it.
             self._etag = self._etag_while_ours()
         raise StateUnavailable(
             f"The lease {self._object.path} changed {TRIES} times while it was renewed."
-            " Collecting waits until it stays: check who else writes it."
+            " Collecting waits until it stays the same: check who else writes it."
         )
 
     def _etag_while_ours(self) -> str | None:
@@ -260,6 +271,7 @@ class S3Lease:
 
     def _give_back(self) -> None:
         """Write that it is free, over nobody's lease but our own; otherwise it lapses by itself."""
+        # In turn: a renewal that is under way would overwrite it and claim the lease again.
         with contextlib.suppress(StateUnavailable, OwnershipLost), self._turn:
             if self._object.write(GIVEN_BACK, self._etag) is None:
                 etag = self._etag_while_ours()

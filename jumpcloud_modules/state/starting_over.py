@@ -16,7 +16,7 @@ from jumpcloud_modules.state.inspection import LEDGER
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Name the copies of what was there; None of what was not."""
+    """Name the copies that were kept; None where there was nothing to copy."""
 
     document: Path | None
     ledger: Path | None

@@ -30,6 +30,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     unfinished = path.with_name(path.name + _UNFINISHED)
     with unavailable_unless("written", path):
+        # In this order: the content is synced before a name leads to it, and the name before the
+        # caller goes on. Otherwise a power cut could leave the new name with an empty file.
         _write(unfinished, content)
         unfinished.replace(path)
         _sync_folder(path.parent)
@@ -38,26 +40,29 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_once(path: Path, content: bytes) -> None:
     """Write a file that carries its own checksum and is never rewritten.
 
-    It survives a kill at once, and on a disk a power cut after `sync`. Either may leave it
-    incomplete before, which its reader notices. Raises StateUnavailable.
+    It survives a kill at once, and on a disk a power cut after `sync`. Before that, it may be
+    incomplete, which its reader notices. Raises StateUnavailable.
     """
+    # Not synced, which would cost milliseconds for each page: what was written outlives a kill, and
+    # `sync` makes it outlive a power cut before the checkpoint passes it.
     with unavailable_unless("written", path), _opened(path) as file:
         file.write(content)
 
 
 def sync(path: Path) -> None:
-    """Have what was written once survive a power cut, too, if it is still needed.
+    """Make a file that was written once survive a power cut, if it still exists.
 
     Raises StateUnavailable.
     """
     if not _is_local(path):
         return
+    # A compaction may have removed it meanwhile: what it held is in a file that was synced.
     with unavailable_unless("written", path), suppress(FileNotFoundError), path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a power cut survived by which files a folder holds, too. Raises StateUnavailable."""
+    """Make the list of a folder's files survive a power cut. Raises StateUnavailable."""
     with unavailable_unless("written", folder), suppress(FileNotFoundError):
         _sync_folder(folder)
 
@@ -92,6 +97,7 @@ def files(folder: Path) -> Iterator[Path]:
     with unavailable_unless("listed", folder):
         found = list(folder.iterdir()) if folder.exists() else []
     for path in found:
+        # It was never renamed, so no reader relies on it; left alone, they would pile up.
         if path.name.endswith(_UNFINISHED):
             remove(path)
         else:
@@ -117,7 +123,7 @@ def make_folder(folder: Path) -> None:
 def check_writable(folder: Path, *names: str) -> None:
     """Raise CannotWork where a folder of a disk, or what of its `names` exists, is read-only.
 
-    A full disk is none of that: it is waited for when the state is written.
+    A full disk does not raise: writing the state waits until there is room.
     """
     if not _is_local(folder):
         return
@@ -159,13 +165,14 @@ def open_private(path: Path | str, flags: int) -> int:
     """Open a file of a disk for this process's user alone, also one that others could read."""
     descriptor = os.open(path, flags, _FILE_MODE)
     with suppress(OSError):  # another user's file, or a file system without modes
+        # The mode given to open counts only where the file is new.
         os.fchmod(descriptor, _FILE_MODE)
     return descriptor
 
 
 @contextmanager
 def unavailable_unless(done: str, path: Path) -> Iterator[None]:
-    """Give whatever fails one name: each S3 client raises a family of its own."""
+    """Raise StateUnavailable for whatever fails: each S3 client has errors of its own."""
     try:
         yield
     except Exception as error:
@@ -176,6 +183,8 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         return _open(path)
     except FileNotFoundError:
+        # Only once it is missed: to look for it before each write would cost a call for each page,
+        # and on S3 a request.
         make_folder(path.parent)
         return _open(path)
 
@@ -209,6 +218,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _is_local(path: Path) -> bool:
+    # S3Path is a subclass of Path, so isinstance would take both for a disk's.
     return type(path) is type(Path())
 
 

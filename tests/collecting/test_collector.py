@@ -21,7 +21,7 @@ from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgai
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS, SECOND_MS
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.insights import OpenPage
@@ -597,8 +597,7 @@ class _Real:
                 state_retry,
             ),
             Intake(
-                addresses.intake_url,
-                addresses.intake_key,
+                IntakeOptions(addresses.intake_url, addresses.intake_key),
                 Quarantine(Folder(self.folder / "quarantine")),
                 Retry(self.stop),
                 state_retry,

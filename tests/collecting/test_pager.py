@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import pairwise
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.checkpoint import Window
+from jumpcloud_modules.collecting import protocols
 from jumpcloud_modules.collecting.page_size import PageSize
-from jumpcloud_modules.collecting.pager import Pages
+from jumpcloud_modules.collecting.pager import Pages, _Asked
 from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
@@ -298,6 +300,61 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
 
     let_go.set()
     assert wait_until(lambda: shelf.opened and shelf.opened[0].closed)
+
+
+def test_a_page_whose_connection_broke_after_it_was_dropped_fails_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its thread ends without a stack in the log."""
+    stop, let_go, fallen = threading.Event(), threading.Event(), list[object]()
+    monkeypatch.setattr(threading, "excepthook", fallen.append)
+
+    class Broken(_Open):
+        def close(self) -> None:
+            super().close()
+            raise ConnectionResetError
+
+    class Hanging(_Shelf):
+        def open(self, query: Query) -> _Open:
+            let_go.wait()
+            self.opened.append(Broken([], query, None))
+            return self.opened[0]
+
+    shelf = Hanging([])
+    pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, pages_in_memory=2)
+    stop.set()
+    with pytest.raises(Stopped):
+        _all(pages, Reading(Window(NOON_MS)))
+    asking = [thread for thread in threading.enumerate() if thread.name == "page"]
+    let_go.set()
+    for thread in asking:
+        thread.join(30)
+
+    assert asking
+    assert shelf.opened[0].closed
+    assert fallen == []
+
+
+def test_a_page_that_is_dropped_just_when_it_comes_is_closed_once() -> None:
+    """Two threads that close one answer at a time find it half closed."""
+    asked, closed = _Asked(Query(NOON_MS, None, 1)), list[str]()
+
+    class Opened(_Open):
+        def close(self) -> None:
+            closed.append(threading.current_thread().name)
+
+    class Told(Future[protocols.Opened]):
+        def set_result(self, result: protocols.Opened) -> None:
+            super().set_result(result)
+            dropping.start()
+            dropping.join(0.3)
+
+    asked.opened = Told()
+    dropping = threading.Thread(target=asked.drop, daemon=True)
+    asked.tell(Opened([], asked.query, None))
+    dropping.join(30)
+
+    assert len(closed) == 1
 
 
 def test_after_a_stop_no_page_is_handed_out() -> None:

@@ -20,13 +20,14 @@ from jumpcloud_modules.jumpcloud.insights import SERVICES
 from jumpcloud_modules.jumpcloud.regions import Region
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
+from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ownership import ownership
 from sandbox import SERVICES as EMULATED
 from sandbox import Answers, Sandbox, faults, generate
 from sandbox.connector import ConnectorProcess, platform_variables
 from sandbox.instants import now_ms
 from tests.doubles import NOON_MS, Waits
-from tests.shell import ROOT, Ended, self_hosted, typed
+from tests.shell import ROOT, Ended, regions_at, self_hosted, typed
 
 NAMES = [
     "configuration",
@@ -112,7 +113,6 @@ def test_a_person_reads_lines_in_a_pipe(tmp_path: Path) -> None:
     assert lines[3].startswith("failed   credentials")
     assert "→ Check that the API key" in lines[3]
     assert "\x1b" not in ended.out
-    assert "jca_another" not in ended.out + ended.err
 
 
 def test_it_works_in_the_platforms_container(tmp_path: Path) -> None:
@@ -295,6 +295,60 @@ def test_a_wrong_region_is_named_with_the_right_one() -> None:
     assert [found[name].status for name in OF_THE_KEY] == ["skipped"] * 3
 
 
+def test_a_wrong_region_is_named_by_the_command_as_well(tmp_path: Path) -> None:
+    """As the real process, to which two sandboxes are JumpCloud's regions."""
+    with Sandbox(some_events(20), api_key="another") as elsewhere, Sandbox() as home:
+        urls = {"US": f"{elsewhere.jumpcloud.url}/", "EU": f"{home.jumpcloud.url}/"}
+        ended = checked(
+            elsewhere,
+            tmp_path / "data",
+            JUMPCLOUD_API_KEY=home.jumpcloud.api_key,
+            **regions_at(urls, tmp_path),
+        )
+
+    credentials = by_name(ended)["credentials"]
+    assert ended.status == 1
+    assert credentials["status"] == "failed"
+    assert credentials["remedy"].endswith(f"region EU: set base_url to {urls['EU']}")
+
+
+def as_service_account(sandbox: Sandbox) -> dict[str, str]:
+    """Return what a person sets who has a service account, and no key."""
+    return {
+        "JUMPCLOUD_API_KEY": "",
+        "JUMPCLOUD_CLIENT_ID": sandbox.addresses.client_id,
+        "JUMPCLOUD_CLIENT_SECRET": sandbox.addresses.client_secret,
+        "JUMPCLOUD_ORG_ID": "org",
+    }
+
+
+def test_a_service_account_that_works_is_well(tmp_path: Path) -> None:
+    """Its token is accepted, and it is not called a key."""
+    with Sandbox(some_events(20)) as sandbox:
+        ended = checked(sandbox, tmp_path, **as_service_account(sandbox))
+
+    assert statuses(ended) == {}
+    assert by_name(ended)["credentials"]["message"] == "JumpCloud accepts the service account."
+    assert sum(ended.document["services"].values()) == 20
+
+
+def test_a_service_account_that_is_refused_is_told_with_its_own_remedy(tmp_path: Path) -> None:
+    """Once, and nothing of an API key that nobody has."""
+    with Sandbox(some_events(20)) as sandbox:
+        wrong = as_service_account(sandbox) | {"JUMPCLOUD_CLIENT_SECRET": "the-secret-of-before"}
+        ended = checked(sandbox, tmp_path, **wrong)
+
+    credentials = by_name(ended)["credentials"]
+    assert statuses(ended) == {
+        "clock": "skipped",
+        "credentials": "failed",
+        **dict.fromkeys(OF_THE_KEY, "skipped"),
+    }
+    assert credentials["message"].endswith('"Client authentication failed"}).')
+    assert credentials["remedy"].startswith("Check client_id and client_secret, that")
+    assert by_name(ended)["counts"]["message"].endswith("JumpCloud refuses the service account.")
+
+
 def test_names_that_nobody_reads_are_told_with_the_nearest(tmp_path: Path) -> None:
     """A misspelt variable leaves a connector that works, a misspelt key none."""
     document = json.loads((ROOT / "module.json").read_bytes())
@@ -377,7 +431,7 @@ def test_what_all_does_not_bring_is_told(tmp_path: Path, answers: Answers) -> No
         ended = checked(sandbox, tmp_path)
 
     count = ended.document["services"]["pam"]
-    assert f"all does not bring pam ({count})" in by_name(ended)["counts"]["message"]
+    assert f"all leaves out pam ({count})" in by_name(ended)["counts"]["message"]
     assert ended.status == 0
 
 
@@ -425,6 +479,27 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     assert f"The state in {tmp_path / FILE_NAME}" in by_name(ended)["state"]["message"]
     assert "backup" in by_name(ended)["state"]["remedy"]
     assert ended.status == 1
+
+
+def test_the_state_of_what_is_asked_for_beside_all_is_checked_too(tmp_path: Path) -> None:
+    """How far each stream got; damage, or a lost ledger, of either is named with its folder."""
+    named = tmp_path / NAMED_BESIDE_ALL
+    keep_state(tmp_path)
+    keep_state(named)
+    CheckpointStore(named).save(Checkpoint(NOON_MS, NOON_MS, scope="x y pam"))
+    with Sandbox(some_events(20)) as sandbox:
+        sound = checked(sandbox, tmp_path)
+        (named / "ledger/about.json").unlink()
+        without_ledger = checked(sandbox, tmp_path)
+        (named / FILE_NAME).write_bytes(b'{"most_recent')
+        damaged = checked(sandbox, tmp_path)
+
+    said = [by_name(ended)["state"]["message"] for ended in (sound, without_ledger, damaged)]
+    assert statuses(sound) == {}
+    assert statuses(without_ledger) == statuses(damaged) == {"state": "failed"}
+    assert "up to 2025-10-09T13:00:00.000Z and pam up to 2025-10-09T12:00:00.000Z; no" in said[0]
+    assert said[1] == f"The ledger of delivered events is missing in {named}."
+    assert f"The state in {named / FILE_NAME}" in said[2]
 
 
 def test_a_lost_ledger_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sandbox import Event, Sandbox, faults, generate, make_event, wait_until
 from sandbox.faults import Answer
 from sandbox.http import Reply, Request
 from sandbox.instants import now_ms
+from tests import leaks
 from tests.doubles import NOON_MS
 from tests.shell import ROOT, Ended, self_hosted
 
@@ -38,6 +39,7 @@ def previewed(sandbox: Sandbox, folder: Path, *arguments: str) -> tuple[Ended, b
         timeout=60,
         check=False,
     )
+    leaks.note(ended.stdout, ended.stderr, name="preview", shows_events=True)
     return Ended(ended.returncode, "", ended.stderr.decode()), ended.stdout
 
 
@@ -91,7 +93,7 @@ def test_a_refusal_is_told_on_standard_error(tmp_path: Path) -> None:
 
         ended, out = previewed(sandbox, tmp_path)
 
-        assert sandbox.jumpcloud.api_key not in ended.err
+    assert "[redacted]" in ended.err
     assert (ended.status, out) == (1, b"")
     assert "JumpCloud answered 401" in ended.err
     assert "Check that the API key" in ended.err
@@ -101,7 +103,8 @@ def test_a_refusal_is_told_on_standard_error(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--since", "yesterday"], "'yesterday' is neither a span nor an instant"),
-        (["--limit", "0"], "give a whole number, 1 or more"),
+        (["--limit", "0"], "'0' is not possible; give a whole number, 1 or more"),
+        (["--limit", "nan"], "'nan' is not possible; give a whole number, 1 or more"),
     ],
 )
 def test_what_cannot_be_meant_ends_with_two(
@@ -150,6 +153,7 @@ def test_a_pipe_that_closes_ends_it_without_a_word(tmp_path: Path) -> None:
         process.stdout.close()
         told = process.stderr.read()
 
+    leaks.note(first, told, name="preview", shows_events=True)
     assert first.startswith(b"{")
     assert (process.returncode, told) == (0, b"")
 

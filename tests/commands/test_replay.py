@@ -11,6 +11,7 @@ from jumpcloud_modules.events import cut
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.state.folder import Folder
 from sandbox import Sandbox, faults
+from tests.shell import typed
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = b'{"id":"6490f0f5a2d539837a30aaad","timestamp":"2026-06-20T00:21:09.162Z"}'
@@ -74,14 +75,14 @@ def test_listing_sends_nothing(data: Path, option: str, capsys: pytest.CaptureFi
     assert f"({len(TEXT)} bytes)" in listed
 
 
-def test_a_folder_without_a_state_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A wrong name would otherwise look like an empty quarantine."""
-    status = replay.main(["--data", str(tmp_path / "nowhere")])
+@pytest.mark.parametrize("what", [[], ["--list"]])
+def test_a_folder_without_a_state_is_an_error(tmp_path: Path, what: list[str]) -> None:
+    """A wrong name would otherwise look like an empty quarantine; it is not made."""
+    ended = typed("replay", *what, "--data", str(tmp_path / "nowhere"), environment={})
 
-    assert status == 2
-    assert "holds no state of a connector; name its data folder" in capsys.readouterr().err
+    assert (ended.status, ended.out) == (2, "")
+    assert "holds no state of a connector; name its data folder" in ended.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_event_that_was_set_aside_before_reasons_were_kept_is_listed_and_sent(

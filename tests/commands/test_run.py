@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,13 +22,14 @@ from jumpcloud_modules.commands.run import faults_of, fingerprint
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import Sandbox, generate, wait_until
 from sandbox.instants import now_ms
+from tests import leaks
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR_MS = 3_600_000
 
 
 @contextmanager
-def self_hosted(folder: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def self_hosted(folder: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python main.py` with these variables, and none of the machine's own."""
     with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
         ports = [taken.getsockname()[1] for taken in (one, other)]
@@ -38,24 +40,28 @@ def self_hosted(folder: Path, **variables: str) -> Iterator[subprocess.Popen[str
         "METRICS_PORT": str(ports[1]),
         **variables,
     }
-    output = folder / "output"
-    with output.open("w") as file:
+    output, errors = folder / "output", folder / "errors"
+    with output.open("w") as out, errors.open("w") as err:
         process = subprocess.Popen(
             [sys.executable, "main.py"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=out,
+            stderr=err,
         )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
+        leaks.note(output.read_text(), errors.read_text(), environment, name="main.py")
+
+
+def told_at_its_end(process: subprocess.Popen[bytes], folder: Path) -> str:
+    """Wait for a self-hosted connector to end, and return what it wrote to standard error."""
+    process.wait(20)
+    return (folder / "errors").read_text()
 
 
 def test_a_variable_is_filled_in_wherever_it_stands() -> None:
@@ -155,7 +161,7 @@ def test_it_collects_without_any_platform(tmp_path: Path) -> None:
     ):
         arrived = wait_until(lambda: sandbox.verdict().clean, 30)
         process.send_signal(signal.SIGTERM)
-        status, told = process.wait(10), process.communicate()[1]
+        status, told = process.wait(10), told_at_its_end(process, tmp_path)
 
         assert arrived, told
         assert status == 0
@@ -163,7 +169,34 @@ def test_it_collects_without_any_platform(tmp_path: Path) -> None:
         assert sandbox.platform.requests.arrivals() == 0
     assert (tmp_path / "state" / "context.json").exists()
     assert " delivered" in (tmp_path / "output").read_text()
-    assert sandbox.jumpcloud.api_key not in (tmp_path / "output").read_text()
+
+
+def test_what_it_says_has_the_form_and_the_level_that_were_asked_for(tmp_path: Path) -> None:
+    """An object a line with the instant's zone, or lines; of a lower level nothing."""
+    said = {}
+    for name, wish in {
+        "json": {"LOG_FORMAT": "json"},
+        "text": {},
+        "nothing": {"LOG_LEVEL": "error"},
+    }.items():
+        (tmp_path / name).mkdir()
+        with (
+            Sandbox(generate(20, now_ms() - HOUR_MS, now_ms() - 60_000)) as sandbox,
+            self_hosted(tmp_path / name, **variables(sandbox), **wish) as process,
+        ):
+            assert wait_until(lambda of=sandbox: of.verdict().clean, 30)  # type: ignore[misc]
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+        said[name] = (tmp_path / name / "output").read_text().splitlines()
+
+    objects = [json.loads(line) for line in said["json"]]
+    assert all(line.keys() == {"time", "level", "message"} for line in objects)
+    assert all(line["time"].endswith("Z") for line in objects)
+    assert " starts: region " in objects[0]["message"]
+    assert objects[-1]["message"].startswith("Stopped: ")
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z INFO ", line) for line in said["text"])
+    assert said["text"][-1].partition(" INFO ")[2].startswith("Stopped: 20 events delivered")
+    assert said["nothing"] == []
 
 
 def test_its_metrics_name_the_intake_key_by_a_fingerprint(tmp_path: Path) -> None:
@@ -226,7 +259,7 @@ def test_a_bad_configuration_ends_it_with_one_line(
     keys = {"JUMPCLOUD_API_KEY": "hunter2", "SEKOIA_INTAKE_KEY": "hunter2"}
 
     with self_hosted(tmp_path, **keys | wrong) as process:
-        told = process.communicate(timeout=20)[1]
+        told = told_at_its_end(process, tmp_path)
 
     assert process.returncode == 2
     assert said in told
@@ -261,7 +294,7 @@ def test_a_misspelt_key_ends_it_with_the_right_one(
     path.write_text(json.dumps({"module": {}, "connector": {}, **document}))
 
     with self_hosted(tmp_path, MODULE_JSON=str(path)) as process:
-        told = process.communicate(timeout=20)[1]
+        told = told_at_its_end(process, tmp_path)
 
     assert process.returncode == 2
     assert said in told
@@ -279,7 +312,7 @@ def test_variables_that_look_like_ours_are_told_with_the_right_one(tmp_path: Pat
     }
 
     with self_hosted(tmp_path, **misspelt) as process:
-        told = process.communicate(timeout=20)[1]
+        told = told_at_its_end(process, tmp_path)
 
     output = (tmp_path / "output").read_text()
     for name, meant in (
@@ -299,7 +332,7 @@ def test_a_port_in_use_ends_it_with_one_line(tmp_path: Path) -> None:
     with socket.create_server(("", 0)) as taken:
         port = str(taken.getsockname()[1])
         with self_hosted(tmp_path, **keys, METRICS_PORT=port) as process:
-            told = process.communicate(timeout=20)[1]
+            told = told_at_its_end(process, tmp_path)
 
     assert process.returncode == 2
     assert f"METRICS_PORT {port}) cannot be opened: Address already in use" in told

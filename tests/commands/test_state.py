@@ -7,6 +7,7 @@ import pytest
 from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.instants import HOUR_MS, to_rfc3339
 from jumpcloud_modules.state.checkpoint_store import FILE_NAME, CheckpointStore
+from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ownership import ownership
 from jumpcloud_modules.state.starting_over import start_over
 from sandbox import Sandbox, generate, wait_until
@@ -25,13 +26,23 @@ def state_typed(folder: Path, *arguments: str) -> Ended:
 def folder(tmp_path: Path) -> Path:
     """Leave the state of a connector that has stopped."""
     windows = (Window(NOON_MS + HOUR_MS, NOON_MS + 2 * HOUR_MS),)
-    checkpoint = Checkpoint(NOON_MS, NOON_MS + 3 * HOUR_MS, windows, scope="https://a/ all")
+    checkpoint = Checkpoint(NOON_MS, NOON_MS + 3 * HOUR_MS, windows, scope="https://a/  all")
     CheckpointStore(tmp_path).save(checkpoint)
     (tmp_path / "ledger").mkdir()
-    (tmp_path / "ledger/about.json").write_text('{"scope": "https://a/ all", "forgotten_ms": 0}')
+    (tmp_path / "ledger/about.json").write_text('{"scope": "https://a/  all", "forgotten_ms": 0}')
     (tmp_path / "quarantine").mkdir()
     (tmp_path / "quarantine/0a1b2c3d4e5f6071.json").write_text("{}")
     return tmp_path
+
+
+@pytest.fixture
+def two_streams(folder: Path) -> Path:
+    """Have services be asked for beside `all`, which are further behind."""
+    named = folder / NAMED_BESIDE_ALL
+    CheckpointStore(named).save(Checkpoint(NOON_MS, NOON_MS + HOUR_MS, scope="https://a/  pam,sso"))
+    (named / "ledger").mkdir()
+    (named / "ledger/about.json").write_text("{}")
+    return folder
 
 
 # Showing
@@ -45,16 +56,24 @@ def test_show_tells_a_machine_how_far_collecting_got(folder: Path) -> None:
     assert ended.document == {
         "folder": str(folder),
         "owner": None,
-        "damage": None,
-        "progress": {
-            "beginning": "2025-10-09T12:00:00.000Z",
-            "watermark": "2025-10-09T15:00:00.000Z",
-            "windows": [{"start": "2025-10-09T13:00:00.000Z", "end": "2025-10-09T14:00:00.000Z"}],
-            "audited": None,
-            "scope": "https://a/ all",
-        },
-        "ledger": {"files": 1, "bytes": 46},
         "quarantine": {"events": 1, "bytes": 2},
+        "streams": [
+            {
+                "folder": str(folder),
+                "services": "all",
+                "damage": None,
+                "progress": {
+                    "beginning": "2025-10-09T12:00:00.000Z",
+                    "watermark": "2025-10-09T15:00:00.000Z",
+                    "windows": [
+                        {"start": "2025-10-09T13:00:00.000Z", "end": "2025-10-09T14:00:00.000Z"}
+                    ],
+                    "audited": None,
+                    "scope": "https://a/  all",
+                },
+                "ledger": {"files": 1, "bytes": 47},
+            }
+        ],
     }
 
 
@@ -74,8 +93,9 @@ def test_show_names_damage_with_status_one(folder: Path) -> None:
     ended = state_typed(folder, "show", "--json")
 
     assert ended.status == 1
-    assert "does not say how far collecting got" in ended.document["damage"]
-    assert ended.document["progress"] is None
+    (stream,) = ended.document["streams"]
+    assert "does not say how far collecting got" in stream["damage"]
+    assert stream["progress"] is None
 
 
 def test_a_folder_without_a_state_is_well_and_is_not_made(tmp_path: Path) -> None:
@@ -89,6 +109,25 @@ def test_a_folder_without_a_state_is_well_and_is_not_made(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_show_tells_of_what_is_asked_for_beside_all(two_streams: Path) -> None:
+    """A stream each, to a machine and to a person; damage of either is damage."""
+    as_json, shown = state_typed(two_streams, "show", "--json"), state_typed(two_streams, "show")
+    (two_streams / NAMED_BESIDE_ALL / FILE_NAME).write_bytes(b"{")
+    damaged = state_typed(two_streams, "show", "--json")
+
+    assert (as_json.status, shown.status, damaged.status) == (0, 0, 1)
+    assert [
+        (stream["services"], stream["progress"]["watermark"])
+        for stream in as_json.document["streams"]
+    ] == [("all", "2025-10-09T15:00:00.000Z"), ("pam,sso", "2025-10-09T13:00:00.000Z")]
+    assert as_json.document["streams"][1]["folder"] == str(two_streams / NAMED_BESIDE_ALL)
+    for said in ("2025-10-09T15:00:00.000Z", "2025-10-09T13:00:00.000Z", "https://a/  pam,sso"):
+        assert said in shown.out
+    first, second = damaged.document["streams"]
+    assert (first["damage"], second["progress"]) == (None, None)
+    assert str(two_streams / NAMED_BESIDE_ALL / FILE_NAME) in second["damage"]
+
+
 # Starting over
 
 
@@ -97,6 +136,7 @@ def test_a_folder_without_a_state_is_well_and_is_not_made(tmp_path: Path) -> Non
     [
         ([], "one of the arguments --since --hours is required"),
         (["--hours", "2161"], "give a number from 0 to 2160"),
+        (["--hours", "nan"], "--hours nan: give a number from 0 to 2160"),
         (["--since", "soon"], "neither a span nor an instant"),
         (["--since", "2199-01-01T00:00:00Z"], "in the future"),
     ],
@@ -166,6 +206,26 @@ def test_a_state_that_was_reset_begins_at_the_very_instant(tmp_path: Path) -> No
         "The state was reset at 2025-10-09T13:00:00.000Z: collecting events since"
         " 2025-10-09T12:00:00.000Z."
     )
+
+
+def test_a_reset_starts_every_stream_over_and_says_how_to_undo_that(two_streams: Path) -> None:
+    """From the same instant; what the one that is behind leaves out is told."""
+    named = two_streams / NAMED_BESIDE_ALL
+
+    ended = state_typed(two_streams, "reset", "--hours", "1", "--again")
+
+    copies = [next(folder.glob("context.before-*.json")) for folder in (two_streams, named)]
+    ledgers = [next(folder.glob("ledger.before-*")) for folder in (two_streams, named)]
+    first, second = (CheckpointStore(folder).load().checkpoint for folder in (two_streams, named))
+    assert ended.status == 0
+    assert first is not None
+    assert second is not None
+    assert first.watermark_ms == second.watermark_ms > NOON_MS + 3 * HOUR_MS
+    assert "between 2025-10-09T13:00:00.000Z and then is left out" in ended.out
+    for copy in copies:
+        assert f"{copy} back as context.json" in ended.out
+    for ledger in ledgers:
+        assert f"The ledger is kept in {ledger};" in ended.out
 
 
 def collect(sandbox: Sandbox, data_folder: Path, count: int) -> list[str]:

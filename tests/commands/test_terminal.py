@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jumpcloud_modules.commands.terminal import Cell, Terminal
 from sandbox import Sandbox
+from tests import leaks
 from tests.shell import ROOT, self_hosted
 
 ROWS = [[Cell("ok", "good"), Cell("[state]")], [Cell("failed", "bad"), Cell("x")]]
@@ -68,6 +69,7 @@ def test_a_terminal_gets_colours(tmp_path: Path) -> None:
         os.close(theirs)
         shown = _all_of(ours)
         assert process.wait(30) == 1
+        leaks.note(shown, environment=environment)
 
     assert "\x1b[1;31mfailed" in shown
     assert "\x1b[32mok" in shown

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.http.redaction import MIN_CHARACTERS_TO_FIND_ANYWHERE, REDACTED, Secrets
 from jumpcloud_modules.http.retry import Retry
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of
 from jumpcloud_modules.state.folder import Folder
@@ -143,7 +143,8 @@ def test_both_ends_blank_what_one_set_holds() -> None:
     credentials_of(Account("http://127.0.0.1:9", "a-key-of-jumpcloud"), secrets)
     retry = Retry(threading.Event())
     quarantine = Quarantine(Folder(Path("quarantine")))
-    Intake("http://127.0.0.1:9", "a-key-of-the-intake", quarantine, retry, retry, secrets=secrets)
+    options = IntakeOptions("http://127.0.0.1:9", "a-key-of-the-intake")
+    Intake(options, quarantine, retry, retry, secrets=secrets)
 
     shown = secrets.redact("a-key-of-jumpcloud and a-key-of-the-intake")
 

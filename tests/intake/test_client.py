@@ -14,7 +14,7 @@ from jumpcloud_modules.events import Event, cut
 from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.intake import client as intake_module
 from jumpcloud_modules.intake.batches import MAX_EVENT_BYTES
-from jumpcloud_modules.intake.client import Intake
+from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
 from jumpcloud_modules.state.folder import Folder
 from sandbox import INTAKE_KEY, Reply, Sandbox, faults, generate, wait_until
@@ -35,8 +35,7 @@ class _End:
 
     def intake(self, key: str = INTAKE_KEY, retry: Retry | None = None) -> Intake:
         return Intake(
-            self.sandbox.addresses.intake_url + "/",
-            key,
+            IntakeOptions(self.sandbox.addresses.intake_url + "/", key),
             Quarantine(Folder(self.folder)),
             retry or impatient_retry(self.stop, self.failures.append),
             impatient_retry(),

@@ -59,6 +59,27 @@ def test_a_full_quarantine_names_what_it_does_not_keep(
     assert again.path is not None
 
 
+@pytest.mark.parametrize(("files", "size"), [(1, 1 << 30), (100, 1)])
+def test_an_event_that_went_makes_room(
+    tmp_path: Path, files: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By number and by bytes, without a restart; and it is no longer counted."""
+    monkeypatch.setattr(quarantine_module, "MAX_FILES", files)
+    monkeypatch.setattr(quarantine_module, "MAX_BYTES", size)
+    quarantine = Quarantine(Folder(tmp_path / "q"), Folder(tmp_path / "reasons"))
+    first = quarantine.keep(event_at(NOON_MS, "1"), "x")
+    assert first.path is not None
+    assert quarantine.keep(event_at(NOON_MS, "2"), "x").path is None
+
+    quarantine.release(first.path.name)
+
+    assert quarantine.count() == 0
+    assert quarantine.keep(event_at(NOON_MS, "2"), "x").path is not None
+    assert quarantine.count() == 1
+    quarantine.release("of-another-process.json")
+    assert quarantine.count() == 1
+
+
 def test_an_empty_quarantine_has_no_folder(tmp_path: Path) -> None:
     """Nor any files."""
     assert Quarantine(Folder(tmp_path / "q")).kept() == {}

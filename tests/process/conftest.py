@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
+from tests import leaks
+
 AT_ONCE = 8
 """More make a machine of two cores so slow that what a stop has seconds for is not done in time."""
 MAX_SECONDS_TO_WAIT = 900
@@ -60,7 +62,12 @@ def _start(session: pytest.Session) -> None:
 
 def _call(item: pytest.Function) -> Callable[[], None]:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return lambda: item.obj(**parameters)
+
+    def call() -> None:
+        with leaks.watching():
+            item.obj(**parameters)
+
+    return call
 
 
 def _is_here(item: pytest.Item) -> bool:

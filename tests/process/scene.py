@@ -106,6 +106,9 @@ def scene(
         with connector:
             wait_for_health(connector, PATIENCE_SECONDS)
             yield Scene(sandbox, connector)
+            if connector.running:
+                connector.metrics()  # what the ports answer is looked through after the test
+                connector.doing()
 
 
 def history(count: int, seed: int = 1, *, minutes: int = 60) -> list[Event]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import API_KEY, Request, faults, make_event
+from sandbox import API_KEY, INTAKE_KEY, Request, faults, make_event
 from sandbox.connector import Settings
 from sandbox.instants import now_ms
-from tests.process.scene import Scene, history, scene
+from tests.process.scene import history, scene
 
 
 @pytest.mark.lengthy
@@ -75,7 +75,7 @@ def test_a_key_that_is_revoked_amid_a_backlog_stops_all_readers_at_once() -> Non
 
 
 def test_no_key_is_ever_shown_even_where_a_server_repeats_it() -> None:
-    """Not in output, platform logs, command line, files or metrics (but for the SDK's label)."""
+    """Nor in the list of processes; all else is looked through after every test."""
     with scene(
         history(50),
         before=lambda sandbox, _: (
@@ -93,23 +93,11 @@ def test_no_key_is_ever_shown_even_where_a_server_repeats_it() -> None:
         on.is_told("[redacted]", "error")
         on.polls()
 
-        keys = (on.sandbox.jumpcloud.api_key, on.sandbox.intake.intake_key)
-        assert [key for key in keys for text in _shown(on) if key in text] == []
-        assert on.told("[redacted]")
-        assert on.connector.metrics()
-        assert keys[0] not in str(on.connector.metrics())
-        assert not [m for m in on.connector.metrics() if keys[1] in m and "intake_key=" not in m]
+        command_line = Path(f"/proc/{on.connector.pid}/cmdline").read_text()
+        assert "main.py" in command_line
+        assert API_KEY not in command_line
+        assert INTAKE_KEY not in command_line
 
 
 def _holds_one_event(request: Request) -> bool:
     return len(request.json()["jsons"]) == 1
-
-
-def _shown(on: Scene) -> list[str]:
-    files = [path for path in on.connector.data_folder.rglob("*") if path.is_file()]
-    return [
-        on.connector.output,
-        Path(f"/proc/{on.connector.pid}/cmdline").read_text(),
-        *on.sandbox.platform.messages(),
-        *(path.read_text(errors="replace") for path in files),
-    ]

@@ -12,6 +12,8 @@ from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from sandbox import Sandbox, make_event
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
 from sandbox.instants import now_ms
+from tests import leaks
+from tests.leaks import Channel
 from tests.process.scene import PATIENCE_SECONDS, Scene, eventually, history
 
 KILLS, PAGE = 3, 20
@@ -37,7 +39,18 @@ def _storage() -> Iterator[dict[str, str]]:
     try:
         yield variables
     finally:
+        _note_what_is_kept(variables)
         server.stop()
+
+
+def _note_what_is_kept(variables: dict[str, str]) -> None:
+    """Have the objects looked through after the test, as the files of a disk are."""
+    client = _client(variables)
+    for found in client.list_objects(Bucket=BUCKET).get("Contents", ()):
+        key = found["Key"]
+        content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        is_aside = f"/{leaks.QUARANTINE}/" in key
+        leaks.watch().channels.append(Channel(f"the object {key}", content, is_aside))
 
 
 def _client(variables: dict[str, str]):  # type: ignore[no-untyped-def]  # boto3 has no types

@@ -15,8 +15,8 @@ from jumpcloud_modules.sekoia.configuration import (
     NO_CREDENTIALS,
     ConnectorConfiguration,
     ModuleConfiguration,
-    explain,
 )
+from jumpcloud_modules.sekoia.form_faults import explain
 from tools.manifests import environment_document
 
 Faults = Callable[..., list[str]]
@@ -285,6 +285,16 @@ def test_the_form_names_what_a_person_has_to_look_for() -> None:
     assert "https://jumpcloud.com/support/" in words
     assert "https://docs.sekoia.io/" in words
     assert all(name in form["service"]["description"] for name in SERVICES)
+
+
+def test_each_of_the_two_organizations_says_what_the_other_is_for() -> None:
+    """The account's, and another one of a connector."""
+    of_account = ModuleConfiguration.model_json_schema()["properties"]["organization_id"]
+    of_connector = ConnectorConfiguration.model_json_schema()["properties"]["organization_id"]
+
+    assert "A connector may name another one" in of_account["description"]
+    assert "another JumpCloud organization than the account's" in of_connector["description"]
+    assert "Leave empty to collect from the account's" in of_connector["description"]
 
 
 KEY = {"apikey": "jca_key"}

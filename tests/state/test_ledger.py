@@ -20,6 +20,7 @@ from jumpcloud_modules.state import ledger as ledger_module
 from jumpcloud_modules.state import ledger_files, storage
 from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.ledger import Ledger
+from jumpcloud_modules.state.ledger_format import unpacked
 from tests.doubles import (
     NOON_MS,
     BreakingDisk,
@@ -1167,7 +1168,7 @@ class _DiskThatFailsNowAndThen:
         self._writes += 1
         if self._writes % 3 == 0:
             raise StateUnavailable("the disk is full")
-        for entries in (ledger_files._unpacked(content) or {}).values():
+        for entries in (unpacked(content) or {}).values():
             self.keys.update(entries.keys)
 
 

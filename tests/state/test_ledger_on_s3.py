@@ -253,7 +253,7 @@ def test_a_state_starts_over_on_s3_with_a_copy_of_what_was_there(folder: Path) -
     ledger.commit()
 
     kept = start_over(folder, NOON_MS, NOON_MS + 2 * HOUR_MS, again=True)
-    found = inspect(folder)
+    (found,) = inspect(folder).streams
 
     assert found.found.checkpoint == Checkpoint(NOON_MS, NOON_MS)
     assert found.ledger.files == 0
@@ -261,4 +261,4 @@ def test_a_state_starts_over_on_s3_with_a_copy_of_what_was_there(folder: Path) -
     assert kept.document.exists()
     assert kept.ledger is not None
     assert len(list(kept.ledger.iterdir())) == 2
-    assert not inspect(folder / "none").ledger.files
+    assert not inspect(folder / "none").streams[0].ledger.files

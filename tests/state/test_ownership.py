@@ -764,7 +764,7 @@ def test_a_storage_without_conditions_is_told_and_made_the_best_of(
     clock.now += 100
 
     assert len(told) == 1
-    assert "does not heed conditions" in told[0]
+    assert "ignores conditions" in told[0]
     with pytest.raises(OwnershipLost):
         first.check()
     first.release()
