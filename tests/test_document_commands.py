@@ -115,7 +115,14 @@ def collected(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def root(collected: Path, tmp_path: Path) -> Path:
     """Make a folder that looks like this tree's root to whoever types in it."""
-    for name in ("main.py", "jumpcloud_modules", "module.json", "manifest.json", "sandbox", "deploy"):
+    for name in (
+        "main.py",
+        "jumpcloud_modules",
+        "module.json",
+        "manifest.json",
+        "sandbox",
+        "deploy",
+    ):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(collected, tmp_path / "data")
     for place in (".venv/bin", "bin"):

@@ -204,7 +204,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 unit="s",
             ),
             Panel(
-                "Seconds of a commit and of a batch",
+                "Seconds of a commit, of a batch",
                 "95 of 100 are quicker.",
                 (
                     Query(_quantile(0.95, f"{PREFIX}_commit_duration_seconds"), "commit"),
