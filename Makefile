@@ -94,11 +94,15 @@ manifests: install ## write the manifests and module.json from the configuration
 check-manifests: install ## tell which manifest differs from the configuration models
 	@$(PY) -m tools.manifests --check
 
-docs: install ## write the generated parts of the documents
+docs: install ## write the generated parts of the documents, the dashboard and its picture
 	@$(PY) -m tools.documents
+	@$(PY) -m tools.dashboard
+	@$(PY) -m tools.dashboard_picture
 
-check-docs: install ## tell which document differs from the code
+check-docs: install ## tell which document differs from the code, or the dashboard or its picture
 	@$(PY) -m tools.documents --check
+	@$(PY) -m tools.dashboard --check
+	@$(PY) -m tools.dashboard_picture --check
 
 site: $(VENV)/installed-site ## make a site with search of the documents, in build/site
 	@$(PY) -m tools.site

@@ -6,17 +6,20 @@ what it has in memory is out of date.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
+from jumpcloud_modules.collecting.measurements import End, Kind, Measurements
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.streams import Once
 from jumpcloud_modules.delivery import Quarantined
+from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.failure_log import FailureLog, Level, Tellers
 from jumpcloud_modules.http.redaction import Secrets
@@ -37,6 +40,8 @@ from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
 
+SOURCE_ENDS: Final[tuple[End, End]] = ("jumpcloud", "jumpcloud_backfill")
+"""The tail, and what is read beside it, as measurements name them."""
 BACKLOG_WAITS = "The backlog and late events wait for it."
 
 
@@ -59,12 +64,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Hold where messages and counts of the parts go, and the secrets that no message may show."""
+    """Hold where messages and measurements of the parts go, and secrets that are never shown."""
 
     log: Callable[[str, Level], None]
     on_accepted: Callable[[int, float], None]
     on_set_aside: Callable[[Quarantined], None]
     secrets: Secrets
+    measurements: Measurements = field(default_factory=Measurements)
 
     def tell(self, message: str) -> None:
         """Say what is good to know."""
@@ -86,7 +92,7 @@ class Parts:
     clock: JumpCloudClock
     state_retry: Retry
     other_retries: tuple[Retry, ...]
-    failure_logs: tuple[FailureLog, ...]
+    failure_logs: tuple[tuple[End, FailureLog], ...]
     quarantine: Quarantine
 
     @property
@@ -127,7 +133,8 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     intake_log, state_log = (
         FailureLog(end, voice.log) for end in ("The Sekoia intake", "The state")
     )
-    intake_retry, state_retry = _retry(intake_log, stop), _retry(state_log, stop)
+    intake_retry = _retry("intake", intake_log, voice, stop)
+    state_retry = _retry("state", state_log, voice, stop)
     quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
         settings.intake,
@@ -138,6 +145,7 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
         check_owner=owner.check,
+        observe=partial(voice.measurements.answered, "intake"),
     )
     concurrency, claims = ConcurrencyLimit(stop), Claims(stop)
     shared = _Shared(settings, voice, stop, clock, owner, state_retry, intake, concurrency, claims)
@@ -150,7 +158,11 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         clock=clock,
         state_retry=state_retry,
         other_retries=(*(retry for stream in streams for retry in stream.retries), intake_retry),
-        failure_logs=(*(log for stream in streams for log in stream.logs), intake_log, state_log),
+        failure_logs=(
+            *(named for stream in streams for named in zip(SOURCE_ENDS, stream.logs, strict=True)),
+            ("intake", intake_log),
+            ("state", state_log),
+        ),
         quarantine=quarantine,
     )
 
@@ -210,14 +222,17 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
     ledger = Ledger(folder / "ledger", voice.warn, scope, shared.claims)
     first = streams[0].collector if streams else None
     logs = _source_logs(voice, "" if first is None else ",".join(services))
-    tail_retry, backfill_retry = (_retry(log, stop, shared.concurrency) for log in logs)
+    tail_retry, backfill_retry = (
+        _retry(end, log, voice, stop, shared.concurrency)
+        for end, log in zip(SOURCE_ENDS, logs, strict=True)
+    )
     source, concurrency = _source(settings, voice, shared.clock, services), shared.concurrency
     collector = Collector(
         replace(settings.plan, scope=scope, readers=settings.plan.readers if first is None else 1),
         JumpCloud(source, shared.clock, tail_retry, backfill_retry, concurrency),
         Durable(CheckpointStore(folder), ledger_of, retry, shared.owner.check),
         Once(shared.intake, delivered_by_others),
-        Process(stop, voice.tell, voice.warn),
+        Process(stop, voice.tell, voice.warn, voice.measurements),
         OtherStreams(
             known_from_ms=lambda: first.checkpoint.beginning_ms if first else 0,
             needed_from_ms=lambda: [other.collector.needed_from_ms for other in others()],
@@ -240,8 +255,9 @@ def _scope(settings: Settings, services: list[str]) -> str:
 def _source(
     settings: Settings, voice: Voice, clock: JumpCloudClock, services: list[str]
 ) -> JumpCloudApi:
-    credentials = credentials_of(settings.account, voice.secrets, settings.jumpcloud)
-    client = events_client(settings.account, credentials, settings.jumpcloud, clock)
+    observe = partial(voice.measurements.answered, "jumpcloud")
+    credentials = credentials_of(settings.account, voice.secrets, settings.jumpcloud, observe)
+    client = events_client(settings.account, credentials, settings.jumpcloud, clock, observe)
     exclusion = Exclusion(settings.excluded_event_types, voice.warn)
     return JumpCloudApi(client, services, exclusion)
 
@@ -257,9 +273,15 @@ def _source_logs(voice: Voice, name: str) -> tuple[FailureLog, ...]:
 
 
 def _retry(
-    failure_log: FailureLog, stop: threading.Event, concurrency: ConcurrencyLimit | None = None
+    end: End,
+    failure_log: FailureLog,
+    voice: Voice,
+    stop: threading.Event,
+    concurrency: ConcurrencyLimit | None = None,
 ) -> Retry:
     def on_failure(failure: Failure) -> None:
+        kind: Kind = "refused" if isinstance(failure.error, Refused) else "unavailable"
+        voice.measurements.failed(end, kind, failure.error.status)
         # A 429 is meant for all requests with these credentials, so all readers slow down.
         if concurrency and getattr(failure.error, "limited", False):
             concurrency.lower()

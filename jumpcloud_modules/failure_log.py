@@ -119,12 +119,16 @@ class Repetition:
 
 @dataclass(frozen=True, slots=True)
 class Ongoing:
-    """Describe what fails just now: where, for how long, how often, with what last message."""
+    """Describe what fails just now: where, for how long, how often, with what last message.
+
+    `is_refused` says that a person is needed; otherwise it may pass by itself.
+    """
 
     end: str
     seconds: float
     failed_tries: int
     message: str
+    is_refused: bool = False
 
 
 class Tellers:
@@ -183,8 +187,14 @@ class FailureLog:
         with self._lock:
             now = self._clock()
             return [
-                Ongoing(self._end, now - incident.began, incident.failures, incident.last_words)
-                for incident in self._incidents.values()
+                Ongoing(
+                    self._end,
+                    now - incident.began,
+                    incident.failures,
+                    incident.last_words,
+                    is_refused=kind is not None,
+                )
+                for kind, incident in self._incidents.items()
                 if incident.calm_since is None
             ]
 

@@ -14,7 +14,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PRODUCT = ("main.py", "jumpcloud_modules")
 DEVELOPMENT = ("sandbox", "tools", "tests", "benchmarks")
 OWN = {"main", "jumpcloud_modules", "sandbox", "tools", "tests", "benchmarks"}
-PACKAGE_OF = {"sekoia_automation": "sekoia-automation-sdk", "mpl_toolkits": "matplotlib"}
+PACKAGE_OF = {
+    "sekoia_automation": "sekoia-automation-sdk",
+    "mpl_toolkits": "matplotlib",
+    "yaml": "pyyaml",
+}
 # Run rather than imported, or imported by what is.
 COMMANDS = {"ruff", "mypy", "pytest-timeout", "flask", "flask-cors", "moto", "pytest"}
 

@@ -120,7 +120,14 @@ def collected(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def root(collected: Path, tmp_path: Path) -> Path:
     """Make a folder that looks like this tree's root to whoever types in it."""
-    for name in ("main.py", "jumpcloud_modules", "module.json", "manifest.json", "sandbox"):
+    for name in (
+        "main.py",
+        "jumpcloud_modules",
+        "module.json",
+        "manifest.json",
+        "sandbox",
+        "deploy",
+    ):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(collected, tmp_path / "data")
     for place in (".venv/bin", "bin"):
@@ -180,8 +187,9 @@ def test_what_a_document_tells_to_type_works(
     block: Block, sandbox: Sandbox, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each command ends well, or goes on until Ctrl-C."""
-    if "curl" in block.script and not shutil.which("curl"):
-        pytest.skip("this machine has no curl")
+    for program in ("curl", "promtool"):
+        if program in block.script and not shutil.which(program):
+            pytest.skip(f"this machine has no {program}")
     of_the_ports = ports()
     variables = self_hosted(sandbox, root / "data", **of_the_ports)
     (root / ".env").write_text("".join(f"{k}={v}\n" for k, v in variables.items()))

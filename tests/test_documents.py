@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sekoia_automation.connector import metrics
 
 from jumpcloud_modules.jumpcloud.insights import SERVICES
 from tools import documents as generated
@@ -16,7 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*generated.documents(ROOT), ROOT / "CHANGELOG.md"]
 GUARANTEES = ROOT / "docs/guarantees.md"
 PACKAGE = ROOT / "jumpcloud_modules"
-CONNECTOR = PACKAGE / "sekoia/connector.py"
 
 
 def read(name: str) -> str:
@@ -205,23 +203,6 @@ def test_every_service_that_is_known_is_explained() -> None:
 def first_cell(line: str) -> list[str]:
     """Return the names in the first cell of a table's row."""
     return names_in(cells(line)[0]) if line.startswith("|") else []
-
-
-# The metrics
-
-
-def test_the_metrics_that_are_explained_are_those_that_there_are() -> None:
-    """The SDK's, and our own."""
-    shown = {
-        names_in(row[0])[0].removesuffix("_total")
-        for row in rows_under("docs/operations.md", "Health, metrics, logs", "Metric")
-    }
-
-    assert shown == {
-        f"symphony_module_{part}_{name}"
-        for part, path in (("common", Path(metrics.__file__)), ("jumpcloud", CONNECTOR))
-        for name in re.findall(r'\bname="([a-z_]+)",\n\s+documentation=', path.read_text("utf-8"))
-    }
 
 
 # The guarantees

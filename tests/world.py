@@ -19,6 +19,7 @@ from jumpcloud_modules.collecting import protocols
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.delivery import Delivery
@@ -293,6 +294,7 @@ class World:
     warned: list[str] = field(default_factory=list)
     number: int = 0
     machine_ahead_ms: int = 0
+    measurements: Measurements = field(default_factory=Measurements)
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.clock)
@@ -328,7 +330,7 @@ class World:
                 Retry(self.stop, clock=self.clock.seconds),
             ),
             intake or self.intake,
-            Process(self.stop, self.told.append, self.warned.append),
+            Process(self.stop, self.told.append, self.warned.append, self.measurements),
         )
         collector.start()
         return collector

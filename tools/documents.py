@@ -16,10 +16,12 @@ import inspect
 import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
@@ -29,6 +31,7 @@ from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS
 from sandbox import faults
 from sandbox.harm import HARMS, Amount
 from sandbox.scenarios import SCENARIOS
@@ -39,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "jumpcloud_modules"
 OTHER_PACKAGES = ("sandbox", "benchmarks", "tools")
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "sandbox/README.md")
+RULES_PATH = ROOT / "deploy/prometheus/jumpcloud.rules.yml"
 FORMS = {"module": "account", "connector": "connector"}
 MODELS: dict[str, type[BaseModel]] = {
     "module": ModuleConfiguration,
@@ -396,6 +400,45 @@ def commands() -> str:
     return table(("Command", "What it is for"), rows)
 
 
+# What is seen from outside
+
+
+def metrics() -> str:
+    """Return every metric, by its name as queries have it."""
+    rows = [
+        (
+            f"`{described.shown_as}`",
+            described.type,
+            described.unit,
+            ", ".join(f"`{label}`" for label in described.labels),
+            described.documentation,
+        )
+        for described in sorted(DESCRIPTIONS, key=lambda described: described.shown_as)
+    ]
+    return table(("Metric", "Type", "Unit", "Labels", "Meaning"), rows)
+
+
+def alerts() -> str:
+    """Return each alert rule under a heading of its own, in the words of its annotations."""
+    groups = yaml.safe_load(RULES_PATH.read_text(encoding="utf-8"))["groups"]
+    return "\n\n".join(_alert(rule) for group in groups for rule in group["rules"])
+
+
+def _alert(rule: Mapping[str, Any]) -> str:
+    annotations, severity = rule["annotations"], rule["labels"]["severity"].capitalize()
+    summary = annotations["summary"].replace('{{ or $labels.instance "any address" }}', "`…`")
+    summary = re.sub(r"\{\{.*?\}\}", "`…`", summary)
+    fires = f"once it holds for {rule['for']}" if "for" in rule else "at once"
+    return (
+        f"### {rule['alert']}\n\n{_wrapped(f'{severity}, {fires}: {summary}')}\n\n"
+        f"```promql\n{rule['expr']}\n```\n\n{_wrapped(annotations['description'])}"
+    )
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "account-form": lambda: form(ModuleConfiguration),
     "connector-form": lambda: form(ConnectorConfiguration),
@@ -418,6 +461,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "figures": lambda: figures_part(results()),
     "steps": lambda: steps_table(results().steps),
     "in-short": in_short,
+    "metrics": metrics,
+    "alerts": alerts,
     "many-organizations": many_organizations,
 }
 """What is written for each name."""

@@ -82,6 +82,14 @@ class Audit:
         """Return the lacking buckets that were not read again too often for what they miss."""
         return [bucket for bucket in lacking if self._is_worth_a_try(bucket, now_ms)]
 
+    def missing_after_tries(self, lacking: Iterable[Bucket]) -> int:
+        """Count what lacking buckets miss although they were read again for just that."""
+        return sum(self.missing(bucket) for bucket in lacking if self._was_in_vain(bucket))
+
+    def _was_in_vain(self, bucket: Bucket) -> bool:
+        tried = self._tried.get(bucket.place)
+        return tried is not None and tried.counts == self._counts(bucket)
+
     def note_tries(self, buckets: Iterable[Bucket], now_ms: int) -> None:
         """Remember that buckets are being read again for what they miss at present."""
         for bucket in buckets:

@@ -11,7 +11,7 @@ from jumpcloud_modules.collecting.backfilling import Backfill
 from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.ends import ALONE, Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.forgetting import Forgetting
-from jumpcloud_modules.collecting.late_events import LateEvents
+from jumpcloud_modules.collecting.late_events import Audited, LateEvents
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.plan import Plan
@@ -24,7 +24,9 @@ from jumpcloud_modules.collecting.tail import Tail, is_refused_start
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.collecting.window_reading import WindowReading
 from jumpcloud_modules.errors import CollectorError, Refused
+from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.http.retry import Retry
+from jumpcloud_modules.instants import to_ms
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 EVENTS_OF_A_LOOK = 3
@@ -48,12 +50,14 @@ class Collector:
         self._clock = jumpcloud.clock
         self._tail_retry = jumpcloud.tail_retry
         self._process = process
-        self.stats = Stats()
+        self.stats = Stats(process.measurements.stats)
         self._is_started = False
         ledger = durable.ledgers(plan.scope)
         self._startup = Startup(plan, jumpcloud, durable, process, ledger, others)
         self._tracker = tracker = CheckpointTracker()
-        self._record = record = DeliveryRecord(durable, ledger, tracker)
+        self._record = record = DeliveryRecord(
+            durable, ledger, tracker, process.measurements.commits.observe
+        )
         deliveries = Deliveries(intake, record, self.stats)
         self._late_events = LateEvents(
             jumpcloud, process, record.count, plan.audit_ms, plan.audit_every_ms
@@ -73,6 +77,7 @@ class Collector:
             record,
             deliveries,
             self.stats,
+            self._measure_late,
         )
         self._forgetting = Forgetting(
             plan, self._clock, tracker, record, self._late_events, self._tail, others
@@ -94,6 +99,21 @@ class Collector:
         if checkpoint.windows:
             return checkpoint.oldest_open_ms
         return self._tail.caught_up_ms or checkpoint.watermark_ms
+
+    @property
+    def new_events_read_to_ms(self) -> int | None:
+        """Return the instant up to which new events were read, None before it is known.
+
+        A backlog before it may still be open.
+        """
+        if not self._is_started:
+            return None
+        return self._tail.caught_up_ms or self.checkpoint.watermark_ms
+
+    @property
+    def audited(self) -> Audited | None:
+        """Return how the search for late events stands, None where it is off."""
+        return self._late_events.audited
 
     @property
     def needed_from_ms(self) -> int | None:
@@ -166,6 +186,12 @@ class Collector:
             self._offer(windows)
         self._tracker.audited(self._late_events.take_audited_ms())
         self._tail.mind_what_is_ahead()
+
+    def _measure_late(self, events: Events) -> None:
+        now_ms = self._clock.now_ms()
+        for time in events.times:
+            if time != UNDATED:
+                self._process.measurements.late.observe(max(0, now_ms - to_ms(time)) / 1000)
 
     def _offer(self, windows: Sequence[Window]) -> None:
         if self._plan.readers:

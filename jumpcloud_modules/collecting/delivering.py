@@ -23,8 +23,8 @@ class Deliveries:
         self._record = record
         self._stats = stats
 
-    def deliver(self, page: Page, window: Window) -> int:
-        """Deliver the new events of a window's page, file them, and return how many they were."""
+    def deliver(self, page: Page, window: Window) -> Delivery:
+        """Deliver the new events of a window's page, file them, and return what became of them."""
         delivery, not_before_ms = Delivery(), window.start_ms - EARLIER_THAN_ASKED_MS
         with self._record.claim(page.events) as fresh, self._record.claim(page.non_objects) as odd:
             try:
@@ -37,4 +37,4 @@ class Deliveries:
                 raise
             self._record.acknowledge(delivery, not_before_ms)
         self._stats.count_page(page, delivery)
-        return len(delivery.acknowledged) - delivery.elsewhere
+        return delivery

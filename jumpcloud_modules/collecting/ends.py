@@ -5,9 +5,10 @@ Values that group what belongs together; `assembly` fills them in.
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
+from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.protocols import Checkpoints, Clock, CountingSource, Delivered
 from jumpcloud_modules.http.retry import Retry
 
@@ -64,8 +65,9 @@ ALONE = OtherStreams()
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Hold the stop event, and where messages for a person go."""
+    """Hold the stop event, where messages for a person go, and where measurements do."""
 
     stop: threading.Event
     tell: Callable[[str], None]
     warn: Callable[[str], None]
+    measurements: Measurements = field(default_factory=Measurements)

@@ -6,6 +6,7 @@ own backoff (`questions`). Asks for counts only: the collector has the windows r
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 
 from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
@@ -35,6 +36,18 @@ REREAD_WITHOUT_COUNTS_MS = 5 * MINUTE_MS
 """How far back is read again at each poll while there are no counts."""
 
 BeingRead = Callable[[], Iterable[Window]]
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """Say how many events JumpCloud counts and does not give, as of the last whole audit.
+
+    What it found for the first time is not among them: that is being read. `seconds_ago` is how
+    long ago that audit was, None before the first one.
+    """
+
+    shortfall: int
+    seconds_ago: float | None
 
 
 class LateEvents:
@@ -71,6 +84,17 @@ class LateEvents:
         self._looked_ahead_at_ms: int | None = None
         self._is_silent = False
         self._audited_ms: int | None = None
+        self._shortfall = self._shortfall_so_far = 0
+
+    @property
+    def audited(self) -> Audited | None:
+        """Return how the whole audits stand, None where they are off."""
+        if not self._audit_ms:
+            return None
+        at_ms, ago = self._audited_at_ms, None
+        if at_ms is not None:
+            ago = (self._clock.span_ms() - at_ms) / 1000
+        return Audited(self._shortfall, ago)
 
     @property
     def is_without_witness(self) -> bool:
@@ -195,6 +219,7 @@ class LateEvents:
         # that began with open windows does not count as complete.
         now_ms, is_whole = self._clock.now_ms(), not list(being_read())
         asked_ms = end_ms - start_ms
+        self._shortfall_so_far = 0
         try:
             for first_ms, last_ms in self._at_once.pieces(start_ms, end_ms):
                 asked_ms = last_ms - first_ms
@@ -210,6 +235,7 @@ class LateEvents:
         self._by_hour.worked()
         self._say_recovery(self._by_hour, "Late events can be counted by the hour again.")
         self._audited_at_ms = self._clock.span_ms()
+        self._shortfall = self._shortfall_so_far
         if is_whole:
             self._audited_ms = now_ms
         return True
@@ -222,6 +248,7 @@ class LateEvents:
         counts = self._counts(start_ms, end_ms, unit)
         self._witness.check(counts, start_ms, end_ms)
         lacking = self._lacking(counts, start_ms, end_ms, unit, being_read)
+        self._shortfall_so_far += self._audit.missing_after_tries(lacking)
         short = self._audit.worth_a_try(lacking, self._clock.span_ms())
         for first in range(0, len(short), HOURS_COUNTED_BY_MINUTE_AT_ONCE):
             some = short[first : first + HOURS_COUNTED_BY_MINUTE_AT_ONCE]

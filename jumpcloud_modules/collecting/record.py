@@ -6,6 +6,7 @@ Each write is repeated until it works. Knows nothing of windows being read.
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 
 from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.collecting.ends import Durable
@@ -20,9 +21,17 @@ class DeliveryRecord:
     """Write one scope's ledger and the checkpoint: what is added, to the ledger first.
 
     What is forgotten goes the other way round (`forgetting`).
+    `on_commit` hears how many seconds each commit took.
     """
 
-    def __init__(self, durable: Durable, ledger: Delivered, tracker: CheckpointTracker) -> None:
+    def __init__(
+        self,
+        durable: Durable,
+        ledger: Delivered,
+        tracker: CheckpointTracker,
+        on_commit: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self._on_commit = on_commit
         self._durable = durable
         self._retry = durable.retry
         self._ledger = ledger
@@ -86,9 +95,11 @@ class DeliveryRecord:
         self._retry.call(self._durable.check_owner)
 
     def _write_down(self) -> None:
+        began = monotonic()
         checkpoint = (
             self._tracker.checkpoint
         )  # of all that it passed, the ledger was written before
         self.check_owner()
         self._retry.call(self._ledger.commit)
         self._retry.call(lambda: self._durable.state.save(checkpoint))
+        self._on_commit(monotonic() - began)

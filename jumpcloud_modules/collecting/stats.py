@@ -1,7 +1,7 @@
 """Counts of pages and events, summed up over all readers since they were last taken."""
 
 import threading
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.queries import Page
@@ -26,31 +26,36 @@ class Counts:
 
 
 class Stats:
-    """Add up what readers did."""
+    """Add up what readers did; what is counted here counts in `whole` as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: "Stats | None" = None) -> None:
+        self._whole = whole
         self._lock = threading.Lock()
         self._counts = Counts()
 
     def count_page(self, page: Page, delivery: Delivery) -> None:
         """Take note of a page and of what became of those of its events that were new."""
         read = len(page.events) + len(page.non_objects)
-        with self._lock:
-            counts = self._counts
-            self._counts = replace(
-                counts,
-                pages=counts.pages + 1,
-                read=counts.read + read,
-                known=counts.known + read - len(delivery.acknowledged) + delivery.elsewhere,
-                delivered=counts.delivered + delivery.accepted,
-                set_aside=counts.set_aside + len(delivery.quarantined),
-                without_receipt=counts.without_receipt + delivery.missing_receipts,
+        self._add(
+            Counts(
+                pages=1,
+                read=read,
+                known=read - len(delivery.acknowledged) + delivery.elsewhere,
+                delivered=delivery.accepted,
+                set_aside=len(delivery.quarantined),
+                without_receipt=delivery.missing_receipts,
             )
+        )
 
     def count_late(self, events: int) -> None:
         """Take note of late events that were found; they are counted as delivered, too."""
+        self._add(Counts(late=events))
+
+    def _add(self, more: Counts) -> None:
         with self._lock:
-            self._counts = replace(self._counts, late=self._counts.late + events)
+            self._counts += more
+        if self._whole:
+            self._whole._add(more)  # noqa: SLF001 -- its own class
 
     def peek(self) -> Counts:
         """Return the counts, and go on counting."""

@@ -51,6 +51,10 @@ class CheckpointTracker:
         with self._lock:
             self._late += windows
 
+    def is_late(self, window: Window) -> bool:
+        """Tell whether a window is read for late events."""
+        return window in self._late
+
     def close(self, window: Window, rest: Window) -> bool:
         """Take note that a window was read to its end, which left `rest` of it.
 

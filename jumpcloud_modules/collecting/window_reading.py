@@ -3,6 +3,7 @@
 Knows nothing of why a window is read; `readers` are the threads that do it.
 """
 
+from collections.abc import Callable
 from contextlib import closing
 
 from jumpcloud_modules.checkpoint import Window
@@ -15,10 +16,15 @@ from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
+from jumpcloud_modules.delivery import Delivery
+from jumpcloud_modules.events import Events
 
 
 class WindowReading:
-    """Read windows to their ends, from any thread, while holding a slot."""
+    """Read windows to their ends, from any thread, while holding a slot.
+
+    `on_late` gets the events that were found late.
+    """
 
     def __init__(
         self,
@@ -29,6 +35,7 @@ class WindowReading:
         record: DeliveryRecord,
         deliveries: Deliveries,
         stats: Stats,
+        on_late: Callable[[Events], None] = lambda _: None,
     ) -> None:
         self._pages = pages
         self._concurrency = concurrency
@@ -37,17 +44,20 @@ class WindowReading:
         self._record = record
         self._deliveries = deliveries
         self._stats = stats
+        self._on_late = on_late
 
     def read(self, window: Window) -> None:
         """Read a window of the backlog or of late events to its end, and close it."""
         self._record.check_owner()  # when it is lost, nothing more is read
         window = self._backfill.cut(window)
-        rest, new_events = self._read_to_its_end(self._tracker.checkpoint.rest_of(window))
+        rest, new_events = self._read_to_its_end(
+            self._tracker.checkpoint.rest_of(window), is_late=self._tracker.is_late(window)
+        )
         if self._tracker.close(window, rest):
             self._stats.count_late(new_events)
         self._record.commit()
 
-    def _read_to_its_end(self, window: Window) -> tuple[Window, int]:
+    def _read_to_its_end(self, window: Window, *, is_late: bool) -> tuple[Window, int]:
         """Read a window to its end; return what is left of it, and how many events were new.
 
         What is left is empty, or holds no more events.
@@ -59,13 +69,16 @@ class WindowReading:
                 closing(self._pages.read(reading, slot.keep)) as leases,
             ):
                 for lease in leases:
-                    new_events += self._take(lease, reading)
+                    delivery = self._take(lease, reading)
+                    new_events += len(delivery.acknowledged) - delivery.elsewhere
+                    if is_late:
+                        self._on_late(delivery.acknowledged)
         return reading.rest, new_events
 
-    def _take(self, lease: PageLease, reading: Reading) -> int:
+    def _take(self, lease: PageLease, reading: Reading) -> Delivery:
         before = reading.rest
         with lease:
-            new_events = self._deliveries.deliver(lease.page, reading.window)
+            delivery = self._deliveries.deliver(lease.page, reading.window)
         rest = reading.rest
         self._record.advance(lambda checkpoint: checkpoint.with_rest(before, rest))
-        return new_events
+        return delivery

@@ -5,7 +5,7 @@ Knows neither JumpCloud nor the intake; both speak through it.
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 
 import requests
@@ -32,6 +32,13 @@ _QUOTED_CHARACTERS = 300
 _PREPARED_KEPT = 32
 
 Body = bytes | memoryview
+Observe = Callable[[str, int | None, float], None]
+"""Hear of a request: the last part of its path, the status (None: no answer), and the seconds until
+the answer's headers were in, or until it was given up."""
+
+
+def unobserved(_endpoint: str, _status: int | None, _seconds: float) -> None:
+    """Take no note of a request."""
 
 
 class Transport:
@@ -40,11 +47,19 @@ class Transport:
     Requests go through an adapter: a session would follow redirects, collect cookies, and look
     for proxies on the disk each time.
     `secrets` are blanked out of everything quoted from an answer. Raises CannotWork where the
-    environment names a proxy or certificates that cannot work.
+    environment names a proxy or certificates that cannot work. `observe` hears of each request.
     """
 
-    def __init__(self, end: str, url: str, headers: dict[str, str], secrets: Secrets) -> None:
+    def __init__(
+        self,
+        end: str,
+        url: str,
+        headers: dict[str, str],
+        secrets: Secrets,
+        observe: Observe = unobserved,
+    ) -> None:
         self.end = end
+        self._observe = observe
         self._secrets = secrets
         self._buffers = Buffers(max_kept=PAGES_IN_MEMORY)
         self._session = requests.Session()
@@ -68,18 +83,24 @@ class Transport:
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> requests.Response:
         """Send a request of any method, as `post` does."""
+        began, status = monotonic(), None
         try:
-            return self._adapter.send(
+            answer = self._adapter.send(
                 self._request(method, url, body, headers),
                 stream=True,
                 timeout=(CONNECT_TIMEOUT_SECONDS, SILENCE_TIMEOUT_SECONDS),
                 verify=self._route.verify,
                 proxies=self._route.proxies,
             )
+            status = answer.status_code
+            return answer
         # The adapter lets some of urllib3's and the socket's errors through, and ValueError for an
         # address that it cannot read.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._no_answer(error, url) from None
+        finally:
+            endpoint = url.partition("?")[0].rpartition("/")[2]
+            self._observe(endpoint, status, monotonic() - began)
 
     def read(self, answer: requests.Response, max_bytes: int) -> Body:
         """Return the answer's body, decompressed.

@@ -23,7 +23,7 @@ from jumpcloud_modules.errors import (
     TryAgain,
 )
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.http.client import Transport
+from jumpcloud_modules.http.client import Observe, Transport, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.intake.batches import MAX_EVENT_BYTES, batches, compressed_body
@@ -65,6 +65,7 @@ class Intake:
         on_set_aside: Callable[[Quarantined], None] = lambda _: None,
         secrets: Secrets | None = None,
         check_owner: Callable[[], None] = lambda: None,
+        observe: Observe = unobserved,
     ) -> None:
         secrets = secrets or Secrets()
         secrets.add(options.key)
@@ -73,7 +74,7 @@ class Intake:
             "Accept-Encoding": "gzip",
             "User-Agent": options.user_agent,
         }
-        self._transport = Transport(END, options.url, headers, secrets)
+        self._transport = Transport(END, options.url, headers, secrets, observe)
         self._url = options.url.rstrip("/") + "/batch"
         self._intake_key = options.key
         self._quarantine = quarantine

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from jumpcloud_modules.errors import Refused
+from jumpcloud_modules.http.client import Observe, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.auth import ApiKey, Credentials, ServiceAccount
 from jumpcloud_modules.jumpcloud.client import DEFAULT_OPTIONS, END, Client, ClientOptions
@@ -32,7 +33,10 @@ class Account:
 
 
 def credentials_of(
-    account: Account, secrets: Secrets | None = None, options: ClientOptions = DEFAULT_OPTIONS
+    account: Account,
+    secrets: Secrets | None = None,
+    options: ClientOptions = DEFAULT_OPTIONS,
+    observe: Observe = unobserved,
 ) -> Credentials:
     """Return an account's credentials; several clients may share them, and with them a token.
 
@@ -44,7 +48,12 @@ def credentials_of(
     if token_url is None:
         raise Refused(WITHOUT_TOKENS, end=END)
     return ServiceAccount(
-        token_url, account.client_id, account.client_secret, secrets, options.user_agent
+        token_url,
+        account.client_id,
+        account.client_secret,
+        secrets,
+        options.user_agent,
+        observe=observe,
     )
 
 
@@ -53,10 +62,13 @@ def events_client(
     credentials: Credentials,
     options: ClientOptions = DEFAULT_OPTIONS,
     clock: JumpCloudClock | None = None,
+    observe: Observe = unobserved,
 ) -> Client:
     """Return the client of an account's Directory Insights."""
     url = places_of(account.base_url).events_url
-    return Client(url, credentials, account.organization_id, account.provider_id, options, clock)
+    return Client(
+        url, credentials, account.organization_id, account.provider_id, options, clock, observe
+    )
 
 
 def console_client(

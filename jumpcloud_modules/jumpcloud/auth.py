@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import orjson
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
-from jumpcloud_modules.http.client import Transport
+from jumpcloud_modules.http.client import Observe, Transport, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 
 END: Final = "JumpCloud's token host"
@@ -94,6 +94,7 @@ class ServiceAccount:
         secrets: Secrets | None = None,
         user_agent: str = "jumpcloud-directory-insights",
         clock: Callable[[], float] = monotonic,
+        observe: Observe = unobserved,
     ) -> None:
         self.secrets = secrets or Secrets()
         basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
@@ -105,7 +106,7 @@ class ServiceAccount:
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport(END, token_url, headers, self.secrets)
+        self._transport = Transport(END, token_url, headers, self.secrets, observe)
         self._token_url = token_url
         self._clock = clock
         self._lock = threading.Lock()

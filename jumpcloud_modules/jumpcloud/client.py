@@ -11,7 +11,7 @@ from typing import Final
 import requests
 
 from jumpcloud_modules.errors import CollectorError
-from jumpcloud_modules.http.client import Body, Transport
+from jumpcloud_modules.http.client import Body, Observe, Transport, unobserved
 from jumpcloud_modules.jumpcloud.auth import Credentials
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 
@@ -45,6 +45,7 @@ class Client:
         provider_id: str | None = None,
         options: ClientOptions = DEFAULT_OPTIONS,
         clock: JumpCloudClock | None = None,
+        observe: Observe = unobserved,
     ) -> None:
         self._clock = clock or JumpCloudClock()
         self._credentials = credentials
@@ -58,7 +59,7 @@ class Client:
             headers["x-org-id"] = organization_id
         if provider_id:
             headers["x-provider-id"] = provider_id
-        self._transport = Transport(END, url, headers, credentials.secrets)
+        self._transport = Transport(END, url, headers, credentials.secrets, observe)
         self._url = url.rstrip("/")
 
     def post(self, path: str, body: bytes) -> requests.Response:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -15,6 +16,7 @@ from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfig
 from sekoia_automation.module import LogLevelStr
 
 from jumpcloud_modules.assembly import Parts, Voice, assemble
+from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
 from jumpcloud_modules.errors import CannotWork, OwnershipLost, Stopped
@@ -26,6 +28,12 @@ from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
+from jumpcloud_modules.sekoia.metrics import (
+    COLLECTED_MESSAGES_DESCRIPTION,
+    KEY_LABEL,
+    Exposition,
+    Seen,
+)
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.polling import Listeners, Polling
@@ -43,10 +51,9 @@ HEALTH_GRACE_SECONDS = 900
 """Health is 500 after this time plus twice `frequency` without a heartbeat."""
 
 COLLECTED_MESSAGES = Counter(
-    name="collected_messages",
-    documentation="Number of events collected from JumpCloud",
-    namespace="symphony_module_jumpcloud",
-    labelnames=["intake_key"],
+    name=COLLECTED_MESSAGES_DESCRIPTION.name,
+    documentation=COLLECTED_MESSAGES_DESCRIPTION.documentation,
+    labelnames=[KEY_LABEL],
 )
 
 
@@ -67,13 +74,17 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._assembled: Parts | None = None
         self._assembly_lock = threading.RLock()  # two threads would collect with parts of their own
         self._unread_keys: list[str] = []
-        self._totals = Counts()
+        self._measurements = Measurements()
+        self._began_at = time.monotonic()
         self._missing_receipts = Repetition()
         self._report = StatusReport(self._redacted)
         self._monitoring = Monitoring({"/health": self._health, "/status": self._status_answer})
         super().__init__(*args, **kwargs)
         listeners = Listeners(
-            self._polled, self.log, lambda error, said: self.log_exception(error, message=said)
+            self._polled,
+            self.log,
+            lambda error, said: self.log_exception(error, message=said),
+            self._measurements.failed_unexpectedly,
         )
         self._polling = Polling(self._stop_event, listeners)
 
@@ -135,10 +146,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         # Network calls run in daemon threads, so that a read that hangs cannot hold up the exit.
         collecting = threading.Thread(target=self._collect, name="collector", daemon=True)
         self._show_metrics()
+        exposition = Exposition(self._seen, self.key_label)
+        exposition.register()
         collecting.start()
         while collecting.is_alive() and self.running:
             self._show_state(self._parts)
             collecting.join(SECONDS_BETWEEN_LOOKS)
+        exposition.unregister()
         self._finish(self._parts, [collecting, *self._polling.threads])
         self._parts.owner.release()
 
@@ -173,24 +187,38 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._monitoring.close()
 
     def _health(self) -> Answer:
-        return (200 if self.is_alive() else 500), self.liveness_context()
+        """Return whether a restart would help, and what fails: it mends no refused key."""
+        parts = self._assembled
+        failing = [asdict(failing) for failing in self._report.failing(parts)] if parts else []
+        context = {"well": not failing, "failing": failing, **self.liveness_context()}
+        return (200 if self.is_alive() else 500), context
 
     def _status_answer(self) -> Answer:
         return 200, self.status().to_json()
 
     def status(self) -> Status:
         """Return how collecting is doing just now."""
-        parts, version = self._assembled, str(self.module.manifest.get("version", ""))
+        parts, version = self._assembled, self._version
         if parts is None or not self._is_collecting:
             return Status("starting", version, str(self._data_path or ""))
         return self._report.status(
             parts,
             version=version,
             folder=str(self.data_path),
-            totals=self._totals,
+            totals=self._measurements.stats.peek(),
             is_owner=self._is_owner,
             poll_every_seconds=self.configuration.poll_every_seconds,
         )
+
+    def _seen(self) -> Seen:
+        parts = self._assembled
+        is_begun = parts is not None and self._is_owner and parts.collected_to_ms is not None
+        seconds = time.monotonic() - self._began_at
+        return Seen(self._measurements, self._version, seconds, parts, is_collecting=is_begun)
+
+    @property
+    def _version(self) -> str:
+        return str(self.module.manifest.get("version", ""))
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """End soon: commit what the intake accepted, and leave behind threads that hang."""
@@ -207,12 +235,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         for collector in parts.collectors:
             self._note(collector.stats.take())
         is_final = not any(thread.is_alive() for thread in polling)
-        said = announcements.stopped(parts.checkpoint, self._totals, is_final=is_final)
+        counts = self._measurements.stats.peek()
+        said = announcements.stopped(parts.checkpoint, counts, is_final=is_final)
         self.log(said, level="info")
 
     def _starting(self) -> str:
         return announcements.starting(
-            version=str(self.module.manifest.get("version", "")),
+            version=self._version,
             account=self.module.configuration,
             configuration=self.configuration,
             intake_url=self.configuration.intake_server or self.intake_url,
@@ -270,7 +299,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             intake_url=configuration.intake_server or self.intake_url,
             user_agent=self.http_default_headers["User-Agent"],
         )
-        voice = Voice(self.log, self._count_accepted, self._tell_set_aside, self._unshown)
+        voice = Voice(
+            self.log,
+            self._count_accepted,
+            self._tell_set_aside,
+            self._unshown,
+            self._measurements,
+        )
         return assemble(settings, voice, self._stop_event)
 
     # Pushing
@@ -313,11 +348,16 @@ class JumpcloudDirectoryInsightsConnector(Connector):
     def _post_logs(self, records: list[Record]) -> None:
         post(self.logs_url, self._headers, records)
 
+    @property
+    def key_label(self) -> str:
+        """Return what stands for the intake key in metrics: the platform's dashboards ask by it."""
+        return self.configuration.intake_key
+
     def _warn(self, text: str) -> None:
         self.log(text, level="warning")
 
     def _count_accepted(self, count: int, seconds: float) -> None:
-        intake_key = self.configuration.intake_key
+        intake_key = self.key_label
         self.put_forwarded_events(intake_key=intake_key, count=count)
         self.put_forward_events_duration(intake_key=intake_key, duration=seconds)
         self._report.note_accepted(count, seconds)
@@ -325,14 +365,12 @@ class JumpcloudDirectoryInsightsConnector(Connector):
         self._last_events_time = self._last_heartbeat
 
     def _tell_set_aside(self, event: Quarantined) -> None:
-        self.put_discarded_events(intake_key=self.configuration.intake_key, count=1)
+        self.put_discarded_events(intake_key=self.key_label, count=1)
         self._warn(str(event))
 
     def _note(self, counts: Counts) -> None:
-        with self._log_lock:  # each stream notes its own
-            self._totals += counts
         collected = counts.read - counts.known
-        COLLECTED_MESSAGES.labels(intake_key=self.configuration.intake_key).inc(collected)
+        COLLECTED_MESSAGES.labels(intake_key=self.key_label).inc(collected)
         self._mind_receipts(counts)
 
     def _mind_receipts(self, counts: Counts) -> None:
@@ -349,17 +387,17 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _show_metrics(self) -> None:
         """Create the SDK's metrics before threads use them; it creates each at its first use."""
-        intake_key = self.configuration.intake_key
+        intake_key = self.key_label
         self.put_forwarded_events(intake_key=intake_key, count=0)
         self.put_discarded_events(intake_key=intake_key, count=0)
         COLLECTED_MESSAGES.labels(intake_key=intake_key).inc(0)
-        _ = self.forward_events_duration
+        if self.forward_events_duration:
+            self.forward_events_duration.labels(intake_key=intake_key)
 
     def _show_state(self, parts: Parts) -> None:
         if parts.is_failing or not self._is_owner:
             self.heartbeat()  # waiting out a failure, or another owner, is what it should do
-        intake_key = self.configuration.intake_key
-        self.put_events_lag(intake_key=intake_key, lag=self._lag_seconds(parts))
+        self.put_events_lag(intake_key=self.key_label, lag=self._lag_seconds(parts))
 
     def _lag_seconds(self, parts: Parts) -> float:
         return self._report.lag_seconds(parts, self.configuration.poll_every_seconds)

@@ -23,12 +23,14 @@ class Listeners:
     """Hold what to call, from any of the threads.
 
     `polled` gets the counts of a poll that ended, `log` a line for a person, and `failed` an
-    unexpected failure with a sentence on what it means.
+    unexpected failure with a sentence on what it means, where that is due. `count_unexpected` is
+    called for each.
     """
 
     polled: Callable[[Counts], None]
     log: Callable[[str], None]
     failed: Callable[[Exception, str], None]
+    count_unexpected: Callable[[], None] = lambda: None
 
 
 class Polling:
@@ -110,6 +112,7 @@ class Polling:
 
     def _tell_unexpected(self, error: Exception, message: str, unexpected: Repetition) -> None:
         """Report a mistake of the program: at first, and then less and less often."""
+        self._listeners.count_unexpected()
         times = unexpected.again()
         if times is not None:
             since = f" (failures since this was last said: {times})" if times > 1 else ""

@@ -5,7 +5,7 @@ Knows nothing of the SDK.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from jumpcloud_modules.assembly import Parts
 from jumpcloud_modules.checkpoint import Checkpoint
@@ -58,10 +58,7 @@ class StatusReport:
         is_owner: bool,
         poll_every_seconds: float,
     ) -> Status:
-        """Return the status; `totals` are the counts of all polls that have ended."""
-        counts = totals
-        for collector in parts.collectors:
-            counts += collector.stats.peek()
+        """Return the status; `totals` are the counts of this process."""
         is_begun = is_owner and parts.collected_to_ms is not None
         waits: State = "starting" if is_owner else "waiting for another owner"
 
@@ -85,24 +82,27 @@ class StatusReport:
                 stream(services, collector.checkpoint, collector.collected_to_ms)
                 for services, collector in zip(parts.names, parts.collectors, strict=True)
             ),
-            late_events=counts.late,
-            withheld=counts.known,
-            delivered=counts.delivered,
+            late_events=totals.late,
+            withheld=totals.known,
+            delivered=totals.delivered,
             quarantined=parts.quarantine.count(),
-            failing=tuple(self._failing(parts)),
+            failing=self.failing(parts),
             last_deliveries=tuple(self._last_deliveries),
         )
 
-    def _failing(self, parts: Parts) -> Iterator[Failing]:
+    def failing(self, parts: Parts) -> tuple[Failing, ...]:
+        """Return what fails just now."""
         now = time.time()
-        for log in parts.failure_logs:
-            for ongoing in log.goes_on():
-                yield Failing(
-                    ongoing.end,
-                    to_rfc3339(int((now - ongoing.seconds) * 1000)),
-                    ongoing.failed_tries,
-                    self._redacted(ongoing.message),
-                )
+        return tuple(
+            Failing(
+                ongoing.end,
+                to_rfc3339(int((now - ongoing.seconds) * 1000)),
+                ongoing.failed_tries,
+                self._redacted(ongoing.message),
+            )
+            for _, log in parts.failure_logs
+            for ongoing in log.goes_on()
+        )
 
 
 def _lag_seconds(

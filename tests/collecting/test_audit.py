@@ -174,3 +174,19 @@ def test_neighbouring_buckets_become_one_window(numbers: set[int]) -> None:
     }
     assert covered == numbers
     assert all((a.end_ms or 0) < b.start_ms for a, b in pairwise(windows))
+
+
+def test_what_was_read_again_in_vain_is_a_shortfall() -> None:
+    """Found for the first time it is about to be read; once a count changes it is worth a try."""
+    known = _Known(2)
+    audit = Audit(known)
+    minutes = [_minute(0, 2), _minute(1, 5)]
+
+    lacking = audit.lacking(minutes, [])
+    assert audit.missing_after_tries(lacking) == 0
+
+    audit.note_tries(lacking, NOON_MS)
+    assert audit.missing_after_tries(lacking) == 3
+
+    known.count = 3
+    assert audit.missing_after_tries(audit.lacking(minutes, [])) == 0

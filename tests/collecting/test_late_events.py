@@ -204,3 +204,19 @@ def test_a_long_span_is_denied_where_most_of_it_is(held: int, is_denied: bool) -
 
     with pytest.raises(TryAgain) if is_denied else nullcontext():
         witness.check({NOON_MS: held}, NOON_MS, NOON_MS + HOUR_MS)
+
+
+def test_how_late_events_were_is_measured(world: World) -> None:
+    """Each that was found late, by its age when it was delivered; no other one."""
+    collector = world.boot(_WEEK)
+    world.publish(count=30)
+    world.poll(collector)
+    world.publish(ago_seconds=7_200, count=3)
+
+    world.poll(collector, times=30)
+
+    late = world.measurements.late.distribution()
+    assert late.count == 3
+    assert dict(late.at_most)[3_600.0] == 0
+    assert dict(late.at_most)[21_600.0] == 3
+    assert world.measurements.commits.distribution().count > 0

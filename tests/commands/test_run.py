@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.commands.document import ConfigurationError, fill_in, read_document
-from jumpcloud_modules.commands.run import faults_of
+from jumpcloud_modules.commands.run import faults_of, fingerprint
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import Sandbox, generate, wait_until
 from sandbox.instants import now_ms
@@ -196,6 +197,32 @@ def test_what_it_says_has_the_form_and_the_level_that_were_asked_for(tmp_path: P
     assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z INFO ", line) for line in said["text"])
     assert said["text"][-1].partition(" INFO ")[2].startswith("Stopped: 20 events delivered")
     assert said["nothing"] == []
+
+
+def test_its_metrics_name_the_intake_key_by_a_fingerprint(tmp_path: Path) -> None:
+    """Each sample of ours and of the SDK's has it; the key is nowhere."""
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+
+    def read() -> str:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    with (
+        Sandbox(generate(10, now_ms() - HOUR_MS, now_ms() - 1_000, seed=7)) as sandbox,
+        self_hosted(tmp_path, **variables(sandbox), METRICS_PORT=str(port)),
+    ):
+        collects = "symphony_module_jumpcloud_collecting{intake_key="
+        assert wait_until(lambda: collects in read() and sandbox.intake.count == 10, 60)
+        lines = [line for line in read().splitlines() if line.startswith("symphony_module_")]
+
+    label = f'intake_key="{fingerprint(sandbox.intake.intake_key)}"'
+    assert len(lines) > 30
+    assert [line for line in lines if label not in line] == []
+    assert sandbox.intake.intake_key not in "".join(lines)
 
 
 @pytest.mark.parametrize(

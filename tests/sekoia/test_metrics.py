@@ -1,0 +1,120 @@
+"""What Prometheus is told, by name, and that no key is among it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from sekoia_automation.connector import metrics as sdk
+
+from jumpcloud_modules.collecting.measurements import Measurements
+from jumpcloud_modules.commands.run import fingerprint
+from jumpcloud_modules.sekoia import connector as connector_module
+from jumpcloud_modules.sekoia.metrics import (
+    COLLECTED_MESSAGES_DESCRIPTION,
+    COUNTED_BY_THE_SDK,
+    DESCRIPTIONS,
+    MEASURED,
+    OF_THE_SDK,
+    Description,
+    Exposition,
+    Seen,
+)
+
+KEY = "a-key-that-nobody-may-see"
+LABEL = fingerprint(KEY)
+
+
+@contextmanager
+def shown(measurements: Measurements) -> Iterator[dict[str, float]]:
+    """Show measurements as a connector without parts does; give samples by name and labels."""
+    exposition = Exposition(lambda: Seen(measurements, "2.0.0", 0.0), LABEL)
+    exposition.register()
+    try:
+        yield samples()
+    finally:
+        exposition.unregister()
+
+
+def samples() -> dict[str, float]:
+    """Return what the port for metrics says, but for what Prometheus' client says of itself."""
+    return {
+        f"{sample.name}{sorted(sample.labels.items())}": sample.value
+        for family in text_string_to_metric_families(generate_latest(REGISTRY).decode())
+        for sample in family.samples
+    }
+
+
+def value(samples: dict[str, float], name: str, **labels: str) -> float:
+    """Return one sample's value."""
+    return samples[f"{name}{sorted({'intake_key': LABEL, **labels}.items())}"]
+
+
+def test_what_was_measured_is_shown_as_it_is_at_that_moment() -> None:
+    """Counters, gauges and histograms, each with the label that dashboards ask by."""
+    measurements = Measurements()
+    measurements.answered("jumpcloud", "events", 401, 0.2)
+    measurements.failed("jumpcloud", "refused", 401)
+    measurements.commits.observe(0.03)
+    prefix = "symphony_module_jumpcloud"
+
+    with shown(measurements) as seen:
+        requests = f"{prefix}_http_requests_total"
+        asked = {"end": "jumpcloud", "endpoint": "events"}
+        assert value(seen, requests, **asked, status="401") == 1
+        assert value(seen, f"{prefix}_http_request_duration_seconds_count", **asked) == 1
+        refused = {"end": "jumpcloud", "kind": "refused"}
+        assert value(seen, f"{prefix}_failed_tries_total", **refused, status="401") == 1
+        assert value(seen, f"{prefix}_failing", **refused) == 0
+        assert value(seen, f"{prefix}_collecting") == 0
+        commits = f"{prefix}_commit_duration_seconds"
+        assert value(seen, f"{commits}_bucket", le="0.025") == 0
+        assert value(seen, f"{commits}_bucket", le="0.05") == 1
+        assert value(seen, f"{commits}_bucket", le="+Inf") == 1
+
+    assert not any(name.startswith(f"{prefix}_http_requests") for name in samples())
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda d: d.name)
+def test_a_metric_is_named_as_prometheus_wants_it(description: Description) -> None:
+    """Base units: seconds at the end of what is measured in them; the SDK names its own."""
+    name, unit = description.name, description.unit
+
+    assert re.fullmatch(r"symphony_module_(jumpcloud|common)_[a-z_]+", name)
+    assert not name.endswith("_total")
+    if not name.startswith(OF_THE_SDK):
+        assert (unit == "seconds") == name.endswith("_seconds")
+
+
+def test_what_is_documented_of_the_sdk_is_what_it_has() -> None:
+    """By its own source, so that a newer SDK is noticed."""
+    names = re.findall(
+        r'\bname="([a-z_]+)",\n\s+documentation=', Path(sdk.__file__).read_text("utf-8")
+    )
+
+    assert {f"{OF_THE_SDK}_{name}" for name in names} == {d.name for d in COUNTED_BY_THE_SDK}
+
+
+def test_the_counter_of_version_1_8_2_keeps_its_name() -> None:
+    """Dashboards rely on it."""
+    assert COLLECTED_MESSAGES_DESCRIPTION.shown_as == (
+        "symphony_module_jumpcloud_collected_messages_total"
+    )
+    assert connector_module.COLLECTED_MESSAGES._name == COLLECTED_MESSAGES_DESCRIPTION.name
+
+
+def test_no_two_metrics_share_a_name() -> None:
+    """Prometheus would drop the whole answer."""
+    names = [described.shown_as for described in DESCRIPTIONS]
+
+    assert len(names) == len(set(names)) == len(MEASURED) + 1 + len(COUNTED_BY_THE_SDK)
+
+
+def test_a_fingerprint_tells_keys_apart_and_is_what_the_shell_makes_of_them() -> None:
+    """`printf %s KEY | sha256sum | cut -c 1-12`."""
+    assert fingerprint("abc") == "ba7816bf8f01"
+    assert fingerprint(KEY) != fingerprint(KEY + "x")
+    assert KEY[:4] not in fingerprint(KEY)
