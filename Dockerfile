@@ -1,6 +1,9 @@
-# The base is pinned to a release. A tag can be moved, which a digest (python:…@sha256:…) cannot: where
-# your registry tells you the one you have examined, put it behind both tags.
-FROM python:3.13.9-slim-bookworm AS packages
+# The base is pinned to a release. A tag can be moved, which a digest cannot: to build on the one that
+# you have examined, or on a copy in your own registry, docker build --build-arg BASE=…@sha256:…. It
+# needs Python 3.11 or newer as `python`, with venv, and useradd; the image is labelled with it.
+ARG BASE=docker.io/library/python:3.13.9-slim-bookworm
+
+FROM ${BASE} AS packages
 
 WORKDIR /build
 COPY requirements/main.txt .
@@ -9,7 +12,8 @@ RUN python -m venv /venv \
         --require-hashes --no-deps --requirement main.txt
 
 
-FROM python:3.13.9-slim-bookworm
+FROM ${BASE}
+ARG BASE
 
 # Nothing is written to the root file system when it runs: the bytecode is made here, and what
 # libraries put into /tmp goes to memory.
@@ -22,7 +26,7 @@ LABEL org.opencontainers.image.title="JumpCloud Directory Insights for Sekoia.io
     org.opencontainers.image.description="Collects JumpCloud Directory Insights events and pushes them to a Sekoia.io intake" \
     org.opencontainers.image.version="2.0.0" \
     org.opencontainers.image.licenses="MIT" \
-    org.opencontainers.image.base.name="docker.io/library/python:3.13.9-slim-bookworm"
+    org.opencontainers.image.base.name="${BASE}"
 
 # The user connector, and nobody else but root, reads and writes /app/data. A named volume takes its
 # owner over when it is first mounted; a folder of the host keeps its own: chown 1000 it.
@@ -34,7 +38,9 @@ RUN useradd --uid 1000 --no-create-home --shell /usr/sbin/nologin connector \
 COPY --from=packages /venv /venv
 COPY main.py module.json manifest.json connector_*.json trigger_*.json ./
 COPY jumpcloud_modules jumpcloud_modules
-RUN PYTHONDONTWRITEBYTECODE= python -m compileall -q main.py jumpcloud_modules
+# Readable to that user also where a strict umask made the files that were copied.
+RUN PYTHONDONTWRITEBYTECODE= python -m compileall -q main.py jumpcloud_modules \
+    && chmod -R go=u-w *.py *.json jumpcloud_modules
 
 # By its number: Kubernetes (runAsNonRoot) believes no name.
 USER 1000

@@ -23,7 +23,7 @@ endef
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help install browser run test test-all soak bench check format format-check lint types \
+.PHONY: help install browser run test test-all test-image soak bench check format format-check lint types \
 	manifests check-manifests docs check-docs site lock picture clean
 
 help: ## list the targets
@@ -66,6 +66,9 @@ test-all: ## run the tests on each of Python 3.11, 3.12 and 3.13 that the machin
 		echo "== Python $$version ($$python)"; \
 		$(MAKE) test VENV=.venv-$$version PYTHON=$$python < /dev/null || exit 1; \
 	done
+
+test-image: install ## build the image and start it (as root, with buildah and debootstrap; ARGS)
+	@TEST_IMAGE=1 $(PY) -m pytest tests/deploy/test_image.py $(ARGS)
 
 soak: install ## run every fault and kill for as long as asked (ARGS="--minutes 10")
 	@$(PY) -m tests.soak $(ARGS)

@@ -1,6 +1,7 @@
 """A configuration that can work: where to ask, what for, and where the events go."""
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from sekoia_automation.exceptions import ModuleConfigurationError
 
@@ -41,3 +42,23 @@ def read(installation: Installation) -> Configured:
     except ModuleConfigurationError as error:
         raise ConfigurationError(error.args[0]) from None
     return Configured(account, connector, url)
+
+
+def account(installation: Installation) -> Account:
+    """Read the account alone: an organization need not be chosen yet, nor an intake be there.
+
+    Raises ConfigurationError with a sentence for each bad value.
+    """
+    module = _Module()
+    try:
+        module.configuration = installation.module()
+    except ModuleConfigurationError as error:
+        raise ConfigurationError(error.args[0]) from None
+    if faults := module.configuration.faults_of_credentials:
+        raise ConfigurationError(" ".join(faults))
+    given = module.account_as_given
+    with suppress(ConfigurationError):  # a variable of the intake may not be set yet
+        chosen = installation.connector().get("organization_id")
+        if isinstance(chosen, str) and chosen.strip():
+            return replace(given, organization_id=chosen.strip())
+    return given

@@ -36,6 +36,9 @@ class Command:
 
 COMMANDS: Final = {
     "check": Command("check", "ask beforehand whether it will work; changes nothing"),
+    "organizations": Command(
+        "organizations", "list the organizations that the key reaches, with their events"
+    ),
     "preview": Command("preview", "show events as they would be forwarded; sends nothing"),
     "status": Command("status", "show how a running connector is doing, or what its state says"),
     "replay": Command("replay", "send events of the quarantine once more, or list them"),

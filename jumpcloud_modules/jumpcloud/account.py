@@ -72,14 +72,17 @@ def events_client(
 
 
 def console_client(
-    account: Account, credentials: Credentials, options: ClientOptions = DEFAULT_OPTIONS
+    account: Account,
+    credentials: Credentials,
+    options: ClientOptions = DEFAULT_OPTIONS,
+    clock: JumpCloudClock | None = None,
 ) -> Client | None:
     """Return the client of the console that an account's address belongs to, if that is known.
 
     It names no organization: what lists organizations takes none.
     """
     url = places_of(account.base_url).console_url
-    return Client(url, credentials, options=options) if url else None
+    return Client(url, credentials, options=options, clock=clock) if url else None
 
 
 WITHOUT_TOKENS = (

@@ -4,6 +4,7 @@ Knows nothing of events. Tries each request once, or twice where a token was rep
 decides when to try again.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -55,12 +56,19 @@ class Client:
             "Accept-Encoding": "gzip",
             "User-Agent": options.user_agent,
         }
+        self._about: dict[str, str] = {}
         if organization_id:
-            headers["x-org-id"] = organization_id
+            self._about["x-org-id"] = organization_id
         if provider_id:
-            headers["x-provider-id"] = provider_id
+            self._about["x-provider-id"] = provider_id
         self._transport = Transport(END, url, headers, credentials.secrets, observe)
         self._url = url.rstrip("/")
+
+    def of_organization(self, organization_id: str) -> "Client":
+        """Return one that asks about another organization, over the same connections."""
+        other = copy.copy(self)
+        other._about = {"x-org-id": organization_id}  # noqa: SLF001 -- its own class
+        return other
 
     def post(self, path: str, body: bytes) -> requests.Response:
         """Ask and return as soon as the headers of a success are in.
@@ -95,7 +103,8 @@ class Client:
         self, method: str, path: str, body: bytes | None, carried: Mapping[str, str]
     ) -> requests.Response:
         asked_ms = self._clock.span_ms()
-        answer = self._transport.send(method, self._url + path, body, carried)
+        headers = {**self._about, **carried}
+        answer = self._transport.send(method, self._url + path, body, headers)
         if answer.status_code < BY_A_PROXY:
             self._clock.learn(answer.headers.get("Date"), asked_ms)
         return answer

@@ -14,7 +14,8 @@ from jumpcloud_modules.jumpcloud.client import END, Client
 
 PATH: Final = "/organizations"
 LIMIT: Final = 100
-MAX_PAGES: Final = 50
+MAX_PAGES: Final = 500
+"""So many requests at most, in case a console never comes to an end."""
 MAX_PAGE_BYTES: Final = 4 << 20
 
 
@@ -29,13 +30,26 @@ class Organization:
         return f"{self.name} ({self.id})" if self.name else self.id
 
 
-def organizations(client: Client) -> list[Organization]:
-    """List the organizations that the client's credentials reach, up to five thousand.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Hold the organizations that the console listed, and whether it came to its end."""
 
-    Raises TryAgain or Refused.
+    organizations: tuple[Organization, ...]
+    is_complete: bool
+
+
+def organizations(client: Client) -> list[Organization]:
+    """List the organizations that the client's credentials reach. Raises TryAgain or Refused."""
+    return list(listed(client).organizations)
+
+
+def listed(client: Client) -> Listing:
+    """Do as `organizations` does, and tell whether they are all.
+
+    They come in the order of their IDs, which JumpCloud gives out ascending.
     """
     found: dict[str, Organization] = {}
-    skipped = 0
+    skipped, total, is_ended = 0, None, False
     for _ in range(MAX_PAGES):
         records, total = _page(client, skipped)
         known = len(found)
@@ -43,9 +57,11 @@ def organizations(client: Client) -> list[Organization]:
         skipped += len(records)
         # A page may be short because the console has a lower limit, or repeat where it ignores
         # `skip`: only the total, an empty page, or nothing new is an end.
-        if not records or len(found) == known or (total is not None and skipped >= total):
+        is_ended = not records or len(found) == known or (total is not None and skipped >= total)
+        if is_ended:
             break
-    return list(found.values())
+    is_complete = is_ended and (total is None or skipped >= total)
+    return Listing(tuple(found.values()), is_complete)
 
 
 def _page(client: Client, skip: int) -> tuple[list[Any], int | None]:
@@ -74,6 +90,7 @@ def _organization(record: object) -> Organization | None:
 
 
 def _text(record: dict[str, Any], key: str) -> str:
-    """Return a text as one line that fits into a message."""
+    """Return a text as one line that fits into a message, and commands no terminal."""
     value = record.get(key)
-    return " ".join(value.split())[:100] if isinstance(value, str) else ""
+    line = " ".join(value.split()) if isinstance(value, str) else ""
+    return "".join(filter(str.isprintable, line))[:100]

@@ -151,3 +151,19 @@ def test_no_value_shows_a_credential() -> None:
     account = Account("https://x/", api_key="hunter2", client_id="id", client_secret="hunter3")
 
     assert "hunter" not in repr(account)
+
+
+def test_one_client_asks_about_several_organizations() -> None:
+    """Each by its own name and nobody's else; the first one stays what it was."""
+    watching = _Watching()
+    with Sandbox(organizations={"a": "A", "b": "B"}) as sandbox:
+        sandbox.jumpcloud.faults.add(watching)
+        account = replace(account_at(sandbox, "a"), provider_id="p")
+        of_a = events_client(account, credentials_of(account))
+        of_b = of_a.of_organization("b")
+
+        for client in (of_a, of_b, of_a):
+            JumpCloudApi(client, ["all"]).count(now_ms() - HOUR_MS, None)
+
+    named = [(seen.get("x-org-id"), seen.get("x-provider-id")) for seen in watching.seen]
+    assert named == [("a", "p"), ("b", None), ("a", "p")]

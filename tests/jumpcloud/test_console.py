@@ -7,7 +7,7 @@ import pytest
 
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.jumpcloud.account import Account, console_client, credentials_of
-from jumpcloud_modules.jumpcloud.console import MAX_PAGES, Organization, organizations
+from jumpcloud_modules.jumpcloud.console import MAX_PAGES, Organization, listed, organizations
 from sandbox import ORGANIZATION_ID, Reply, Request, Sandbox, faults
 from tests.doubles import Says, account_at, service_account_at
 
@@ -96,10 +96,34 @@ def test_a_console_that_never_ends_is_left() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pages", "is_complete"),
+    [
+        ([{"results": [{"id": "a"}], "totalCount": 1}], True),
+        ([[{"id": "a"}], []], True),
+        ([[{"id": "a"}], [{"id": "a"}]], True),
+        ([{"results": [{"id": "a"}, {"id": 7}], "totalCount": 2}], True),
+        ([{"results": [{"id": "a"}], "totalCount": 2}, {"results": [], "totalCount": 2}], False),
+        ([{"results": [{"id": "a"}], "totalCount": 9}] * 2, False),
+        ([[{"id": f"{n}"}] for n in range(MAX_PAGES)], False),
+    ],
+)
+def test_whether_the_list_is_whole_is_told(pages: list[object], is_complete: bool) -> None:
+    """As far as the console says how many there are, or that there are no more."""
+    with Sandbox() as sandbox:
+        sandbox.jumpcloud.faults.add(_SaysInTurn(list(pages)))
+        account = account_at(sandbox)
+        client = console_client(account, credentials_of(account))
+        assert client is not None
+
+        assert listed(client).is_complete == is_complete
+
+
+@pytest.mark.parametrize(
     ("record", "found"),
     [
         ({"id": "a", "displayName": "A"}, ["A (a)"]),
         ({"_id": "a", "name": "A\n B"}, ["A B (a)"]),
+        ({"_id": "a", "displayName": "\x1b[31mA\u202e"}, ["[31mA (a)"]),
         ({"_id": "a", "displayName": None}, ["a"]),
         ({"_id": "a", "displayName": ["x"]}, ["a"]),
         ({"displayName": "A"}, []),
