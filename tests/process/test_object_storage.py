@@ -44,11 +44,17 @@ def _storage() -> Iterator[dict[str, str]]:
 
 
 def _note_what_is_kept(variables: dict[str, str]) -> None:
-    """Have the objects looked through after the test, as the files of a disk are."""
+    """Have the objects looked through after the test, as the files of a disk are.
+
+    Tests that run meanwhile share the bucket: an object of theirs may be gone by now.
+    """
     client = _client(variables)
     for found in client.list_objects(Bucket=BUCKET).get("Contents", ()):
         key = found["Key"]
-        content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        try:
+            content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        except client.exceptions.NoSuchKey:
+            continue
         is_aside = f"/{leaks.QUARANTINE}/" in key
         leaks.watch().channels.append(Channel(f"the object {key}", content, is_aside))
 
