@@ -16,8 +16,8 @@ from jumpcloud_modules.collecting.reading import Reading
 from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
-from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events
+from jumpcloud_modules.queries import Page
 
 
 class WindowReading:
@@ -69,16 +69,20 @@ class WindowReading:
                 closing(self._pages.read(reading, slot.keep)) as leases,
             ):
                 for lease in leases:
-                    delivery = self._take(lease, reading)
-                    new_events += len(delivery.acknowledged) - delivery.elsewhere
-                    if is_late:
-                        self._on_late(delivery.acknowledged)
+                    new_events += self._take(lease, reading, is_late=is_late)
         return reading.rest, new_events
 
-    def _take(self, lease: PageLease, reading: Reading) -> Delivery:
+    def _take(self, lease: PageLease, reading: Reading, *, is_late: bool) -> int:
         before = reading.rest
         with lease:
-            delivery = self._deliveries.deliver(lease.page, reading.window)
+            new_events = self._deliver(lease.page, reading.window, is_late=is_late)
         rest = reading.rest
         self._record.advance(lambda checkpoint: checkpoint.with_rest(before, rest))
-        return delivery
+        return new_events
+
+    def _deliver(self, page: Page, window: Window, *, is_late: bool) -> int:
+        # What was delivered stays in here: its events would keep the page in memory.
+        delivery = self._deliveries.deliver(page, window)
+        if is_late:
+            self._on_late(delivery.acknowledged)
+        return len(delivery.acknowledged) - delivery.elsewhere
