@@ -5,6 +5,7 @@ test all that its processes said and wrote is looked through for keys, tokens an
 """
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests import leaks
 from tests.world import World
 
 leaks.install()
+
+# A shell starts what runs in its background deaf to Ctrl-C, and so would be what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machines that run this are shared, so slowness proves nothing.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
