@@ -36,7 +36,7 @@ from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.disk_lock import FILE_NAME as LOCK_FILE_NAME
 from jumpcloud_modules.state.folder import Folder
-from jumpcloud_modules.state.inspection import NAMED_BESIDE_ALL
+from jumpcloud_modules.state.inspection import LEDGER, NAMED_BESIDE_ALL, QUARANTINE, REASONS
 from jumpcloud_modules.state.ledger import Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
 
@@ -122,12 +122,9 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     Raises CannotWork for what waiting does not solve.
     """
     # First: what waiting does not solve would be tried for ever, once the parts are at work.
-    storage.check_writable(settings.data_path, LOCK_FILE_NAME, "ledger", "quarantine")
-    ledger_path, quarantine_path = settings.data_path / "ledger", settings.data_path / "quarantine"
-    storage.keep_private(ledger_path)
-    reasons_path = settings.data_path / "quarantine-reasons"
-    storage.keep_private(quarantine_path)
-    storage.keep_private(reasons_path)
+    storage.check_writable(settings.data_path, LOCK_FILE_NAME, LEDGER, QUARANTINE)
+    aside, reasons = settings.data_path / QUARANTINE, settings.data_path / REASONS
+    quarantine = Quarantine(_private(aside), _private(reasons))
     clock = JumpCloudClock(voice.warn)
     owner = ownership(settings.data_path)
     intake_log, state_log = (
@@ -135,7 +132,6 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     )
     intake_retry = _retry("intake", intake_log, voice, stop)
     state_retry = _retry("state", state_log, voice, stop)
-    quarantine = Quarantine(Folder(quarantine_path), Folder(reasons_path))
     intake = Intake(
         settings.intake,
         quarantine,
@@ -165,6 +161,11 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         ),
         quarantine=quarantine,
     )
+
+
+def _private(folder: Path) -> Folder:
+    storage.keep_private(folder)
+    return Folder(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +207,12 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
     """Make one stream of several; `streams` will hold all of them."""
     settings, voice, stop, retry = shared.settings, shared.voice, shared.stop, shared.state_retry
     scope = _scope(settings, services)
-    storage.keep_private(folder / "ledger")
+    storage.keep_private(folder / LEDGER)
 
     def ledger_of(name: str) -> Ledger:
         if name == scope:
             return ledger
-        return Ledger(folder / "ledger", voice.warn, name, shared.claims)
+        return Ledger(folder / LEDGER, voice.warn, name, shared.claims)
 
     def others() -> list[_Stream]:
         return [stream for stream in streams if stream.ledger is not ledger]
@@ -219,7 +220,7 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
     def delivered_by_others(events: Events) -> set[int]:
         return set().union(*(retry.call(partial(o.ledger.delivered, events)) for o in others()))
 
-    ledger = Ledger(folder / "ledger", voice.warn, scope, shared.claims)
+    ledger = Ledger(folder / LEDGER, voice.warn, scope, shared.claims)
     first = streams[0].collector if streams else None
     logs = _source_logs(voice, "" if first is None else ",".join(services))
     tail_retry, backfill_retry = (
