@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import orjson
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
-from jumpcloud_modules.http.client import Observe, Transport, unobserved
+from jumpcloud_modules.http.client import Observe, Transport, Transports, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 
 END: Final = "JumpCloud's token host"
@@ -94,19 +94,20 @@ class ServiceAccount:
         secrets: Secrets | None = None,
         user_agent: str = "jumpcloud-directory-insights",
         clock: Callable[[], float] = monotonic,
+        transports: Transports = Transport,
         observe: Observe = unobserved,
     ) -> None:
         self.secrets = secrets or Secrets()
         basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
         self.secrets.add(client_secret, basic)
+        self._basic = {"Authorization": f"Basic {basic}"}
         headers = {
-            "Authorization": f"Basic {basic}",
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport(END, token_url, headers, self.secrets, observe)
+        self._transport = transports(END, token_url, headers, self.secrets, observe)
         self._token_url = token_url
         self._clock = clock
         self._lock = threading.Lock()
@@ -187,7 +188,7 @@ class ServiceAccount:
 
     def _asked(self) -> _Token:
         asked_at = self._clock()  # the token's life may begin at once
-        with self._transport.post(self._token_url, FORM, {}) as answer:
+        with self._transport.post(self._token_url, FORM, self._basic) as answer:
             if answer.status_code != 200:
                 remedy = REMEDIES.get(answer.status_code, "Check base_url.")
                 raise _as_401(self._transport.refusal(answer, _REQUEST, remedy))
