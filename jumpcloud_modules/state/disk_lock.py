@@ -44,21 +44,29 @@ class DiskLock:
         # process for as long as the child lives.
         os.register_at_fork(after_in_child=self._close)
 
+    look_every_seconds = SECONDS_BETWEEN_TRIES
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Own the state if nobody else does, and return whether it is this process's."""
+        if self._was_held:
+            self.check()
+            return True
+        if not self._take(tell):
+            self._waiting.goes_on(_record_in(self._path), tell)
+            return False
+        self._was_held = True
+        self._waiting.ends(tell)
+        return True
+
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state; tell for whom it waits.
 
         Raises StateUnavailable where the lock's file cannot be opened, Stopped, and OwnershipLost
         where it was owned before.
         """
-        if self._was_held:
-            self.check()
-            return
-        while not self._take(tell):
-            self._waiting.goes_on(_record_in(self._path), tell)
+        while not self.try_acquire(tell):
             if stop.wait(SECONDS_BETWEEN_TRIES):
                 raise Stopped("stopped while another process owned the state")
-        self._was_held = True
-        self._waiting.ends(tell)
 
     def check(self) -> None:
         """Raise OwnershipLost unless this process owns the state."""

@@ -2,6 +2,7 @@
 
     owner = ownership(folder)
     owner.acquire(stop, tell)   before the state is loaded; waits while another process owns it
+    owner.try_acquire(tell)     the same without waiting: to be called again
     owner.check()               before each commit and each delivery
     owner.release()             once nothing writes any more
 
@@ -32,6 +33,16 @@ class Owner(Protocol):
         Raises StateUnavailable, to be tried again, Stopped, and OwnershipLost for a second life.
         """
 
+    @property
+    def look_every_seconds(self) -> float:
+        """Return how often to try again while another process owns it."""
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Own the state if nobody else does, and return whether it is this process's.
+
+        Tells now and then for whom it waits. Raises as `acquire` does, except Stopped.
+        """
+
     def check(self) -> None:
         """Raise OwnershipLost where the state may be another's, StateUnavailable in doubt."""
 
@@ -49,6 +60,31 @@ def ownership(folder: Path, now_ms: Callable[[], int] = wall_clock_ms) -> Owner:
     if isinstance(folder, S3Path):
         return S3Lease(folder, now_ms)
     return DiskLock(folder, now_ms)
+
+
+class Ownerships:
+    """Own the states in many folders below one."""
+
+    def __init__(self, root: Path, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._root = root
+        self._now_ms = now_ms
+        self._owners: list[Owner] = []
+
+    def of(self, folder: Path) -> Owner:
+        """Return what owns the state in a folder."""
+        owner = ownership(folder, self._now_ms)
+        self._owners.append(owner)
+        return owner
+
+    def release(self) -> None:
+        """Let other processes have all of them."""
+        for owner in self._owners:
+            owner.release()
+
+
+def ownerships(root: Path, now_ms: Callable[[], int] = wall_clock_ms) -> Ownerships:
+    """Return what owns the states in many folders below one."""
+    return Ownerships(root, now_ms)
 
 
 def who_owns(folder: Path) -> Record | None:

@@ -118,13 +118,27 @@ class S3Lease:
         Raises Stopped; OwnershipLost where it was owned before; and StateUnavailable, after which
         the caller calls again: the time waited is not lost.
         """
+        while not self._try(stop, tell):
+            if stop.wait(self.look_every_seconds):
+                raise Stopped("stopped while another process owned the state")
+
+    @property
+    def look_every_seconds(self) -> float:
+        """Return how often to try again while another process owns it."""
+        return self._terms.look_every.total_seconds()
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Own the state if nobody else does, and return whether it is this process's."""
+        return self._try(threading.Event(), tell)
+
+    def _try(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
         if self._was_held:
             self.check()
-            return
-        while not self._take(stop, tell):
-            if stop.wait(self._terms.look_every.total_seconds()):
-                raise Stopped("stopped while another process owned the state")
+            return True
+        if not self._take(stop, tell):
+            return False
         self._waiting.ends(tell)
+        return True
 
     def check(self) -> None:
         """Raise unless this process owns the state, which asks the storage only in doubt.
