@@ -20,6 +20,9 @@ OWN: Final = frozenset(
         "LOG_LEVEL",
         "LOG_FORMAT",
         "SENTRY_DSN",
+        "SHARD",
+        "SHARDS",
+        "MAX_REQUESTS_PER_SECOND",
     }
 )
 OF_THE_NETWORK: Final = frozenset(
