@@ -5,6 +5,7 @@ Knows events and digests; knows no HTTP. `verdict.judge` has the last word.
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
@@ -66,8 +67,7 @@ class RunningVerdict:
         What was misdelivered is told of the organization whose events they are.
         """
         with self._lock:
-            self._catch_up()
-            now = now_ms()
+            now = self._catch_up()
             return {name: account.so_far(now) for name, account in self._accounts.items()}
 
     def is_owed(self, visible_until_ms: int) -> bool:
@@ -83,9 +83,11 @@ class RunningVerdict:
             for event in events:
                 digest = event.digest()
                 for account in self._accounts.values():
-                    account.waiting.pop(digest, None)
+                    account.wait_no_longer(digest)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self) -> int:
+        """Count what came since, and return the instant."""
+        now = now_ms()
         # What was accepted is read first: each of those was published before.
         accepted = self._intake.accepted_since(self._accepted)
         self._keyed = self._intake.organizations
@@ -93,10 +95,11 @@ class RunningVerdict:
             self._produced += 1
             owner, digest = self._owner_of(event), event.digest()
             self._holders.setdefault(digest, owner)
-            self._accounts[owner].publish(digest, event.visible_ms)
+            self._accounts[owner].publish(digest, event.visible_ms, now)
         for organization, digests in accepted:
             self._accepted += len(digests)
             self._book(organization, digests)
+        return now
 
     def _book(self, organization: str, digests: list[bytes]) -> None:
         account = self._accounts[organization]
@@ -118,14 +121,19 @@ class _Account:
 
     def __init__(self) -> None:
         self.owed: dict[bytes, int] = {}
-        self.waiting: dict[bytes, int] = {}
+        self._waiting: dict[bytes, int] = {}
+        self._hidden: list[tuple[int, bytes]] = []  # by when they become visible
+        self._hidden_waiting: set[bytes] = set()
         self._produced = self._accepted = self._twice = 0
         self.strange = self.misdelivered = 0
 
-    def publish(self, digest: bytes, visible_ms: int) -> None:
+    def publish(self, digest: bytes, visible_ms: int, now_ms: int) -> None:
         self._produced += 1
         if digest not in self.owed:
-            self.waiting[digest] = visible_ms
+            self._waiting[digest] = visible_ms
+            if visible_ms > now_ms:
+                self._hidden_waiting.add(digest)
+                heapq.heappush(self._hidden, (visible_ms, digest))
         owed = self.owed.get(digest, 0)
         self._twice -= owed < 0  # a copy of what had come twice
         self.owed[digest] = owed + 1
@@ -133,17 +141,23 @@ class _Account:
     def accept(self, digest: bytes) -> None:
         self._accepted += 1
         self.owed[digest] -= 1
-        self.waiting.pop(digest, None)
+        self.wait_no_longer(digest)
         self._twice += self.owed[digest] < 0
 
+    def wait_no_longer(self, digest: bytes) -> None:
+        self._waiting.pop(digest, None)
+        self._hidden_waiting.discard(digest)
+
     def is_owed(self, visible_until_ms: int) -> bool:
-        return any(visible_ms <= visible_until_ms for visible_ms in self.waiting.values())
+        return any(visible_ms <= visible_until_ms for visible_ms in self._waiting.values())
 
     def so_far(self, now_ms: int) -> SoFar:
+        while self._hidden and self._hidden[0][0] <= now_ms:
+            self._hidden_waiting.discard(heapq.heappop(self._hidden)[1])
         return SoFar(
             self._produced,
             self._accepted + self.strange,
-            sum(1 for visible_ms in self.waiting.values() if visible_ms <= now_ms),
+            len(self._waiting) - len(self._hidden_waiting),
             self._twice,
             self.strange,
             self.misdelivered,
