@@ -109,6 +109,8 @@ def secrets_of(each: Sandbox) -> dict[bytes, str]:
     addresses, tokens = each.addresses, each.jumpcloud.tokens
     given = {token.encode(): "A token of the service account" for token in tokens.given}
     pair = f"{addresses.client_id}:{addresses.client_secret}".encode()
+    for key in (*each.jumpcloud.keys, *each.intake.keys):
+        given[key.encode()] = "A key of an organization"
     return given | {
         addresses.api_key.encode(): "The API key",
         addresses.intake_key.encode(): "The intake key",
