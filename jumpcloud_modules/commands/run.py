@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
 
-from jumpcloud_modules.commands import environment, logs
+from jumpcloud_modules.commands import data_folder, environment, logs
 from jumpcloud_modules.commands.document import (
     WRONG_CONFIGURATION,
     ConfigurationError,
@@ -135,7 +135,9 @@ def run() -> int:
         for warning in environment.warnings(os.environ, environment.variables_of(path)):
             logging.getLogger(__name__).warning(warning)
         document = read_document(path, os.environ)
-        connector = build(document, _folder(os.environ.get("DATA_DIR") or "data"))
+        folder = data_folder.find(os.environ)
+        data_folder.make(folder)
+        connector = build(document, folder)
         _start_monitoring(connector)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
@@ -145,18 +147,6 @@ def run() -> int:
     finally:
         connector.stop_monitoring()
     return 0
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name).absolute()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there stays as it is
-    except OSError as error:
-        raise ConfigurationError(
-            f"The folder for the state, {folder}, cannot be made: {error.strerror};"
-            " name another in DATA_DIR."
-        ) from None
-    return folder
 
 
 def _start_monitoring(connector: SelfHostedConnector) -> None:
