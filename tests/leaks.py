@@ -24,7 +24,13 @@ from sandbox.events import MARKER
 
 MIN_BYTES = 8
 """A shorter secret may be a part of any word."""
-OF_SECRETS = ("JUMPCLOUD_API_KEY", "JUMPCLOUD_CLIENT_SECRET", "SEKOIA_INTAKE_KEY", "TOKEN")
+OF_SECRETS = (
+    "JUMPCLOUD_API_KEY",
+    "JUMPCLOUD_CLIENT_SECRET",
+    "SEKOIA_INTAKE_KEY",
+    "TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+)
 QUARANTINE = "quarantine"
 USUAL = {
     sandbox.API_KEY.encode(): "The API key",

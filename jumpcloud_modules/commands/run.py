@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
 
-from jumpcloud_modules.commands import environment, logs, many
+from jumpcloud_modules.commands import data_folder, environment, logs, many
 from jumpcloud_modules.commands.document import (
     WRONG_CONFIGURATION,
     ConfigurationError,
@@ -131,10 +131,14 @@ def run() -> int:
         path = Path(os.environ.get("MODULE_JSON") or "module.json")
         for warning in environment.warnings(os.environ, environment.variables_of(path)):
             logging.getLogger(__name__).warning(warning)
-        folder = _folder(os.environ.get("DATA_DIR") or "data")
-        if names_a_list(path):
+        folder = data_folder.find(os.environ)
+        is_list = names_a_list(path)
+        if not is_list:
+            document = read_document(path, os.environ)
+        data_folder.make(folder)
+        if is_list:
             return _run_many(path, folder)
-        connector = build(read_document(path, os.environ), folder)
+        connector = build(document, folder)
         connector.start_monitoring()
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
@@ -156,18 +160,6 @@ def _run_many(path: Path, folder: Path) -> int:
     _open_ports(monitoring)
     many.collect(process, monitoring)
     return 0
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name).absolute()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there stays as it is
-    except OSError as error:
-        raise ConfigurationError(
-            f"The folder for the state, {folder}, cannot be made: {error.strerror};"
-            " name another in DATA_DIR."
-        ) from None
-    return folder
 
 
 def _open_ports(monitoring: Monitoring) -> None:
