@@ -12,7 +12,13 @@ from typing import TypeVar
 
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.page_room import PageRoom
-from jumpcloud_modules.http.client import Observe, Transport, Transports, unobserved
+from jumpcloud_modules.http.client import (
+    Observe,
+    SharedTransports,
+    Transport,
+    Transports,
+    unobserved,
+)
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Pace, Throttle
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
@@ -39,8 +45,9 @@ class Connections:
     """Give each organization its clients; any thread may ask.
 
     `stop` ends all waits for room or for a place among the readers. `observe` hears of each request
-    to an end, by its name in measurements. With a `pace` requests to JumpCloud are spaced out, and
-    those with credentials that got a 429 are put off by TryLater.
+    to an end, by its name in measurements. With a `pace` several organizations share all this:
+    requests to JumpCloud are spaced out, and what one organization would wait for while others
+    could go on, a rest after a 429 or a place among the readers, is put off by TryLater.
     """
 
     def __init__(
@@ -49,14 +56,13 @@ class Connections:
         secrets: Secrets,
         warn: Callable[[str], None],
         observe: Callable[[str], Observe] = lambda _: unobserved,
-        transports: Transports = Transport,
         pace: Pace | None = None,
     ) -> None:
         self._stop = stop
         self.secrets = secrets
         self._warn = warn
         self._observe = observe
-        self.transports = transports
+        self.transports: Transports = SharedTransports() if pace else Transport
         self._pace = pace
         self._clocks: dict[str, JumpCloudClock] = {}
         self._of_credentials: dict[CredentialsKey, _OfCredentials] = {}
@@ -95,7 +101,8 @@ class Connections:
                 account, self.secrets, options, self._observe("jumpcloud"), self.transports
             )
             throttle = Throttle(self._pace) if self._pace else None
-            return _OfCredentials(credentials, ConcurrencyLimit(self._stop), throttle)
+            concurrency = ConcurrencyLimit(self._stop, waits=self._pace is None)
+            return _OfCredentials(credentials, concurrency, throttle)
 
         key = account.base_url, account.api_key, account.client_id, account.client_secret
         with self._lock:

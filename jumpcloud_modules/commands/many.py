@@ -6,11 +6,9 @@ each organization in DATA_DIR.
 
 import logging
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -21,10 +19,9 @@ import sentry_sdk
 from jumpcloud_modules.collecting.measurements import Measurements, Traffic
 from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.fingerprint import fingerprint
-from jumpcloud_modules.commands.organization_list import Entry, files_of, read_organizations
+from jumpcloud_modules.commands.organization_source import Source
 from jumpcloud_modules.connections import Connections
 from jumpcloud_modules.failure_log import Level
-from jumpcloud_modules.http.client import SharedTransports
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Pace
 from jumpcloud_modules.organizations.commons import Commons
@@ -33,23 +30,20 @@ from jumpcloud_modules.organizations.messages import Messages
 from jumpcloud_modules.organizations.report import Report
 from jumpcloud_modules.organizations.roster import Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
-from jumpcloud_modules.organizations.sharding import Shard, mine, shard_of
 from jumpcloud_modules.organizations.turns import Turns
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, Seen
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
-from jumpcloud_modules.sekoia.settings import account_of, settings_of
 from jumpcloud_modules.state.ownership import ownerships
 
-MAX_TAIL_ROWS: Final = 2_000
-"""New events of many organizations are in memory at once, so their pages are smaller."""
 MAX_REQUESTS_PER_SECOND: Final = 50.0
 SECONDS_BETWEEN_LOOKS: Final = 0.25
 SECONDS_BETWEEN_LOOKS_AT_FILES: Final = 5.0
 SECONDS_BETWEEN_LOOKS_AT_AN_END: Final = 0.05
 SECONDS_BETWEEN_SUMS: Final = 60.0
 SECONDS_TO_FINISH: Final = 3.0
-SECONDS_OF_SILENCE_THAT_ARE_HEALTHY: Final = 900.0
+HEALTH_GRACE_SECONDS: Final = 900.0
+"""Health is 500 after this time plus twice the largest `frequency` without a step."""
 TOKENS_KEPT: Final = 10_000
 REQUESTS_A_POLL: Final = 2
 LOG_LEVELS: Final[dict[Level, int]] = {
@@ -58,54 +52,6 @@ LOG_LEVELS: Final[dict[Level, int]] = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-
-
-class Source:
-    """Read the list of organizations, as this process's part of it, and tell when it changes."""
-
-    def __init__(
-        self,
-        path: Path,
-        folder: Path,
-        environment: Mapping[str, str],
-        user_agent: str,
-    ) -> None:
-        self._path = path
-        self._folder = folder
-        self._environment = environment
-        self._user_agent = user_agent
-        self.shard = _shard(environment)
-        self._seen: dict[Path, tuple[int, int] | None] = {}
-
-    def read(self) -> list[Definition]:
-        """Return the organizations. Raises ConfigurationError for all that is wrong with them."""
-        self._seen = self._looks()
-        entries = read_organizations(self._path, self._environment)
-        if self.shard:
-            names = set(mine([entry.name for entry in entries], self.shard))
-            entries = [entry for entry in entries if entry.name in names]
-        return [self._definition(entry) for entry in entries]
-
-    @property
-    def has_changed(self) -> bool:
-        """Tell whether a file of the list is another one than when it was read."""
-        return self._looks() != self._seen
-
-    def _looks(self) -> dict[Path, tuple[int, int] | None]:
-        return {path: _look(path) for path in files_of(self._path)}
-
-    def _definition(self, entry: Entry) -> Definition:
-        configuration = entry.connector
-        settings = settings_of(
-            configuration,
-            account=account_of(entry.account, configuration.organization_id),
-            data_path=self._folder / entry.name,
-            intake_url=configuration.intake_server or "",
-            user_agent=self._user_agent,
-        )
-        plan = replace(settings.plan, max_tail_rows=MAX_TAIL_ROWS)
-        every = float(configuration.poll_every_seconds)
-        return Definition(entry.name, replace(settings, plan=plan), every)
 
 
 class Process:
@@ -137,7 +83,6 @@ class Process:
             self._secrets,
             lambda text: self.say(text, "warning"),
             lambda end: lambda *seen: traffic.answered(end, *seen),
-            SharedTransports(),
             Pace(per_second),
         )
         self.commons = Commons(
@@ -194,7 +139,8 @@ class Process:
     def health(self) -> Answer:
         """Return whether a restart would help, and what fails."""
         silent = monotonic() - self._heard_at
-        status = 200 if silent < SECONDS_OF_SILENCE_THAT_ARE_HEALTHY else 500
+        longest = max((each.poll_every_seconds for each in self._definitions), default=0.0)
+        status = 200 if silent < HEALTH_GRACE_SECONDS + 2 * longest else 500
         return status, self.report.health(round(silent, 1))
 
     def status(self) -> Answer:
@@ -301,21 +247,6 @@ def _exposition(process: Process) -> ExpositionOfMany:
             yield member.name, key, see(member.measurements, member)
 
     return ExpositionOfMany(see_each, lambda: see(everything), commons.forward_seconds.distribution)
-
-
-def _look(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
-def _shard(environment: Mapping[str, str]) -> Shard | None:
-    try:
-        return shard_of(environment, socket.gethostname())
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
 
 
 def _per_second(environment: Mapping[str, str]) -> float:

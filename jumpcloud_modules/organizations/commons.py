@@ -63,8 +63,3 @@ class Commons:
     forward_seconds: Histogram = field(default_factory=lambda: Histogram(FORWARD_SECONDS))
     keys_in_use: KeysInUse = KEYS_IN_USE_OF_EACH
     began_at: float = field(default_factory=monotonic)
-
-    def polled(self, counts: Counts) -> None:
-        """Take note of what a poll of any organization did."""
-        self.heartbeat()
-        self.sums.polled(counts)

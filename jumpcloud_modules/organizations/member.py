@@ -148,6 +148,7 @@ class Member:
     def _guarded(self, job: Job, step: Callable[[], float]) -> float | None:
         """Do a step, and return when to do the next one; None where it has ended."""
         began = monotonic()
+        self._commons.heartbeat()  # one that fails is alive, too
         if self._stop.is_set():
             return self._ended(job)
         try:
@@ -206,7 +207,7 @@ class Member:
 
     def polled(self, counts: Counts) -> None:
         """Take note of what a poll did."""
-        self._commons.polled(counts)
+        self._commons.sums.polled(counts)
 
     def guarded(self, job: Job, step: Callable[[], float]) -> float | None:
         """Do a step of another stream than the first."""

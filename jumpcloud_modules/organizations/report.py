@@ -51,7 +51,7 @@ class Report:
             "organizations": len(self._roster),
             "failing": failing[:NAMES_SHOWN],
             "failing_in_all": len(failing),
-            "seconds_since_last_poll": silent_seconds,
+            "seconds_since_last_step": silent_seconds,
         }
 
     def sums(self, seconds: float) -> str:

@@ -14,7 +14,6 @@ from jumpcloud_modules.collecting.measurements import Traffic
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.connections import Connections
 from jumpcloud_modules.failure_log import Level
-from jumpcloud_modules.http.client import SharedTransports
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Pace
 from jumpcloud_modules.instants import HOUR_MS
@@ -56,7 +55,6 @@ class _World:
                 secrets,
                 lambda text: self.said.append((text, "warning")),
                 lambda end: lambda *seen: traffic.answered(end, *seen),
-                SharedTransports(),
                 Pace(1_000.0),
             ),
             traffic,
