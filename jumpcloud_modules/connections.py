@@ -22,7 +22,7 @@ from jumpcloud_modules.http.client import (
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Pace, Throttle
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
-from jumpcloud_modules.jumpcloud.auth import Credentials
+from jumpcloud_modules.jumpcloud.auth import Credentials, Resting
 from jumpcloud_modules.jumpcloud.client import Client, ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.queries import PAGES_IN_MEMORY
@@ -100,7 +100,9 @@ class Connections:
             credentials = credentials_of(
                 account, self.secrets, options, self._observe("jumpcloud"), self.transports
             )
-            throttle = Throttle(self._pace) if self._pace else None
+            throttle = None
+            if self._pace:
+                credentials, throttle = Resting(credentials), Throttle(self._pace)
             concurrency = ConcurrencyLimit(self._stop, waits=self._pace is None)
             return _OfCredentials(credentials, concurrency, throttle)
 
