@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import requests
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sekoia_automation.configuration.filesystem import FileSystemConfiguration
 from sekoia_automation.storage import get_data_path
 
@@ -21,6 +21,7 @@ from jumpcloud_modules.commands.document import ConfigurationError, read_documen
 from jumpcloud_modules.commands.organization_list import (
     Entry,
     Listed,
+    Named,
     examine,
     named,
     names_a_list,
@@ -57,6 +58,9 @@ class Installation(Protocol):
 
     def of_this_process(self) -> Mapping[str, "Installation"]:
         """Return those of them that a process with this environment collects from."""
+
+    def collected(self) -> list[Named]:
+        """Return what a list names, as far as it can be read; nothing where there is no list."""
 
     def faults(self) -> list[str]:
         """Return a sentence for each thing that would make a start fail."""
@@ -114,6 +118,13 @@ class SelfHosted:
         shard = shard_here(self.environment) if of_all else None
         return {name: of_all[name] for name in mine(of_all, shard)} if shard else of_all
 
+    def collected(self) -> list[Named]:
+        """Return what the list names, as far as it can be read: it may just be being written."""
+        try:
+            return named(Path(self.name), self.environment)
+        except ConfigurationError:
+            return []
+
     @cached_property
     def listed(self) -> Listed:
         """Return what can be collected of the list, and what is wrong with the rest.
@@ -123,7 +134,12 @@ class SelfHosted:
         return examine(Path(self.name), self.environment)
 
     def faults(self) -> list[str]:
-        """Return what a start would say of both parts, all at once."""
+        """Return what a start would say of both parts, all at once.
+
+        Of a list, what it would say of entries without a name; each organization says its own.
+        """
+        if of_all := self.organizations():
+            return [str(fault) for fault in self.listed.faults if fault.who not in of_all]
         return faults_of(read_document(Path(self.name), self.environment))
 
     def warnings(self) -> list[str]:
@@ -176,6 +192,10 @@ class OfOrganization:
         """Return none: it is one itself."""
         return {}
 
+    def collected(self) -> list[Named]:
+        """Return none: it is one itself."""
+        return []
+
     def faults(self) -> list[str]:
         """Return what a start would say of this organization."""
         faults = self.whole.listed.faults
@@ -187,11 +207,11 @@ class OfOrganization:
 
     def module(self) -> dict[str, Any]:
         """Return the account's form, its own keys laid over those of all."""
-        return self._entry.account.model_dump(exclude_unset=True)
+        return _given(self._entry.account)
 
     def connector(self) -> dict[str, Any]:
         """Return the connector's form, its own keys laid over those of all."""
-        return self._entry.connector.model_dump(exclude_unset=True)
+        return _given(self._entry.connector)
 
     @property
     def _entry(self) -> Entry:
@@ -243,6 +263,10 @@ class OnThePlatform:
     def of_this_process(self) -> Mapping[str, Installation]:
         """Return none: on the platform a connector has one organization."""
         return {}
+
+    def collected(self) -> list[Named]:
+        """Return none: on the platform a connector has one organization."""
+        return []
 
     def faults(self) -> list[str]:
         """Return nothing: each form has its own faults, told when it is read."""
@@ -328,6 +352,11 @@ def connector(installation: Installation) -> ConnectorConfiguration:
 def intake_url(installation: Installation, configuration: ConnectorConfiguration) -> str:
     """Return where events go: the form's address before the platform's."""
     return configuration.intake_server or installation.intake_url or ""
+
+
+def _given(form: BaseModel) -> dict[str, Any]:
+    """Return what was given of a form, keys too, which no dump of it has."""
+    return {name: getattr(form, name) for name in form.model_fields_set}
 
 
 def _lists(path: Path) -> bool:

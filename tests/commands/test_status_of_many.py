@@ -41,7 +41,7 @@ def running() -> Iterator[tuple[Sandbox, ManyConnectorProcess]]:
 def all_collect(connector: ManyConnectorProcess) -> bool:
     """Tell whether each of them has begun and nothing is late."""
     doing = connector.doing() or {"organizations_collecting": 0}
-    return doing["organizations_collecting"] == len(THREE) and doing["lag_seconds"] == 0
+    return bool(doing["organizations_collecting"] == len(THREE) and doing["lag_seconds"] == 0)
 
 
 def status(connector: ManyConnectorProcess, *arguments: str) -> Ended:
