@@ -31,7 +31,12 @@ from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
-from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS
+from jumpcloud_modules.sekoia.metrics import (
+    BY_ORGANIZATION,
+    DESCRIPTIONS,
+    ORGANIZATION_LABEL,
+    Description,
+)
 from sandbox import faults
 from sandbox.harm import HARMS, Amount
 from sandbox.scenarios import SCENARIOS
@@ -410,12 +415,17 @@ def metrics() -> str:
             f"`{described.shown_as}`",
             described.type,
             described.unit,
-            ", ".join(f"`{label}`" for label in described.labels),
+            ", ".join(f"`{label}`" for label in _labels(described)),
             described.documentation,
         )
         for described in sorted(DESCRIPTIONS, key=lambda described: described.shown_as)
     ]
     return table(("Metric", "Type", "Unit", "Labels", "Meaning"), rows)
+
+
+def _labels(described: Description) -> tuple[str, ...]:
+    of_many = (ORGANIZATION_LABEL,) if described.name in BY_ORGANIZATION else ()
+    return (*of_many, *described.labels)
 
 
 def alerts() -> str:

@@ -27,12 +27,12 @@ from jumpcloud_modules.http.throttle import Pace
 from jumpcloud_modules.organizations.commons import Commons
 from jumpcloud_modules.organizations.member import Definition, Member
 from jumpcloud_modules.organizations.messages import Messages
-from jumpcloud_modules.organizations.report import Report
+from jumpcloud_modules.organizations.report import Report, is_failing
 from jumpcloud_modules.organizations.roster import Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
 from jumpcloud_modules.organizations.turns import Turns
 from jumpcloud_modules.sekoia.memory import keep_small
-from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, Seen
+from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, InAll, Seen
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.state.ownership import ownerships
 
@@ -246,7 +246,17 @@ def _exposition(process: Process) -> ExpositionOfMany:
             key = fingerprint(member.definition.settings.intake.key)
             yield member.name, key, see(member.measurements, member)
 
-    return ExpositionOfMany(see_each, lambda: see(everything), commons.forward_seconds.distribution)
+    def see_in_all() -> InAll:
+        return InAll(
+            len(roster),
+            sum(map(is_failing, roster)),
+            commons.sums.polls_in_all,
+            commons.scheduler.lateness.seconds(),
+        )
+
+    return ExpositionOfMany(
+        see_each, lambda: see(everything), commons.forward_seconds.distribution, see_in_all
+    )
 
 
 def _per_second(environment: Mapping[str, str]) -> float:
