@@ -431,12 +431,14 @@ def _labels(described: Description) -> tuple[str, ...]:
 def alerts() -> str:
     """Return each alert rule under a heading of its own, in the words of its annotations."""
     groups = yaml.safe_load(RULES_PATH.read_text(encoding="utf-8"))["groups"]
-    return "\n\n".join(_alert(rule) for group in groups for rule in group["rules"])
+    rules = (rule for group in groups for rule in group["rules"])
+    return "\n\n".join(_alert(rule) for rule in rules if "alert" in rule)
 
 
 def _alert(rule: Mapping[str, Any]) -> str:
     annotations, severity = rule["annotations"], rule["labels"]["severity"].capitalize()
     summary = annotations["summary"].replace('{{ or $labels.instance "any address" }}', "`…`")
+    summary = summary.replace("{{ with $labels.organization }}{{ . }} at {{ end }}", "")
     summary = re.sub(r"\{\{.*?\}\}", "`…`", summary)
     fires = f"once it holds for {rule['for']}" if "for" in rule else "at once"
     return (
