@@ -52,8 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def _run_all(place: installation.Installation, *, is_json: bool) -> int:
     """Check each organization of a list, and return the exit status of the worst."""
     nameless, terminal, stderr = place.faults(), Terminal(), Terminal(sys.stderr)
-    for fault in nameless:
-        stderr.say(fault, "bad")
+    for said in [*nameless, *place.warnings()]:
+        stderr.say(said, "bad")
     documents, worst = dict[str, Any](), WRONG_CONFIGURATION if nameless else WELL
     with stderr.waiting(WAITING):
         for name, report, secrets in each(place.of_this_process()):

@@ -13,7 +13,7 @@ several organizations those that are worst off come first, and the sums last.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -89,30 +89,31 @@ def _look_of(options: argparse.Namespace) -> Callable[[], Shown]:
     place = installation.find(data=options.data)
     port, folder = place.liveness_port, place.folder
     is_of_one = bool(options.data) and is_of_a_connector(folder)
-    names = () if is_of_one else tuple(place.of_this_process())
-    if options.data and not is_of_one and not _holds_any(folder, names):
+    if options.data and not is_of_one and not _holds_any(folder, place.of_this_process()):
         raise ConfigurationError(f"{folder} holds no state of a connector; name another one.")
-    if options.organization is None:
-        return partial(look_at, port, folder, names)
-    return partial(look_at_one, port, folder, options.organization, tuple(place.organizations()))
+    if options.organization is not None:
+        return partial(look_at_one, port, folder, options.organization, place.organizations)
+    return partial(look_at, port, folder, tuple if is_of_one else place.of_this_process)
 
 
-def _holds_any(folder: Path, names: Sequence[str]) -> bool:
+def _holds_any(folder: Path, names: Iterable[str]) -> bool:
     return any(is_of_a_connector(folder / name) for name in names)
 
 
-def look_at(port: int, folder: Path, names: Sequence[str] = ()) -> Shown:
+def look_at(port: int, folder: Path, listed: Callable[[], Iterable[str]]) -> Shown:
     """Return what the connector on a folder says, or else what its state says.
 
-    `names` are the organizations that have folders of their own in it.
+    `listed` returns the organizations that have folders of their own in it. It is not called while
+    the connector answers: a list that somebody is just changing does not matter then.
     """
     shown = _running(port, folder)
     if shown is None:
+        names = tuple(listed())
         return _all_stopped(folder, names) if names else _stopped(folder).to_json()
     return shown if status_of_many.is_of_many(shown) else _with_quarantine(shown, folder)
 
 
-def look_at_one(port: int, folder: Path, name: str, listed: Sequence[str]) -> Shown:
+def look_at_one(port: int, folder: Path, name: str, listed: Callable[[], Iterable[str]]) -> Shown:
     """Return how one of several organizations is doing.
 
     Raises ConfigurationError where neither the connector nor the list has one of that name.
@@ -122,12 +123,11 @@ def look_at_one(port: int, folder: Path, name: str, listed: Sequence[str]) -> Sh
         rows = {row["name"]: row for row in shown["organizations"]}
         if name in rows:
             return _with_quarantine(rows[name], folder / name)
-        if name not in listed:
-            raise ConfigurationError(choice.unknown(name, rows))
-    elif not listed:
+    names = tuple(listed())
+    if not names:
         raise ConfigurationError(choice.WITHOUT_LIST.format(name=name))
-    elif name not in listed:
-        raise ConfigurationError(choice.unknown(name, listed))
+    if name not in names:
+        raise ConfigurationError(choice.unknown(name, names))
     return {"name": name, **_stopped(folder / name).to_json()}
 
 

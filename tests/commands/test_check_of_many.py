@@ -74,12 +74,14 @@ def test_a_faulty_entry_is_told_among_the_others_that_are_checked(tmp_path: Path
         connector.write_entries(
             [entry_of(FIRST), {**entry_of(SECOND), "intake_key": ""}, {"name": "No Name"}]
         )
-        ended = checked(connector)
+        ended = checked(connector, LOG_LEVLE="debug")
         one = checked(connector, "--organization", FIRST.name)
         faulty = checked(connector, "--organization", SECOND.name)
 
     assert (ended.status, one.status, faulty.status) == (2, 0, 2)
-    assert ended.err.startswith("organization 3: name: give one of small letters")
+    nameless, unread = ended.err.splitlines()
+    assert nameless.startswith("organization 3: name: give one of small letters")
+    assert unread == "The environment variable LOG_LEVLE is not read; did you mean LOG_LEVEL?"
     assert ended.out.splitlines()[:2] == [
         f"ok       {FIRST.name}  0 events in the last 24 hours",
         f"failed   {SECOND.name}",

@@ -62,6 +62,9 @@ def test_a_process_of_many_is_shown_worst_first_and_one_of_them_in_full() -> Non
         one = status(connector, "--organization", SECOND)
         another = status(connector, "--organization", THIRD, "--json")
         unknown = status(connector, "--organization", "customer-001")
+        connector.write_list("nonsense")
+        unread = status(connector)
+        one_unread = status(connector, "--organization", FIRST)
 
     assert asked is not None
     assert well.status == 0
@@ -78,6 +81,7 @@ def test_a_process_of_many_is_shown_worst_first_and_one_of_them_in_full() -> Non
     assert SECOND in one.out.splitlines()[1]
     assert "JumpCloud fails since" in one.out
     assert "answered 403" in one.out
+    assert (unread.status, one_unread.status) == (1, 0), "the process goes on with the former list"
     assert another.status == 0
     assert another.document["name"] == THIRD
     assert another.document["quarantined"] == 0
