@@ -33,8 +33,9 @@ from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS
 from sandbox import faults
-from sandbox.harm import HARMS, Amount
+from sandbox.harm import BY_NAME as HARMS
 from sandbox.scenarios import SCENARIOS
+from sandbox.target import Amount
 from tools import messages, texts
 from tools.manifests import environment_document
 
@@ -315,7 +316,7 @@ def sandbox_faults() -> str:
 
 def sandbox_harms() -> str:
     """Return each harm of the sandbox, what it does, and what is due then."""
-    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS]
+    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS.values()]
     return table(("Harm", "Amount; by default", "What it does", "What is due then"), rows)
 
 
