@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ from jumpcloud_modules.commands.organization_list import (
 )
 from jumpcloud_modules.organizations.sharding import mine, shard_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from sandbox import Sandbox, make_event, many, wait_until
+from sandbox.instants import now_ms
+from tests.commands.test_run import self_hosted
+from tests.process.test_object_storage import BUCKET, _names, _storage
 from tests.shell import ROOT
 from tests.test_setup import text, toml
 from tools import helm
@@ -42,6 +47,7 @@ DOCUMENT = ROOT / "docs/kubernetes.md"
 Document = dict[str, Any]
 
 KEY, SECRET, INTAKE = "the-api-key-itself", "the-client-secret-itself", "the-intake-key-itself"
+JUMPCLOUD, INTAKE_SERVER = "https://api.jumpcloud.com/", "https://intake.sekoia.io"
 IMAGE = {"image": {"repository": "registry.example/jumpcloud"}}
 LISTED = {
     "organizations": {
@@ -450,6 +456,45 @@ def test_the_pods_have_each_organization_once_between_them(case: str) -> None:
     taken = [mine(names, part) for part in parts if part]
     assert all(taken)
     assert sorted(itertools.chain(*taken)) == sorted(names)
+
+
+def test_two_pods_collect_all_organizations_with_what_the_chart_gives_them(tmp_path: Path) -> None:
+    """The real process, on the sandbox: only hosts, ports and the pod's name are others."""
+    organizations, now = many(5), now_ms()
+    events = [
+        make_event(now - 60_000 * minute, organization=one.id)
+        for one in organizations
+        for minute in range(1, 30)
+    ]
+    listed = [
+        {"name": one.name, "organization_id": one.id, "intake_key": one.intake_key}
+        for one in organizations
+    ]
+    values = IMAGE | ON_S3 | {"replicas": 2, "organizations": {"list": listed}}
+    values |= {"connector": {"intake_server": INTAKE_SERVER, "frequency": 3}}
+    with _storage() as storage, Sandbox(events, organizations=organizations) as sandbox:
+        found = documents(template(values | {"credentials": {"apiKey": sandbox.addresses.api_key}}))
+        secrets = secrets_of(found)
+        path = mounted(found, tmp_path, secrets)
+        document = path.read_text().replace(JUMPCLOUD, sandbox.addresses.jumpcloud_url)
+        path.write_text(document.replace(INTAKE_SERVER, sandbox.addresses.intake_url))
+        with ExitStack() as pods:
+            for number in (1, 2):
+                of_the_pod = environment_of(found, secrets) | {
+                    "SHARD": f"{number}/2",
+                    "MODULE_JSON": str(path),
+                    "MONITORING_ADDRESS": "127.0.0.1",
+                    "DATA_DIR": f"s3://{BUCKET}/{tmp_path.name}",
+                    **{name: storage[name] for name in storage if name.startswith("AWS_")},
+                }
+                for name in ("SHARDS", "LIVENESS_PORT", "METRICS_PORT", "AWS_BUCKET_NAME"):
+                    of_the_pod.pop(name)
+                (tmp_path / str(number)).mkdir()
+                pods.enter_context(self_hosted(tmp_path / str(number), **of_the_pod))
+            assert wait_until(lambda: sandbox.verdict().clean, 60), sandbox.verdict().table()
+
+        kept = {name.split("/")[1] for name in _names(storage) if name.startswith(tmp_path.name)}
+    assert kept >= {one.name for one in organizations}
 
 
 def test_the_chart_s_keys_are_those_of_the_two_forms() -> None:
