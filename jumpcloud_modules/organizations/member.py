@@ -182,6 +182,9 @@ class Member:
         if not all(stream.is_idle for stream in self._streams if stream.job is job):
             return SECONDS_BETWEEN_LOOKS_AT_AN_END
         job.is_over = True
+        if job is self._job:
+            for stream in self._streams[1:]:  # `end` may have come before there were any
+                self._commons.scheduler.hurry(stream.job)
         if self.is_over and self._parts is not None:
             self._parts.owner.release()
             self._is_owner = False
