@@ -94,6 +94,11 @@ class Member:
         """Tell whether any of its streams failed or was slow the last time."""
         return self._job.is_suspect or any(stream.job.is_suspect for stream in self._streams)
 
+    @property
+    def waits_for_state(self) -> bool:
+        """Tell whether it waits until it can write down what was delivered."""
+        return self._parts is not None and self._parts.state_retry.is_failing
+
     def lag_seconds(self) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
         parts, every = self._parts, self.definition.poll_every_seconds
