@@ -140,8 +140,9 @@ class Process:
         """Return whether a restart would help, and what fails."""
         silent = monotonic() - self._heard_at
         longest = max((each.poll_every_seconds for each in self._definitions), default=0.0)
-        status = 200 if silent < HEALTH_GRACE_SECONDS + 2 * longest else 500
-        return status, self.report.health(round(silent, 1))
+        # A full disk keeps all threads, and a restart would forget what they have to write down.
+        is_alive = silent < HEALTH_GRACE_SECONDS + 2 * longest or self.report.waits_for_state
+        return 200 if is_alive else 500, self.report.health(round(silent, 1))
 
     def status(self) -> Answer:
         """Return how all organizations are doing, worst first."""
