@@ -24,7 +24,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
+from benchmarks.results import (
+    RESULTS_PATH,
+    Results,
+    figures_part,
+    from_json,
+    organizations_part,
+    steps_table,
+)
 from jumpcloud_modules.commands.dispatch import COMMANDS
 from jumpcloud_modules.commands.document import VARIABLE
 from jumpcloud_modules.intake import client as intake
@@ -460,6 +467,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "harms": sandbox_harms,
     "scenarios": sandbox_scenarios,
     "figures": lambda: figures_part(results()),
+    "organizations-figures": lambda: organizations_part(results()),
     "steps": lambda: steps_table(results().steps),
     "in-short": in_short,
     "metrics": metrics,

@@ -13,8 +13,8 @@ from typing import Final
 from jumpcloud_modules.errors import CollectorError, Refused, TryAgain, TryLater
 from jumpcloud_modules.http.backoff import MAX_RETRY_AFTER_SECONDS, MIN_RETRY_AFTER_SECONDS
 
-BURST_SECONDS: Final = 0.2
-"""How much of a second's requests may be sent at once after a pause."""
+BURST_SECONDS: Final = 0.05
+"""How much of a second's requests may be sent at once after a pause; so much fewer follow it."""
 LIMITED_SECONDS: Final = 10.0
 """The rest after a 429 that does not say how long it is to be."""
 PROBE_SECONDS: Final = 1.0
@@ -38,11 +38,17 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._every = 1.0 / per_second
+        # What a pause saved up counts within the second that follows it, too.
+        self._every = (1.0 + BURST_SECONDS) / per_second
         self._clock = clock
         self._sleep = sleep
         self._next_at = 0.0
         self._lock = threading.Lock()
+
+    @property
+    def sustained_per_second(self) -> float:
+        """Return how many requests a second can go on for ever."""
+        return 1.0 / self._every
 
     def wait(self) -> None:
         """Return when the caller's turn has come."""

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jumpcloud_modules.assembly import Settings
 from jumpcloud_modules.collecting.measurements import Traffic
@@ -20,7 +22,14 @@ from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.intake.client import IntakeOptions
 from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.organizations.commons import Commons
-from jumpcloud_modules.organizations.member import Definition, Member
+from jumpcloud_modules.organizations.member import (
+    SECONDS_TO_FIRST_POLL,
+    TOO_SOON_AFTER_FIRST_POLL,
+    Definition,
+    Member,
+    seconds_to_first_poll,
+    seconds_to_next_poll,
+)
 from jumpcloud_modules.organizations.messages import Messages
 from jumpcloud_modules.organizations.roster import GOLDEN_RATIO, Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
@@ -249,3 +258,16 @@ def test_first_polls_are_spread_evenly(count: int) -> None:
     gaps = [later - earlier for earlier, later in pairwise(phases)]
 
     assert max(gaps) < 2.7 / count
+
+
+@given(phase=st.floats(0, 1, exclude_max=True), every=st.integers(1, 3_600))
+def test_polls_keep_to_a_grid_that_first_polls_lead_to(phase: float, every: int) -> None:
+    """All first polls fit into a minute with the start of the process; none is repeated at once."""
+    first = seconds_to_first_poll(phase, every)
+    second = first + seconds_to_next_poll(first, phase, every, is_first=True)
+    third = second + seconds_to_next_poll(second + 0.001, phase, every, is_first=False)
+
+    assert first < SECONDS_TO_FIRST_POLL
+    assert TOO_SOON_AFTER_FIRST_POLL * every <= second - first
+    assert second - first <= (1 + TOO_SOON_AFTER_FIRST_POLL) * every + 1e-6
+    assert third - second == pytest.approx(every, abs=0.002)
