@@ -24,7 +24,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
+from benchmarks.results import (
+    RESULTS_PATH,
+    Results,
+    figures_part,
+    from_json,
+    organizations_part,
+    steps_table,
+)
 from jumpcloud_modules.commands.dispatch import COMMANDS
 from jumpcloud_modules.commands.document import VARIABLE
 from jumpcloud_modules.intake import client as intake
@@ -38,8 +45,9 @@ from jumpcloud_modules.sekoia.metrics import (
     Description,
 )
 from sandbox import faults
-from sandbox.harm import HARMS, Amount
+from sandbox.harm import BY_NAME as HARMS
 from sandbox.scenarios import SCENARIOS
+from sandbox.target import Amount
 from tools import messages, texts
 from tools.manifests import environment_document
 
@@ -320,7 +328,7 @@ def sandbox_faults() -> str:
 
 def sandbox_harms() -> str:
     """Return each harm of the sandbox, what it does, and what is due then."""
-    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS]
+    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS.values()]
     return table(("Harm", "Amount; by default", "What it does", "What is due then"), rows)
 
 
@@ -471,6 +479,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "harms": sandbox_harms,
     "scenarios": sandbox_scenarios,
     "figures": lambda: figures_part(results()),
+    "organizations-figures": lambda: organizations_part(results()),
     "steps": lambda: steps_table(results().steps),
     "in-short": in_short,
     "metrics": metrics,

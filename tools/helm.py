@@ -56,8 +56,9 @@ def fetch(folder: Path) -> Path:
     # No index is named: pip asks those that it is set up with.
     subprocess.run(
         [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes"),
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--quiet"),
+            *("--disable-pip-version-check", "--no-input", "--no-deps"),
+            *("--only-binary=:all:", "--require-hashes"),
             *("--dest", str(folder), "--requirement", str(REQUIREMENT)),
         ],
         check=True,

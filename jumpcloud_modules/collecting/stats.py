@@ -1,7 +1,7 @@
 """Counts of pages and events, summed up over all readers since they were last taken."""
 
 import threading
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.queries import Page
@@ -21,8 +21,16 @@ class Counts:
 
     def __add__(self, more: "Counts") -> "Counts":
         """Return the counts of both."""
-        pairs = zip(astuple(self), astuple(more), strict=True)
-        return Counts(*(one + other for one, other in pairs))
+        # Field by field: `astuple` copies each number, which took a tenth of a quiet poll.
+        return Counts(
+            self.pages + more.pages,
+            self.read + more.read,
+            self.known + more.known,
+            self.delivered + more.delivered,
+            self.set_aside + more.set_aside,
+            self.without_receipt + more.without_receipt,
+            self.late + more.late,
+        )
 
 
 class Stats:

@@ -14,6 +14,8 @@ from jumpcloud_modules.commands.document import ConfigurationError
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 FORMATS: Final = ("text", "json")
+OF_S3: Final = ("boto3", "botocore", "s3transfer", "smart_open")
+"""What speaks to S3: one line a write on `info`; on `debug` tokens, and what files hold."""
 
 
 def set_up(environment: Mapping[str, str], out: TextIO | None = None) -> None:
@@ -25,6 +27,8 @@ def set_up(environment: Mapping[str, str], out: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    for name in OF_S3:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _one_of(choices: tuple[str, ...], name: str, value: str) -> str:

@@ -68,6 +68,7 @@ class Process:
         self._source = source
         self._definitions = definitions
         self._per_second = per_second
+        self._pace = Pace(per_second)
         self._stop = threading.Event()
         self._is_asked_to_stop = self._is_asked_to_read = False
         self._heard_at = monotonic()
@@ -83,7 +84,7 @@ class Process:
             self._secrets,
             lambda text: self.say(text, "warning"),
             lambda end: lambda *seen: traffic.answered(end, *seen),
-            Pace(per_second),
+            self._pace,
         )
         self.commons = Commons(
             version,
@@ -140,8 +141,9 @@ class Process:
         """Return whether a restart would help, and what fails."""
         silent = monotonic() - self._heard_at
         longest = max((each.poll_every_seconds for each in self._definitions), default=0.0)
-        status = 200 if silent < HEALTH_GRACE_SECONDS + 2 * longest else 500
-        return status, self.report.health(round(silent, 1))
+        # A full disk keeps all threads, and a restart would forget what they have to write down.
+        is_alive = silent < HEALTH_GRACE_SECONDS + 2 * longest or self.report.waits_for_state
+        return 200 if is_alive else 500, self.report.health(round(silent, 1))
 
     def status(self) -> Answer:
         """Return how all organizations are doing, worst first."""
@@ -166,10 +168,11 @@ class Process:
 
     def _warn_of_too_many(self) -> None:
         needed = sum(REQUESTS_A_POLL / each.poll_every_seconds for each in self._definitions)
-        if needed > self._per_second:
+        sustained = self._pace.sustained_per_second
+        if needed > sustained:
             self.say(
                 f"{len(self._definitions)} organizations need about {needed:.0f} requests a second,"
-                f" and at most {self._per_second:g} are sent: raise frequency,"
+                f" and at most {sustained:.0f} are sent: raise frequency,"
                 " MAX_REQUESTS_PER_SECOND or the number of shards.",
                 "warning",
             )

@@ -28,8 +28,11 @@ SECONDS_AFTER_AN_UNEXPECTED_FAILURE: Final = 10.0
 SECONDS_AFTER_WHAT_CANNOT_WORK: Final = 300.0
 """Somebody may mend the disk or the configuration meanwhile, without a restart."""
 SECONDS_BETWEEN_LOOKS_AT_AN_END: Final = 0.1
-SECONDS_TO_FIRST_POLL: Final = 60.0
-"""First polls are spread over this time at most, however seldom an organization is polled."""
+SECONDS_TO_FIRST_POLL: Final = 57.0
+"""First polls are spread over this time at most, however seldom an organization is polled: with the
+start of the process, that is a minute."""
+TOO_SOON_AFTER_FIRST_POLL: Final = 0.05
+"""The share of the frequency that lies between a first poll and the next one at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ class Member:
 
     def begin(self) -> None:
         """Take part from now on."""
-        every = min(self.definition.poll_every_seconds, SECONDS_TO_FIRST_POLL)
-        self._commons.scheduler.add(self._job, self._phase * every)
+        seconds = seconds_to_first_poll(self._phase, self.definition.poll_every_seconds)
+        self._commons.scheduler.add(self._job, seconds)
 
     def end(self) -> None:
         """End soon; what was accepted is committed, and the state given back."""
@@ -93,6 +96,11 @@ class Member:
     def is_suspect(self) -> bool:
         """Tell whether any of its streams failed or was slow the last time."""
         return self._job.is_suspect or any(stream.job.is_suspect for stream in self._streams)
+
+    @property
+    def waits_for_state(self) -> bool:
+        """Tell whether it waits until it can write down what was delivered."""
+        return self._parts is not None and self._parts.state_retry.is_failing
 
     def lag_seconds(self) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
@@ -182,6 +190,9 @@ class Member:
         if not all(stream.is_idle for stream in self._streams if stream.job is job):
             return SECONDS_BETWEEN_LOOKS_AT_AN_END
         job.is_over = True
+        if job is self._job:
+            for stream in self._streams[1:]:  # `end` may have come before there were any
+                self._commons.scheduler.hurry(stream.job)
         if self.is_over and self._parts is not None:
             self._parts.owner.release()
             self._is_owner = False
@@ -200,10 +211,14 @@ class Member:
         self._parts, self._is_owner, self._streams = None, False, []
         return 0.0
 
-    def next_poll_in(self) -> float:
-        """Return the seconds until the next instant of the grid that its polls keep to."""
-        every = self.definition.poll_every_seconds
-        return every - (monotonic() - self._commons.began_at - self._phase * every) % every
+    def next_poll_in(self, *, is_first: bool) -> float:
+        """Return the seconds until the next poll, after the first one or a later one."""
+        return seconds_to_next_poll(
+            monotonic() - self._commons.began_at,
+            self._phase,
+            self.definition.poll_every_seconds,
+            is_first=is_first,
+        )
 
     def polled(self, counts: Counts) -> None:
         """Take note of what a poll did."""
@@ -288,9 +303,28 @@ class Stream:
 
     def start_and_poll(self) -> float:
         """Begin, where that is still to be done, poll, and return when to poll again."""
-        if not self.is_started:
+        is_first = not self.is_started
+        if is_first:
             self._collector.start()
             self.is_started = True
         self._collector.poll()
         self._member.polled(self._collector.stats.take())
-        return self._member.next_poll_in()
+        return self._member.next_poll_in(is_first=is_first)
+
+
+def seconds_to_first_poll(phase: float, every_seconds: float) -> float:
+    """Return when an organization is polled for the first time; `phase` is 0 to 1."""
+    return phase * min(every_seconds, SECONDS_TO_FIRST_POLL)
+
+
+def seconds_to_next_poll(
+    since_began: float, phase: float, every_seconds: float, *, is_first: bool
+) -> float:
+    """Return the seconds to the next instant of the grid that an organization's polls keep to.
+
+    First polls come a little before their instants, so that they all fit into a minute. Those
+    instants are passed over.
+    """
+    seconds = every_seconds - (since_began - phase * every_seconds) % every_seconds
+    is_too_soon = is_first and seconds < every_seconds * TOO_SOON_AFTER_FIRST_POLL
+    return seconds + every_seconds if is_too_soon else seconds

@@ -46,6 +46,11 @@ class Report:
             "seconds_since_last_step": silent_seconds,
         }
 
+    @property
+    def waits_for_state(self) -> bool:
+        """Tell whether any organization waits until it can write its state."""
+        return any(member.waits_for_state for member in self._roster)
+
     def sums(self, seconds: float) -> str:
         """Return a line on what all polls did since the last one."""
         counts, polls = self._commons.sums.take()

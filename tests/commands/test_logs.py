@@ -63,6 +63,18 @@ def test_log_level_says_how_much_is_said(level: str, lines: int) -> None:
     assert len(_written({"LOG_LEVEL": level}).splitlines()) == lines
 
 
+@pytest.mark.parametrize("name", logs.OF_S3)
+def test_what_speaks_to_s3_says_warnings_only_at_any_level(name: str) -> None:
+    """On `debug` it would show tokens, and events of the quarantine."""
+    out = io.StringIO()
+    logs.set_up({"LOG_LEVEL": "debug"}, out)
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING):
+        logging.getLogger(f"{name}.part").log(level, logging.getLevelName(level))
+
+    (line,) = out.getvalue().splitlines()
+    assert line.endswith("WARNING WARNING")
+
+
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "LOG_FORMAT"])
 def test_a_setting_that_there_is_not_is_told_with_those_that_there_are(name: str) -> None:
     """Before anything is logged by it."""

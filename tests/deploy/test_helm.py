@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,17 @@ from typing import Any
 import pytest
 import yaml
 
-from jumpcloud_modules.commands.document import read_document
-from jumpcloud_modules.commands.run import faults_of
+from jumpcloud_modules.commands.organization_list import (
+    files_of,
+    names_a_list,
+    read_organizations,
+)
+from jumpcloud_modules.organizations.sharding import mine, shard_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from sandbox import Sandbox, make_event, many, wait_until
+from sandbox.instants import now_ms
+from tests.commands.test_run import self_hosted
+from tests.process.test_object_storage import BUCKET, _names, _storage
 from tests.shell import ROOT
 from tests.test_setup import text, toml
 from tools import helm
@@ -38,6 +47,7 @@ DOCUMENT = ROOT / "docs/kubernetes.md"
 Document = dict[str, Any]
 
 KEY, SECRET, INTAKE = "the-api-key-itself", "the-client-secret-itself", "the-intake-key-itself"
+JUMPCLOUD, INTAKE_SERVER = "https://api.jumpcloud.com/", "https://intake.sekoia.io"
 IMAGE = {"image": {"repository": "registry.example/jumpcloud"}}
 LISTED = {
     "organizations": {
@@ -356,8 +366,8 @@ def test_secrets_that_are_there_already_are_used_and_none_is_made() -> None:
     }
 
 
-def test_a_change_of_the_list_restarts_no_pod_and_one_of_what_a_start_reads_does() -> None:
-    """The process takes up the list by itself."""
+def test_only_what_a_process_reads_once_restarts_it_when_it_changes() -> None:
+    """Its variables; module.json and the list are read again."""
     case = CASES["one pod with a volume"]
     longer = {"organizations": {"list": [*LISTED["organizations"]["list"][:1]]}}
 
@@ -368,8 +378,8 @@ def test_a_change_of_the_list_restarts_no_pod_and_one_of_what_a_start_reads_does
     before = pod(case)
     assert pod(case | longer) == before
     assert pod(case | {"credentials": {"apiKey": "another"}}) != before
-    assert pod(case | {"connector": {"frequency": 30}}) != before
-    assert pod(case | {"module": {"base_url": "https://api.eu.jumpcloud.com/"}}) != before
+    assert pod(case | {"connector": {"frequency": 30}}) == before
+    assert pod(case | {"log": {"level": "debug"}}) != before
 
 
 # The product's own reader
@@ -418,19 +428,73 @@ def test_the_product_reads_what_a_pod_sees(case: str, tmp_path: Path) -> None:
     found = rendered(case)
     secrets = {
         "my-keys": {"JUMPCLOUD_API_KEY": KEY},
-        "my-list": {"organizations.csv": "name,organization_id,intake_key\nacme,1,a\n"},
+        "my-list": {"organizations.csv": "name,organization_id,intake_key\nacme,1,a\nb,2,b\n"},
         **secrets_of(found),
     }
     path = mounted(found, tmp_path, secrets)
     environment = environment_of(found, secrets)
-    listed = json.loads(path.read_text(encoding="utf-8"))["organizations"]
+    if "credentials" not in CASES[case]:
+        environment["JUMPCLOUD_API_KEY"] = KEY  # as the list could have it for each
 
-    document = read_document(path, environment)
+    assert names_a_list(path)
+    assert path in files_of(path)
+    assert len(read_organizations(path, environment)) == 2
 
-    document["connector"] |= {"intake_key": INTAKE, "organization_id": "5f0c1d2e3a4b5c6d7e8f9012"}
-    if "credentials" in CASES[case]:
-        assert faults_of(document) == []
-    assert (path.parent / listed).is_file()
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_pods_have_each_organization_once_between_them(case: str) -> None:
+    """By what each is told and the name that Kubernetes gives it."""
+    found = rendered(case)
+    pods = of_kind(found, "StatefulSet")
+    names = [f"organization-{number}" for number in range(200)]
+
+    parts = [
+        shard_of(variables(found), f"{pods['metadata']['name']}-{ordinal}")
+        for ordinal in range(pods["spec"]["replicas"])
+    ]
+
+    taken = [mine(names, part) for part in parts if part]
+    assert all(taken)
+    assert sorted(itertools.chain(*taken)) == sorted(names)
+
+
+def test_two_pods_collect_all_organizations_with_what_the_chart_gives_them(tmp_path: Path) -> None:
+    """The real process, on the sandbox: only hosts, ports and the pod's name are others."""
+    organizations, now = many(5), now_ms()
+    events = [
+        make_event(now - 60_000 * minute, organization=one.id)
+        for one in organizations
+        for minute in range(1, 30)
+    ]
+    listed = [
+        {"name": one.name, "organization_id": one.id, "intake_key": one.intake_key}
+        for one in organizations
+    ]
+    values = IMAGE | ON_S3 | {"replicas": 2, "organizations": {"list": listed}}
+    values |= {"connector": {"intake_server": INTAKE_SERVER, "frequency": 3}}
+    with _storage() as storage, Sandbox(events, organizations=organizations) as sandbox:
+        found = documents(template(values | {"credentials": {"apiKey": sandbox.addresses.api_key}}))
+        secrets = secrets_of(found)
+        path = mounted(found, tmp_path, secrets)
+        document = path.read_text().replace(JUMPCLOUD, sandbox.addresses.jumpcloud_url)
+        path.write_text(document.replace(INTAKE_SERVER, sandbox.addresses.intake_url))
+        with ExitStack() as pods:
+            for number in (1, 2):
+                of_the_pod = environment_of(found, secrets) | {
+                    "SHARD": f"{number}/2",
+                    "MODULE_JSON": str(path),
+                    "MONITORING_ADDRESS": "127.0.0.1",
+                    "DATA_DIR": f"s3://{BUCKET}/{tmp_path.name}",
+                    **{name: storage[name] for name in storage if name.startswith("AWS_")},
+                }
+                for name in ("SHARDS", "LIVENESS_PORT", "METRICS_PORT", "AWS_BUCKET_NAME"):
+                    of_the_pod.pop(name)
+                (tmp_path / str(number)).mkdir()
+                pods.enter_context(self_hosted(tmp_path / str(number), **of_the_pod))
+            assert wait_until(lambda: sandbox.verdict().clean, 60), sandbox.verdict().table()
+
+        kept = {name.split("/")[1] for name in _names(storage) if name.startswith(tmp_path.name)}
+    assert kept >= {one.name for one in organizations}
 
 
 def test_the_chart_s_keys_are_those_of_the_two_forms() -> None:
@@ -488,6 +552,8 @@ def test_what_cannot_work_is_refused_with_what_to_do(values: Document, said: str
         ({"image": {}}, "/image/repository"),
         ({"replicas": 0}, "/replicas"),
         ({"replicas": "three"}, "/replicas"),
+        ({"replicas": 1001}, "/replicas"),
+        ({"maxRequestsPerSecond": 0}, "/maxRequestsPerSecond"),
         ({"replica": 3}, "'replica'"),
         ({"module": {"apikey": "secret"}}, "/module"),
         ({"connector": {"intake_key": "secret"}}, "/connector"),
@@ -630,7 +696,7 @@ def folder(tmp_path: Path) -> Path:
     for block in blocks("yaml"):
         name = block.partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(block, encoding="utf-8")
-    (tmp_path / "organizations.csv").write_text(blocks("text")[0], encoding="utf-8")
+    (tmp_path / "organizations.csv").write_text(blocks("csv")[0], encoding="utf-8")
     (tmp_path / "credentials.env").write_text(f"JUMPCLOUD_API_KEY={KEY}\n", encoding="utf-8")
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     return tmp_path
@@ -681,10 +747,11 @@ def test_the_document_s_secrets_hold_what_the_chart_looks_for(folder: Path) -> N
     found = documents(run("template", *first, folder=folder))
     (folder / "pod").mkdir()
 
-    document = read_document(mounted(found, folder / "pod", made), environment_of(found, made))
+    entries = read_organizations(mounted(found, folder / "pod", made), environment_of(found, made))
 
-    assert document["module"]["apikey"] == KEY
-    assert made["jumpcloud-organizations"]["organizations.csv"] == blocks("text")[0]
+    assert [entry.name for entry in entries] == ["acme", "globex"]
+    assert {entry.account.apikey.get_secret_value() for entry in entries} == {KEY}
+    assert made["jumpcloud-organizations"]["organizations.csv"] == blocks("csv")[0]
 
 
 def of_base64(data: dict[str, str]) -> dict[str, str]:

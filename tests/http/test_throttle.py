@@ -1,14 +1,16 @@
 """How many requests a second are sent, and by whom after a 429 or with a refused key."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jumpcloud_modules.errors import Refused, TryAgain, TryLater
 from jumpcloud_modules.http.throttle import (
-    BURST_SECONDS,
     LIMITED_SECONDS,
     PROBE_SECONDS,
     REFUSALS_THAT_COUNT,
     REFUSED_SECONDS,
+    UNTRIED_SECONDS,
     Pace,
     Throttle,
 )
@@ -42,8 +44,25 @@ def test_requests_are_spaced_out() -> None:
         sent.append(time.now)
 
     in_a_second = [sum(start <= at < start + 1 for at in sent) for start in sent]
-    assert max(in_a_second) <= 50 + 50 * BURST_SECONDS
-    assert sent[-1] - sent[0] == pytest.approx(500 / 50, abs=1.0)
+    assert max(in_a_second) <= 50
+    assert sent[-1] - sent[0] == pytest.approx(500 / pace.sustained_per_second, abs=0.1)
+
+
+@given(st.lists(st.floats(0.0, 0.5), min_size=100, max_size=300))
+def test_no_second_has_more_requests_than_it_may(pauses: list[float]) -> None:
+    """Whatever pauses there were between those who came."""
+    time = _Time()
+    pace = Pace(50, time.clock, time.sleep)
+    sent = []
+
+    for seconds in pauses:
+        for _ in range(5):
+            pace.wait()
+            sent.append(time.now)
+        time.now += seconds
+
+    in_a_second = [sum(start <= at < start + 1 for at in sent) for start in sent]
+    assert max(in_a_second) <= 50
 
 
 def test_a_single_request_does_not_wait() -> None:
@@ -51,7 +70,7 @@ def test_a_single_request_does_not_wait() -> None:
     time = _Time()
     pace = Pace(50, time.clock, time.sleep)
 
-    for _ in range(5):
+    for _ in range(2):
         pace.wait()
 
     assert time.now == 1_000.0
@@ -169,3 +188,47 @@ def test_refusals_of_a_single_organization_hold_up_no_other() -> None:
         throttle.failed(REFUSAL)
         throttle.admit()
         throttle.succeeded()
+
+
+def test_refusals_of_all_others_hold_up_nobody_who_is_answered() -> None:
+    """A key that has lost its right to ninety-nine of a hundred organizations collects the last."""
+    throttle = Throttle(clock=_Time().clock)
+    for number in range(99):
+        throttle.failed(REFUSAL, f"refused {number}")
+    throttle.succeeded("well")
+
+    for number in range(REFUSALS_THAT_COUNT):
+        throttle.admit(f"refused {number}")
+        throttle.failed(REFUSAL, f"refused {number}")
+    with pytest.raises(Refused):
+        throttle.admit("refused 0")
+    for _ in range(10):
+        throttle.admit("well")
+
+
+def test_of_refused_credentials_each_organization_is_tried_once_in_turn() -> None:
+    """Or the only one that is in order would wait for its luck."""
+    time = _Time()
+    throttle = Throttle(clock=time.clock)
+    due = dict.fromkeys((f"organization {number}" for number in range(1_000)), 0.0)
+    asked = list[str]()
+    began = time.now
+
+    while "organization 999" not in asked:
+        time.now += 0.05
+        for who in [who for who, at in due.items() if at <= time.now]:
+            try:
+                throttle.admit(who)
+            except TryLater as later:
+                due[who] = time.now + later.seconds
+            except Refused:
+                due[who] = time.now + 30.0
+            else:
+                asked.append(who)
+                due[who] = time.now + 30.0
+                throttle.failed(REFUSAL, who)
+    throttle.succeeded("organization 999")
+
+    assert time.now - began < 1_100 * UNTRIED_SECONDS
+    assert len(asked) < 1_000 + 120 / REFUSED_SECONDS + 1
+    throttle.admit("organization 0")

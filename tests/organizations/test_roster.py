@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jumpcloud_modules.assembly import Settings
 from jumpcloud_modules.collecting.measurements import Traffic
@@ -20,12 +22,19 @@ from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.intake.client import IntakeOptions
 from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.organizations.commons import Commons
-from jumpcloud_modules.organizations.member import Definition, Member
+from jumpcloud_modules.organizations.member import (
+    SECONDS_TO_FIRST_POLL,
+    TOO_SOON_AFTER_FIRST_POLL,
+    Definition,
+    Member,
+    seconds_to_first_poll,
+    seconds_to_next_poll,
+)
 from jumpcloud_modules.organizations.messages import Messages
 from jumpcloud_modules.organizations.roster import GOLDEN_RATIO, Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
 from jumpcloud_modules.organizations.turns import Turns
-from jumpcloud_modules.state.ownership import ownership, ownerships
+from jumpcloud_modules.state.ownership import Owner, ownership, ownerships
 from sandbox import Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import account_at
@@ -199,6 +208,25 @@ def test_one_that_was_changed_begins_anew_with_what_it_knows(tmp_path: Path) -> 
         assert all_of.delivered("a") == 0
 
 
+def test_one_that_is_ended_while_it_is_being_made_ends_with_all_its_streams(tmp_path: Path) -> None:
+    """Or one that a list changes at that moment would never begin anew."""
+    with world(tmp_path, "a") as all_of:
+        made: list[Member] = []
+
+        def owner_of(path: Path) -> Owner:
+            made[0].end()
+            return ownership(path)
+
+        definition = all_of.definition("b")
+        settings = replace(definition.settings, streams=[["all"], ["pam"]])
+        commons = replace(all_of.commons, owner_of=owner_of)
+        made.append(Member(replace(definition, settings=settings), commons, phase=0.0))
+        made[0].begin()
+
+        assert wait_until(lambda: made[0].is_over)
+        assert ownership(tmp_path / "b").try_acquire(lambda _: None)
+
+
 def test_the_state_of_another_process_is_waited_for(tmp_path: Path) -> None:
     """By the one organization alone."""
     held = ownership(tmp_path / "b")
@@ -230,3 +258,16 @@ def test_first_polls_are_spread_evenly(count: int) -> None:
     gaps = [later - earlier for earlier, later in pairwise(phases)]
 
     assert max(gaps) < 2.7 / count
+
+
+@given(phase=st.floats(0, 1, exclude_max=True), every=st.integers(1, 3_600))
+def test_polls_keep_to_a_grid_that_first_polls_lead_to(phase: float, every: int) -> None:
+    """All first polls fit into a minute with the start of the process; none is repeated at once."""
+    first = seconds_to_first_poll(phase, every)
+    second = first + seconds_to_next_poll(first, phase, every, is_first=True)
+    third = second + seconds_to_next_poll(second + 0.001, phase, every, is_first=False)
+
+    assert first < SECONDS_TO_FIRST_POLL
+    assert TOO_SOON_AFTER_FIRST_POLL * every <= second - first
+    assert second - first <= (1 + TOO_SOON_AFTER_FIRST_POLL) * every + 1e-6
+    assert third - second == pytest.approx(every, abs=0.002)

@@ -1,6 +1,7 @@
 """The real process with its state on S3, as the platform runs it, and self-hosted."""
 
 import random
+import re
 import signal
 import tempfile
 import time
@@ -119,7 +120,12 @@ def _of_its_own(
     for_the_sdk = {"FILE_BACKEND", "SUB_FOLDER", "AWS_BUCKET_NAME"}
     of_s3 = {name: value for name, value in storage.items() if name not in for_the_sdk}
     return self_hosted(
-        sandbox, folder, **of_s3, DATA_DIR=f"s3://{BUCKET}/{data_dir}", FREQUENCY="1"
+        sandbox,
+        folder,
+        **of_s3,
+        DATA_DIR=f"s3://{BUCKET}/{data_dir}",
+        FREQUENCY="1",
+        LOG_LEVEL="debug",
     )
 
 
@@ -159,6 +165,7 @@ def test_self_hosted_it_keeps_its_state_in_the_bucket_that_data_dir_names() -> N
 
         assert sandbox.verdict().clean, sandbox.verdict().table()
         assert stopped == 0
+        assert not re.search("smart_open|botocore|MultipartWriter", (folder / "output").read_text())
         assert "self/hosted/context.json" in _names(storage)
         assert [status["folder"] for status in (while_it_ran, afterwards, shown)] == [
             f"/{BUCKET}/self/hosted"
