@@ -185,9 +185,13 @@ def test_status_health_and_metrics_tell_of_each_by_name_and_of_the_worst_first()
         assert not [one for one in three if one.api_key in shown or one.intake_key in shown]
         for one in three:
             assert any(f'organization="{one.name}"' in name for name in metrics)
-        failing = [name for name, value in metrics.items() if "failing" in name and value]
+        ours = "symphony_module_jumpcloud"
+        failing = [n for n, value in metrics.items() if n.startswith(f"{ours}_failing{{") and value]
         assert failing
         assert all(f'organization="{three[1].name}"' in name for name in failing)
+        assert metrics[f"{ours}_organizations"] == 3
+        assert metrics[f"{ours}_organizations_failing"] == 1
+        assert metrics[f"{ours}_polls_total"] > 0
 
 
 def _kept_aside(on: SceneOfMany, one: Organization) -> int:
