@@ -28,6 +28,8 @@ Identity = tuple[int, int]
 class DiskLock:
     """Own the state in a folder of a local disk, by a lock that ends with the process."""
 
+    look_every_seconds = SECONDS_BETWEEN_TRIES
+
     def __init__(
         self, folder: Path, now_ms: Callable[[], int], clock: Callable[[], float] = monotonic
     ) -> None:
@@ -50,15 +52,24 @@ class DiskLock:
         Raises StateUnavailable where the lock's file cannot be opened, Stopped, and OwnershipLost
         where it was owned before.
         """
+        while not self.try_acquire(tell):
+            if stop.wait(self.look_every_seconds):
+                raise Stopped("stopped while another process owned the state")
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Take the state if nobody has it, without waiting; tell who has it.
+
+        Raises StateUnavailable and OwnershipLost as `acquire` does.
+        """
         if self._was_held:
             self.check()
-            return
-        while not self._take(tell):
+            return True
+        if not self._take(tell):
             self._waiting.goes_on(_record_in(self._path), tell)
-            if stop.wait(SECONDS_BETWEEN_TRIES):
-                raise Stopped("stopped while another process owned the state")
+            return False
         self._was_held = True
         self._waiting.ends(tell)
+        return True
 
     def check(self) -> None:
         """Raise OwnershipLost unless this process owns the state."""

@@ -2,6 +2,7 @@
 
     owner = ownership(folder)
     owner.acquire(stop, tell)   before the state is loaded; waits while another process owns it
+    owner.try_acquire(tell)     the same without waiting: look again after `look_every_seconds`
     owner.check()               before each commit and each delivery
     owner.release()             once nothing writes any more
 
@@ -24,7 +25,20 @@ from jumpcloud_modules.state.s3_lease import S3Lease, owner_on_s3
 
 
 class Owner(Protocol):
-    """Own the state in one data folder; each method may be called again."""
+    """Own the state in one data folder; each method may be called again.
+
+    A wait is known by its looks: who stops looking for longer than a lease begins to wait anew.
+    """
+
+    @property
+    def look_every_seconds(self) -> float:
+        """How long to wait before the next look, while another process owns the state."""
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Take the state if it may be taken now; tell for whom it waits, now and then, if not.
+
+        Raises StateUnavailable, to be tried again, and OwnershipLost for a second life.
+        """
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state, and tell for whom it waits until then.

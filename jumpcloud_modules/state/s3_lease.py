@@ -106,6 +106,8 @@ class S3Lease:
         self._record = Record()
         self._etag: str | None = None
         self._renewed_at = float("-inf")
+        self._wrote_at: float | None = None
+        self._settles_at = 0.0
         self._was_held = self._is_held = False
         self._turn = threading.Lock()
         self._ended = threading.Event()
@@ -118,13 +120,27 @@ class S3Lease:
         Raises Stopped; OwnershipLost where it was owned before; and StateUnavailable, after which
         the caller calls again: the time waited is not lost.
         """
+        while not self.try_acquire(tell):
+            if stop.wait(self.look_every_seconds):
+                raise Stopped("stopped while another process owned the state")
+
+    @property
+    def look_every_seconds(self) -> float:
+        """Return how long to wait before the next look."""
+        return self._terms.look_every.total_seconds()
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Take the lease if it may be taken, without waiting; tell who has it.
+
+        Raises OwnershipLost and StateUnavailable as `acquire` does.
+        """
         if self._was_held:
             self.check()
-            return
-        while not self._take(stop, tell):
-            if stop.wait(self._terms.look_every.total_seconds()):
-                raise Stopped("stopped while another process owned the state")
+            return True
+        if not (self._take(tell) if self._wrote_at is None else self._is_settled()):
+            return False
         self._waiting.ends(tell)
+        return True
 
     def check(self) -> None:
         """Raise unless this process owns the state, which asks the storage only in doubt.
@@ -154,7 +170,7 @@ class S3Lease:
 
     # Taking it
 
-    def _take(self, stop: threading.Event, tell: Callable[[str], None]) -> bool:
+    def _take(self, tell: Callable[[str], None]) -> bool:
         """Take the lease if it may be taken, and return whether it was."""
         found = self._object.read()
         if found is not None and not self._may_take(found):
@@ -171,10 +187,8 @@ class S3Lease:
         # Some storages that speak S3 accept conditions and ignore them, so this has to be tried.
         self._object.try_conditions(content)
         if not self._object.is_conditional:
-            self._let_it_settle(stop, tell)
-            self._etag = self._etag_if_ours()
-            if self._etag is None:
-                return False
+            self._let_it_settle(began, tell)
+            return False
         self._hold(began)
         return True
 
@@ -186,8 +200,8 @@ class S3Lease:
         lease_seconds = self._terms.lease.total_seconds()
         return self._watch.unchanged_seconds(found.etag) >= lease_seconds
 
-    def _let_it_settle(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
-        """Wait until all who wrote in the same instant have done so. Raises Stopped.
+    def _let_it_settle(self, began: float, tell: Callable[[str], None]) -> None:
+        """Leave the lease alone until all who wrote in the same instant have done so.
 
         One content is left then, and only its writer finds its own token in it.
         """
@@ -196,8 +210,17 @@ class S3Lease:
             " connectors that start in the same second may both collect for a while; start one"
             " at a time."
         )
-        if stop.wait(self._terms.settle.total_seconds()):
-            raise Stopped("stopped while the lease settled")
+        self._wrote_at, self._settles_at = began, self._clock() + self._terms.settle.total_seconds()
+
+    def _is_settled(self) -> bool:
+        """Tell whether what was written without conditions is still there, and rely on it then."""
+        if self._wrote_at is None or self._clock() < self._settles_at:
+            return False
+        self._etag = self._etag_if_ours()
+        wrote_at, self._wrote_at = self._wrote_at, None
+        if self._etag is not None:
+            self._hold(wrote_at)
+        return self._is_held
 
     def _etag_if_ours(self) -> str | None:
         """Return the ETag of what stands there if this process wrote it, or else None."""

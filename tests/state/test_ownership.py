@@ -78,6 +78,43 @@ def test_a_second_lock_waits_and_says_by_whom_the_folder_is_owned(tmp_path: Path
     assert "stop one of them" in told[0]
 
 
+def test_one_look_takes_a_free_folder_and_tells_who_has_another(
+    tmp_path: Path, folder: S3Path
+) -> None:
+    """Without waiting, so that one thread may look at many folders."""
+    for place in (tmp_path, folder):
+        told: list[str] = []
+        first, second = ownership(place), ownership(place)
+        taken = [first.try_acquire(told.append), first.try_acquire(told.append)]
+        waiting = second.try_acquire(told.append)
+        first.release()
+        after = second.try_acquire(told.append)
+
+        assert (taken, waiting, after) == ([True, True], False, True)
+        second.check()
+        with pytest.raises(OwnershipLost):
+            first.try_acquire(told.append)
+        assert 0 < second.look_every_seconds <= 2
+        second.release()
+
+
+def test_looks_that_are_apart_make_one_wait(tmp_path: Path) -> None:
+    """It is told at the second look, then ever more seldom, and so is its end."""
+    told: list[str] = []
+    clock = Waits()
+    first, second = ownership(tmp_path), DiskLock(tmp_path, _now_ms, clock.clock)
+    first.acquire(threading.Event(), _ignore)
+    for _ in range(61):
+        second.try_acquire(told.append)
+        clock.wait(second.look_every_seconds)
+    first.release()
+
+    assert second.try_acquire(told.append)
+    assert len(told) == 2
+    assert "owned by process" in told[0]
+    assert "owned by this process, after 61 s" in told[1]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 7}', b"\xff"])
 def test_an_owner_whose_record_is_illegible_is_not_made_up(tmp_path: Path, content: bytes) -> None:
     """It owns the state all the same."""
