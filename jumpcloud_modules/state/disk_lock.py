@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 from jumpcloud_modules.errors import OwnershipLost, Stopped
-from jumpcloud_modules.state import storage
+from jumpcloud_modules.state import forks, storage
 from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
 
 FILE_NAME = "owner.lock"
@@ -44,7 +44,7 @@ class DiskLock:
         self._was_held = False
         # flock belongs to the open file, which a child inherits: the lock would outlive this
         # process for as long as the child lives.
-        os.register_at_fork(after_in_child=self._close)
+        forks.let_go_in_children(self)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state; tell for whom it waits.
@@ -132,8 +132,11 @@ class DiskLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
 
+    def let_go_in_child(self) -> None:
+        """Close the child's copy of the file, which leaves the parent's lock alone."""
+        self._close()
+
     def _close(self) -> None:
-        """Let go of the file; in a forked child that leaves the parent's lock alone."""
         descriptor, self._descriptor = self._descriptor, None
         self._locked, self._is_unguarded = None, False
         if descriptor is not None:

@@ -16,7 +16,6 @@ while a connector runs.
 """
 
 import contextlib
-import os
 import secrets
 import threading
 import time
@@ -27,7 +26,7 @@ from datetime import timedelta
 from s3path import S3Path
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
-from jumpcloud_modules.state import processes
+from jumpcloud_modules.state import forks, processes
 from jumpcloud_modules.state.lease_object import LeaseObject, Stored
 from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
 
@@ -111,8 +110,7 @@ class S3Lease:
         self._was_held = self._is_held = False
         self._turn = threading.Lock()
         self._ended = threading.Event()
-        # No thread of a child's renews the lease.
-        os.register_at_fork(after_in_child=self._stop_relying_on_it)
+        forks.let_go_in_children(self)
 
     def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
         """Return once this process owns the state; tell for whom it waits.
@@ -167,6 +165,10 @@ class S3Lease:
         giving = threading.Thread(target=self._mark_free, name="lease's end", daemon=True)
         giving.start()
         giving.join(SECONDS_TO_GIVE_BACK)
+
+    def let_go_in_child(self) -> None:
+        """Own nothing in a child: none of its threads renews the lease."""
+        self._stop_relying_on_it()
 
     # Taking it
 

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import itertools
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -284,6 +286,19 @@ def test_a_forked_child_owns_nothing_and_takes_nothing_away(tmp_path: Path) -> N
     assert written == ["7\n"]
     assert owner is not None
     assert owner.pid == holder.pid
+
+
+def test_a_lock_that_nobody_uses_any_more_is_gone(tmp_path: Path) -> None:
+    """One is made for each life of each state, for as long as the process lives."""
+    owner = ownership(tmp_path)
+    owner.acquire(threading.Event(), _ignore)
+    owner.release()
+    seen = weakref.ref(owner)
+
+    del owner
+    gc.collect()
+
+    assert seen() is None
 
 
 def _failing(code: int) -> Callable[..., None]:
