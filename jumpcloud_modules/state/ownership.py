@@ -25,10 +25,7 @@ from jumpcloud_modules.state.s3_lease import S3Lease, owner_on_s3
 
 
 class Owner(Protocol):
-    """Own the state in one data folder; each method may be called again.
-
-    A wait is known by its looks: who stops looking for longer than a lease begins to wait anew.
-    """
+    """Own the state in one data folder; each method may be called again."""
 
     @property
     def look_every_seconds(self) -> float:

@@ -30,9 +30,11 @@ from s3path import S3Path, configuration_map, register_configuration_parameter
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
 from jumpcloud_modules.state.disk_lock import DiskLock
+from jumpcloud_modules.state.lease_record import GIVEN_BACK
+from jumpcloud_modules.state.lease_terms import Terms, since_boot
 from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process
 from jumpcloud_modules.state.ownership import ownership, who_owns
-from jumpcloud_modules.state.s3_lease import GIVEN_BACK, S3Lease, Terms, owner_on_s3, since_boot
+from jumpcloud_modules.state.s3_lease import S3Lease, owner_on_s3
 from tests.doubles import NOON_MS, Waits
 
 _BUCKET = "connector-data"
@@ -736,7 +738,7 @@ def test_the_renewal_finds_another_owner_before_anybody_asks(folder: S3Path) -> 
     client.put_object(Bucket=folder.bucket, Key=f"{folder.key}/owner.lease", Body=b'{"token": "x"}')
 
     _wait_until(lambda: not _is_owner(lease))
-    assert lease._ended.is_set()
+    assert lease._lease.wait_for_end(20)
 
 
 def test_a_release_does_not_wait_for_a_storage_that_hangs(
@@ -759,7 +761,7 @@ def test_a_check_does_not_wait_for_a_renewal_that_hangs(
     """It says that the storage does not answer."""
     clock, answering, asked = Clock(), threading.Event(), threading.Event()
     lease = _held(folder, clock)
-    monkeypatch.setattr("jumpcloud_modules.state.s3_lease.SECONDS_TO_WAIT_FOR_A_RENEWAL", 0.1)
+    monkeypatch.setattr("jumpcloud_modules.state.renewal.SECONDS_TO_WAIT_FOR_A_RENEWAL", 0.1)
 
     def hang(**_: object) -> None:
         asked.set()
