@@ -10,13 +10,21 @@ import errno
 import fcntl
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from jumpcloud_modules.errors import OwnershipLost, Stopped
+from jumpcloud_modules.errors import OwnershipLost
 from jumpcloud_modules.state import forks, storage
-from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
+from jumpcloud_modules.state.owners import (
+    Record,
+    Waiting,
+    from_json,
+    this_process,
+    to_json,
+    wait_for,
+)
 
 FILE_NAME = "owner.lock"
 SECONDS_BETWEEN_TRIES = 1.0
@@ -52,9 +60,7 @@ class DiskLock:
         Raises StateUnavailable where the lock's file cannot be opened, Stopped, and OwnershipLost
         where it was owned before.
         """
-        while not self.try_acquire(tell):
-            if stop.wait(self.look_every_seconds):
-                raise Stopped("stopped while another process owned the state")
+        wait_for(self, stop, tell)
 
     def try_acquire(self, tell: Callable[[str], None]) -> bool:
         """Take the state if nobody has it, without waiting; tell who has it.
@@ -141,6 +147,25 @@ class DiskLock:
         self._locked, self._is_unguarded = None, False
         if descriptor is not None:
             os.close(descriptor)
+
+
+class DiskLocks:
+    """Own any of the states in the folders of a local disk, by a lock for each."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._locks: weakref.WeakSet[DiskLock] = weakref.WeakSet()
+
+    def of(self, folder: Path) -> DiskLock:
+        """Return what owns the state in a folder."""
+        lock = DiskLock(folder, self._now_ms)
+        self._locks.add(lock)
+        return lock
+
+    def release(self) -> None:
+        """Give back what is still owned."""
+        for lock in list(self._locks):
+            lock.release()
 
 
 def owner_on_disk(folder: Path) -> Record | None:

@@ -6,6 +6,7 @@ object. A process that owns many names a session in it instead, `<token>.lease` 
 """
 
 import re
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,11 @@ class Entry:
     session: str | None
 
 
+def new_token() -> str:
+    """Return what no other owner and no other session is known by."""
+    return secrets.token_hex(16)
+
+
 def entry_in(found: Stored) -> Entry:
     """Read who owns what the object stands for."""
     record, document = from_json(found.content)
@@ -45,9 +51,9 @@ def is_given_back(found: Stored) -> bool:
     return found.content == GIVEN_BACK
 
 
-def session_path(folder: S3Path, session: str) -> S3Path:
-    """Return where the session is in which the state of a folder is owned."""
-    return folder.parent / SESSIONS / f"{session}.lease"
+def session_path(root: S3Path, session: str) -> S3Path:
+    """Return where a session is in which states right below the root are owned."""
+    return root / SESSIONS / f"{session}.lease"
 
 
 def _session(document: dict[str, Any]) -> str | None:

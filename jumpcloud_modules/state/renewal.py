@@ -7,7 +7,6 @@ is owned by it.
 """
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Callable
 
@@ -35,13 +34,14 @@ class Renewal:
         self,
         path: S3Path,
         owned: S3Path,
+        token: str,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
         terms: Terms,
         *,
         is_restored: bool,
     ) -> None:
-        self.token = secrets.token_hex(16)
+        self.token = token
         self.is_held = False
         self._object = LeaseObject(path)
         self._owned = owned

@@ -52,8 +52,8 @@ class Rivals:
         )
 
     def is_over(self, folder: S3Path, session: str) -> bool:
-        """Tell whether a session is over, and end one that was silent for too long."""
-        path = session_path(folder, session)
+        """Tell whether the session that owns a folder is over; end one that is silent too long."""
+        path = session_path(folder.parent, session)
         with self._lock:
             watched = self._sessions.get(path)
             if watched is None:

@@ -21,17 +21,17 @@ from collections.abc import Callable
 
 from s3path import S3Path
 
-from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.state.lease_object import LeaseObject, Stored
 from jumpcloud_modules.state.lease_record import (
     ENDED_BY_ANOTHER,
     FILE_NAME,
     entry_in,
     is_given_back,
+    new_token,
     session_path,
 )
 from jumpcloud_modules.state.lease_terms import USUAL, Terms, Watch, since_boot
-from jumpcloud_modules.state.owners import Record, Waiting
+from jumpcloud_modules.state.owners import Record, Waiting, wait_for
 from jumpcloud_modules.state.renewal import Renewal
 from jumpcloud_modules.state.rivals import Rivals
 
@@ -49,8 +49,8 @@ class S3Lease:
         self._folder = folder
         self._clock = clock
         self._terms = terms
-        path = folder / FILE_NAME
-        self._lease = Renewal(path, folder, now_ms, clock, terms, is_restored=True)
+        path, token = folder / FILE_NAME, new_token()
+        self._lease = Renewal(path, folder, token, now_ms, clock, terms, is_restored=True)
         self._rivals = Rivals(clock, terms)
         self._watch = Watch(clock)
         self._waiting = Waiting(folder, until_given_up(terms), 0.0, clock)
@@ -63,9 +63,7 @@ class S3Lease:
         Raises Stopped; OwnershipLost where it was owned before; and StateUnavailable, after which
         the caller calls again: the time waited is not lost.
         """
-        while not self.try_acquire(tell):
-            if stop.wait(self.look_every_seconds):
-                raise Stopped("stopped while another process owned the state")
+        wait_for(self, stop, tell)
 
     @property
     def look_every_seconds(self) -> float:
@@ -155,8 +153,9 @@ def owner_on_s3(folder: S3Path, terms: Terms = USUAL) -> Record | None:
         return None
     entry = entry_in(found)
     # What is owned in a session is as good as the session.
-    renewed = LeaseObject(session_path(folder, entry.session)).read() if entry.session else found
-    return entry.record if renewed is not None and _is_held(renewed, terms) else None
+    if entry.session is not None:
+        found = LeaseObject(session_path(folder.parent, entry.session)).read()
+    return entry.record if found is not None and _is_held(found, terms) else None
 
 
 def _is_held(found: Stored, terms: Terms) -> bool:
