@@ -114,17 +114,21 @@ class FakeS3:
         register_configuration_parameter(S3Path(f"/{bucket}"), resource=resource)
         return S3Path(f"/{bucket}")
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        return self._asked("GET", Key, lambda: self._get(Key))
+    def get_object(self, **asked: str) -> Any:
+        """Answer with an object."""
+        return self._asked("GET", asked["Key"], lambda: self._get(asked["Key"]))
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **conditions: str) -> Any:
-        return self._asked("PUT", Key, lambda: self._put(Key, Body, **conditions))
+    def put_object(self, **asked: Any) -> Any:
+        """Replace an object where it is as the conditions say."""
+        return self._asked("PUT", asked["Key"], lambda: self._put(**asked))
 
-    def list_objects_v2(self, *, Bucket: str, Prefix: str) -> dict[str, Any]:
-        return self._asked("LIST", Prefix, lambda: self._list(Prefix))
+    def list_objects_v2(self, **asked: str) -> Any:
+        """Name the objects below a folder."""
+        return self._asked("LIST", asked["Prefix"], lambda: self._list(asked["Prefix"]))
 
-    def delete_object(self, *, Bucket: str, Key: str) -> None:
-        self._asked("DELETE", Key, lambda: self.objects.pop(Key, None))
+    def delete_object(self, **asked: str) -> None:
+        """Remove an object, if it is there."""
+        self._asked("DELETE", asked["Key"], lambda: self.objects.pop(asked["Key"], None))
 
     def _asked(self, verb: str, key: str, do: Callable[[], Any]) -> Any:
         self.requests[verb] += 1
@@ -144,16 +148,15 @@ class FakeS3:
             **self._headers(),
         }
 
-    def _put(
-        self, key: str, body: bytes, IfMatch: str | None = None, IfNoneMatch: str | None = None
-    ) -> dict[str, Any]:
+    def _put(self, **asked: Any) -> dict[str, Any]:
+        key, etag = asked["Key"], asked.get("IfMatch")
         found = self.objects.get(key)
-        if self.is_heeding and IfMatch and found is None:
+        if self.is_heeding and etag and found is None:
             raise _refusal("NoSuchKey", 404)
-        if self.is_heeding and found and (IfNoneMatch or IfMatch not in (None, _etag(found[0]))):
+        if self.is_heeding and found and (asked.get("IfNoneMatch") or etag != _etag(found[0])):
             raise _refusal("PreconditionFailed", 412)
-        self.objects[key] = body, self._clock()
-        return {"ETag": _etag(body)}
+        self.objects[key] = asked["Body"], self._clock()
+        return {"ETag": _etag(asked["Body"])}
 
     def _list(self, prefix: str) -> dict[str, Any]:
         found = [
