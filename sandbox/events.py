@@ -7,12 +7,12 @@ Every event is text that was never a Python object: what a careless reader would
 from __future__ import annotations
 
 import base64
+import itertools
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import accumulate
 
 import orjson
 
@@ -40,7 +40,10 @@ WEIGHTS: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as the organisation's index holds it."""
+    """An event as the organisation's index holds it.
+
+    `organization` is the id of whose it is, empty for the sandbox's first one.
+    """
 
     time_ms: int
     document_id: str
@@ -48,6 +51,7 @@ class Event:
     text: bytes
     visible_ms: int
     service: str
+    organization: str = ""
 
     def digest(self) -> bytes:
         """Reduce the text to 16 bytes."""
@@ -98,7 +102,7 @@ def generate(
     people = People(chance)
     blobs = [_blob(chance, large_bytes) for _ in range(4)] if large_share else []
     names = list(weights)
-    thresholds = list(accumulate(weights.values()))
+    thresholds = list(itertools.accumulate(weights.values()))
     events = []
     for time_ms in _times(chance, count, start_ms, end_ms):
         service = chance.choices(names, cum_weights=thresholds)[0]
@@ -114,6 +118,14 @@ def generate(
     return events
 
 
+def dealt(events: Iterable[Event], organizations: Sequence[str]) -> list[Event]:
+    """Give each event to one of the organizations (ids), in turn."""
+    return [
+        replace(event, organization=organization)
+        for event, organization in zip(events, itertools.cycle(organizations), strict=False)
+    ]
+
+
 def make_event(
     time_ms: int,
     *,
@@ -125,6 +137,7 @@ def make_event(
     document_id: str | None = None,
     extra: Mapping[str, object] | None = None,
     padding_bytes: int = 0,
+    organization: str = "",
 ) -> Event:
     """Make one event by hand.
 
@@ -143,6 +156,7 @@ def make_event(
         text=text.encode() if isinstance(text, str) else text,
         visible_ms=time_ms if visible_ms is None else visible_ms,
         service=service,
+        organization=organization,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Protocol
@@ -17,6 +17,7 @@ import orjson
 from sandbox.http import Cut, Reply, Request, json_reply, message_reply
 
 Answer = Callable[[Request], Reply]
+OrganizationOf = Callable[[Request], str]
 
 SORT_OVERRIDE = "x-sandbox-sort"
 """A header, set by `Descending` alone, that the JumpCloud emulator obeys over `sort`."""
@@ -359,21 +360,29 @@ class RefuseEvent:
 
 @dataclass(slots=True)
 class Rule:
-    """When a fault happens: at an endpoint or any, so many times or always, by chance, while on."""
+    """When a fault happens: at an endpoint or any, so many times or always, by chance, while on.
+
+    Also whether to requests about certain organizations (ids) only.
+    """
 
     fault: Fault
     endpoint: str | None = None
     times: int | None = None
     probability: float = 1.0
     when: Callable[[Request], bool] | None = None
+    organizations: frozenset[str] | None = None
     on: bool = True
     fired: int = 0
 
-    def fits(self, request: Request, chance: random.Random) -> bool:
+    def fits(
+        self, request: Request, chance: random.Random, organization_of: OrganizationOf
+    ) -> bool:
         """Decide whether the fault happens to this request."""
         if not self.on or (self.times is not None and self.fired >= self.times):
             return False
         if self.endpoint not in (None, request.endpoint):
+            return False
+        if self.organizations is not None and organization_of(request) not in self.organizations:
             return False
         if self.when is not None and not self.when(request):
             return False
@@ -385,9 +394,11 @@ class Faults:
 
     The rule that was added first stands nearest the client: `SlowPages` before `Status`
     delays the refusals too. A rule that a nearer one pre-empts does not count as fired.
+    `organization_of` returns the id of the organization that a request is about.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, organization_of: OrganizationOf = lambda _: "") -> None:
+        self._organization_of = organization_of
         self._lock = threading.Lock()
         self._chance = random.Random(seed)
         self._rules: tuple[Rule, ...] = ()
@@ -405,9 +416,13 @@ class Faults:
         times: int | None = None,
         probability: float = 1.0,
         when: Callable[[Request], bool] | None = None,
+        organization: str | Iterable[str] | None = None,
     ) -> Rule:
-        """Set a fault off from now on; switch the returned rule with `on`, or `remove` it."""
-        rule = Rule(fault, endpoint, times, probability, when)
+        """Set a fault off from now on; switch the returned rule with `on`, or `remove` it.
+
+        `organization` is the id of the one, or the ids of those, that the fault is limited to.
+        """
+        rule = Rule(fault, endpoint, times, probability, when, _set_of(organization))
         with self._lock:
             self._rules = (*self._rules, rule)
         return rule
@@ -423,9 +438,15 @@ class Faults:
             self._rules = ()
 
     @contextmanager
-    def during(self, fault: Fault, *, endpoint: str | None = None) -> Iterator[Rule]:
+    def during(
+        self,
+        fault: Fault,
+        *,
+        endpoint: str | None = None,
+        organization: str | Iterable[str] | None = None,
+    ) -> Iterator[Rule]:
         """Set a fault off for the time of a `with` block."""
-        rule = self.add(fault, endpoint=endpoint)
+        rule = self.add(fault, endpoint=endpoint, organization=organization)
         try:
             yield rule
         finally:
@@ -450,7 +471,7 @@ class Faults:
 
     def _fires(self, rule: Rule, request: Request) -> bool:
         with self._lock:
-            if not rule.fits(request, self._chance):
+            if not rule.fits(request, self._chance, self._organization_of):
                 return False
             rule.fired += 1
             return True
@@ -521,6 +542,12 @@ def name_of(fault: Any) -> str:
 def _spread(faults: Faults, mixture: list[tuple[Fault, str | None]], rate: float) -> None:
     for fault, endpoint in mixture:
         faults.add(fault, endpoint=endpoint, probability=rate / len(mixture))
+
+
+def _set_of(organization: str | Iterable[str] | None) -> frozenset[str] | None:
+    if organization is None:
+        return None
+    return frozenset([organization] if isinstance(organization, str) else organization)
 
 
 def _with_headers(reply: Reply, headers: dict[str, str]) -> Reply:

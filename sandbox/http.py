@@ -95,6 +95,7 @@ class Entry:
     sent_bytes: int  # of the body
     events: int  # in a reply that was sent whole
     whole: bool
+    organization: str = ""  # the id of the one that was asked about, where that is known
 
 
 class RequestLog:
@@ -126,11 +127,22 @@ class RequestLog:
                 self._totals[entry.status] += 1
                 self._entries[place] = entry
 
-    def entries(self, endpoint: str | None = None, since: float = 0.0) -> list[Entry]:
-        """List the exchanges of an endpoint that began at or after a monotonic instant."""
+    def entries(
+        self, endpoint: str | None = None, since: float = 0.0, organization: str | None = None
+    ) -> list[Entry]:
+        """List the exchanges of an endpoint that began at or after a monotonic instant.
+
+        With an id, those about that organization.
+        """
         with self._lock:
             entries = list(self._entries)
-        return [e for e in entries if e.started >= since and endpoint in (None, e.endpoint)]
+        return [
+            e
+            for e in entries
+            if e.started >= since
+            and endpoint in (None, e.endpoint)
+            and organization in (None, e.organization)
+        ]
 
     def count(self, endpoint: str | None = None, since: float = 0.0) -> int:
         """Count the exchanges that have ended."""
@@ -184,6 +196,7 @@ class Server:
     ) -> None:
         self.name, self.answer, self.log, self.errors = name, answer, log, errors
         self.now_ms = now_ms
+        self.organization_of: Callable[[Request], str] = lambda _: ""
         self.closing = threading.Event()
         self._port = port
         self._listener: _Listener | None = None
@@ -429,6 +442,7 @@ class _Exchange:
             sent_bytes=sent_bytes,
             events=self._reply.events if whole else 0,
             whole=whole,
+            organization=self._owner.organization_of(self._request),
         )
         if self._place is None:
             self._place = self._owner.log.add(entry)

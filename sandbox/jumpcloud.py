@@ -7,12 +7,10 @@ replies; knows no sockets.
 from __future__ import annotations
 
 import gzip
-import heapq
 import json
 import threading
-from bisect import bisect_left, bisect_right
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -23,8 +21,10 @@ from sandbox.accounts import TOKEN_PATH, Tokens, listed
 from sandbox.events import Event
 from sandbox.faults import SORT_OVERRIDE, Faults
 from sandbox.http import Reply, Request, RequestLog, json_reply, message_reply
+from sandbox.index import Index, Shelf
 from sandbox.instants import now_ms as clock_ms
 from sandbox.instants import zoned_text
+from sandbox.organizations import Organization, as_organizations
 from sandbox.query import (
     Answers,
     Buckets,
@@ -42,70 +42,17 @@ ORGANIZATION_ID = "5f0c1e2d3b4a59687766aa01"
 """The one that is reached where no organizations are named."""
 _BASE_PATH = "/insights/directory/v1"
 _CURSORS_KEPT = 20_000
-_MANY = 1_000
-
-Key = tuple[int, str]
-
-
-class Shelf:
-    """Events in the order of the index, findable by time and document id. Not thread-safe."""
-
-    def __init__(self) -> None:
-        self._keys: list[Key] = []
-        self._events: list[Event] = []
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def add(self, events: Sequence[Event]) -> None:
-        """Put events in their places: at the end at no cost, elsewhere a few at a time."""
-        events = sorted(events, key=_key)
-        if events and (not self._keys or _key(events[0]) > self._keys[-1]):
-            self._events += events
-            self._keys += map(_key, events)
-            return
-        if len(events) > _MANY:
-            self._events = sorted([*self._events, *events], key=_key)
-            self._keys = [_key(event) for event in self._events]
-            return
-        for event in events:
-            place = bisect_right(self._keys, _key(event))
-            self._keys.insert(place, _key(event))
-            self._events.insert(place, event)
-
-    def bounds(self, start_ms: int, end_ms: int | None) -> tuple[int, int]:
-        """Find where `[start_ms, end_ms)` begins and ends."""
-        low = bisect_left(self._keys, (start_ms,))
-        high = len(self._keys) if end_ms is None else bisect_left(self._keys, (end_ms,))
-        return low, max(low, high)
-
-    def after(self, cursor: Key) -> int:
-        """Find the first place behind a cursor."""
-        return bisect_right(self._keys, cursor)
-
-    def before(self, cursor: Key) -> int:
-        """Find the end of the places in front of a cursor."""
-        return bisect_left(self._keys, cursor)
-
-    def events(self, low: int, high: int) -> list[Event]:
-        """Copy a range of events."""
-        return self._events[low:high]
-
-    def groups(self, low: int, high: int, buckets: Buckets) -> Iterable[tuple[int, int, int]]:
-        """Yield (bucket start in ms, low, high) of each bucket that holds events."""
-        while low < high:
-            since_ms = self._keys[low][0] - buckets.offset_ms
-            start_ms = since_ms // buckets.width_ms * buckets.width_ms + buckets.offset_ms
-            end = bisect_left(self._keys, (start_ms + buckets.width_ms,), low, high)
-            yield start_ms, low, end
-            low = end
 
 
 class JumpCloud:
-    """The state of JumpCloud around one key and one service account, and its answers.
+    """The state of JumpCloud, and its answers.
 
-    `organizations`: the ids that both reach, with their names or without. With several, a key has
-    to name one (`x-org-id`); a service account has to anyway.
+    `organizations`: the names of those that there are, by their ids; without any there is one,
+    which answers by whatever id. `keys`: further API keys, and the ids that each reaches. The
+    `api_key` and the service account reach those that no further key does. Who reaches several
+    has to name one (`x-org-id`); a service account has to anyway.
+
+    An event that names no organization belongs to `home`: the first that there was.
     """
 
     name = "jumpcloud"
@@ -115,17 +62,21 @@ class JumpCloud:
         events: Iterable[Event] = (),
         *,
         api_key: str = API_KEY,
-        organizations: Iterable[str] | Mapping[str, str] = (),
+        organizations: Iterable[str | Organization] | Mapping[str, str] = (),
+        keys: Mapping[str, Iterable[str]] | None = None,
         answers: Answers | None = None,
         now_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self.api_key = api_key
-        self.organizations = _named(organizations)
+        self.organizations: dict[str, str] = {}
+        self.home = ORGANIZATION_ID
+        self.keys = {key: set(reached) for key, reached in (keys or {}).items()}
         self.tokens = Tokens(now_ms)
-        self.forbidden_keys: set[str] = set()
+        self.forbidden_keys: set[str] = set()  # answered with 403
+        self.refused_keys: set[str] = set()  # answered with 401, as after they expired
         self.insights_enabled = True
         self.answers = answers or Answers()
-        self.faults = Faults()
+        self.faults = Faults(organization_of=self.organization_of)
         self.requests = RequestLog()
         self.errors: list[str] = []
         self.url = ""
@@ -133,25 +84,40 @@ class JumpCloud:
         self._lock = threading.Lock()
         self._published: list[Event] = []
         self._digests: set[bytes] = set()
-        self._waiting: list[tuple[int, int, Event]] = []
-        self._shelf = Shelf()
+        self._indexes: defaultdict[str, Index] = defaultdict(Index)
         self._cursors: OrderedDict[str, set[bytes]] = OrderedDict()
         self._served = 0
+        for organization in as_organizations(organizations):
+            self.add(organization)
         self.publish(events)
 
+    def add(self, organization: Organization) -> None:
+        """Let an organization exist, with its key if it has one."""
+        with self._lock:
+            if not self.organizations:
+                self._indexes[organization.id] = self._indexes.pop(self.home, Index())
+                self.home = organization.id
+            self.organizations[organization.id] = organization.name
+        if organization.api_key:
+            self.keys.setdefault(organization.api_key, set()).add(organization.id)
+
     def publish(self, events: Iterable[Event]) -> None:
-        """Let events exist; each is returned from its `visible_ms` on."""
+        """Let events exist; each is returned to its organization from its `visible_ms` on."""
         arriving = list(events)
         digests = {event.digest() for event in arriving}
+        by_organization: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in arriving:
+            by_organization[self.owner_of(event)].append(event)
         now = self._now_ms()
         with self._lock:
-            first = len(self._published)
             self._published.extend(arriving)
             self._digests |= digests
-            self._shelf.add([event for event in arriving if event.visible_ms <= now])
-            for number, event in enumerate(arriving, first):
-                if event.visible_ms > now:
-                    heapq.heappush(self._waiting, (event.visible_ms, number, event))
+            for organization, its in by_organization.items():
+                self._indexes[organization].add(its, now)
+
+    def owner_of(self, event: Event) -> str:
+        """Return the id of the organization that an event belongs to."""
+        return event.organization or self.home if self.organizations else self.home
 
     @property
     def published(self) -> list[Event]:
@@ -195,29 +161,57 @@ class JumpCloud:
             raise RefusedError(404, "Not Found")
         if request.method != "POST":
             raise RefusedError(405, "Method Not Allowed")
-        self._admit(request)
-        return route(request, _body(request))
+        return route(self._admit(request), request, _body(request))
 
-    def _admit(self, request: Request) -> None:
+    def organization_of(self, request: Request) -> str:
+        """Return the id of the organization that a request is about, whether it is let in or not.
+
+        It is empty where that is none.
+        """
+        if request.path.partition("?")[0] in (TOKEN_PATH, "/api/organizations"):
+            return ""
+        if named := request.headers.get("x-org-id", "").strip():
+            return named if self.organizations else self.home
+        reached = self._reached(request)
+        return next(iter(reached), self.home) if len(reached) < 2 else ""
+
+    def _admit(self, request: Request) -> str:
+        """Return the organization that is asked about. Raises RefusedError."""
         self._check_credentials(request)
         if not self.insights_enabled:
             raise RefusedError(402, "Directory Insights is not enabled for this organization")
         named = {part.strip() for part in request.headers.get("x-org-id", "").split(",")} - {""}
-        must_name = "authorization" in request.headers or len(self.organizations) > 1
+        reached = self._reached(request)
+        must_name = "authorization" in request.headers or len(reached) > 1
         if must_name and not named:
             raise RefusedError(401, "Unauthorized: no organization selected")
-        if self.organizations and not named <= self.organizations.keys():
+        if not self.organizations:
+            return self.home
+        if not named <= reached.keys():
             raise RefusedError(400, "Bad Request: invalid organization id")
+        if len(named) > 1:
+            raise NotImitatedError("the emulator answers about one organization at a time")
+        return next(iter(named or reached))
 
     def _check_credentials(self, request: Request) -> None:
         key, bearer = request.headers.get("x-api-key"), request.headers.get("authorization")
         if key in self.forbidden_keys:
             raise RefusedError(403, "Forbidden")
-        if key is not None and bearer is not None:
+        if (key is not None and bearer is not None) or key in self.refused_keys:
             raise RefusedError(401, "Unauthorized")
-        is_known = key == self.api_key if bearer is None else self.tokens.hold(bearer)
-        if not is_known:
+        is_key = key == self.api_key or key in self.keys
+        if not (is_key if bearer is None else self.tokens.hold(bearer)):
             raise RefusedError(401, "Unauthorized")
+
+    def _reached(self, request: Request) -> Mapping[str, str]:
+        """Return the names of the organizations that credentials reach, by their ids."""
+        own = self.keys.get(request.headers.get("x-api-key", ""))
+        if own is not None:
+            return {identifier: self.organizations.get(identifier, "") for identifier in own}
+        if not self.keys:
+            return self.organizations
+        elsewhere = set().union(*self.keys.values())
+        return {i: name for i, name in self.organizations.items() if i not in elsewhere}
 
     def _list_organizations(self, request: Request) -> Reply:
         if request.method != "GET":
@@ -225,16 +219,17 @@ class JumpCloud:
         self._check_credentials(request)
         if "x-org-id" in request.headers:
             raise RefusedError(403, "Forbidden")
-        reached = self.organizations or {ORGANIZATION_ID: "Sandbox"}
+        reached = self._reached(request) if self.organizations else {self.home: "Sandbox"}
         return json_reply(200, listed(reached, request.path.partition("?")[2]))
 
-    def _page(self, request: Request, body: dict[str, Any]) -> Reply:
+    def _page(self, organization: str, request: Request, body: dict[str, Any]) -> Reply:
         span = read_span(body, self.answers, self._now_ms())
         paging = read_paging(body, self.answers)
-        self._check_cursor(body)
+        query = _query(organization, body)
+        self._check_cursor(query, body)
         if request.headers.get(SORT_OVERRIDE) == "DESC":
             paging = replace(paging, sort="DESC")
-        events = self._select(span, paging)
+        events = self._select(organization, span, paging)
         text = b"[" + b",".join([event.text for event in events]) + b"]"
         if not events and self.answers.empty_page_body == "null":
             text = b"null"
@@ -243,26 +238,26 @@ class JumpCloud:
             "X-Limit": str(paging.limit),
             "X-Sort": paging.sort,
         }
-        cursor = self._next_cursor(events, body)
+        cursor = self._next_cursor(events, query, body)
         if cursor is not None:
             headers["X-Search_after"] = cursor
         return Reply(200, text, headers, events=len(events))
 
-    def _select(self, span: Span, paging: Paging) -> list[Event]:
+    def _select(self, organization: str, span: Span, paging: Paging) -> list[Event]:
         with self._lock:
-            self._reveal()
-            low, high = self._shelf.bounds(span.start_ms, span.end_ms)
+            shelf = self._shelf(organization)
+            low, high = shelf.bounds(span.start_ms, span.end_ms)
             if paging.after and paging.sort == "ASC":
-                low = max(low, self._shelf.after(paging.after))
+                low = max(low, shelf.after(paging.after))
             elif paging.after:
-                high = min(high, self._shelf.before(paging.after))
+                high = min(high, shelf.before(paging.after))
             if span.is_everything and paging.sort == "ASC":
-                return self._shelf.events(low, min(high, low + paging.limit))
-            found = self._shelf.events(low, high)
+                return shelf.events(low, min(high, low + paging.limit))
+            found = shelf.events(low, high)
         ordered = found if paging.sort == "ASC" else reversed(found)
         return list(islice((e for e in ordered if _wanted(e, span)), paging.limit))
 
-    def _check_cursor(self, body: dict[str, Any]) -> None:
+    def _check_cursor(self, query: bytes, body: dict[str, Any]) -> None:
         cursor = body.get("search_after")
         if not cursor or not self.answers.strict_paging:
             return
@@ -270,10 +265,10 @@ class JumpCloud:
             queries = self._cursors.get(orjson.dumps(cursor).decode())
         if queries is None:
             raise RefusedError(400, "search_after is not a cursor of this emulator")
-        if _query(body) not in queries:
+        if query not in queries:
             raise RefusedError(400, "search_after belongs to another query")
 
-    def _next_cursor(self, events: list[Event], body: dict[str, Any]) -> str | None:
+    def _next_cursor(self, events: list[Event], query: bytes, body: dict[str, Any]) -> str | None:
         if not events:
             stale = body.get("search_after")
             if self.answers.empty_page_cursor == "stale" and stale:
@@ -284,27 +279,27 @@ class JumpCloud:
         values = [last.time_ms if typed else str(last.time_ms), last.document_id]
         cursor = orjson.dumps(values).decode()
         with self._lock:
-            self._cursors.setdefault(cursor, set()).add(_query(body))
+            self._cursors.setdefault(cursor, set()).add(query)
             while len(self._cursors) > _CURSORS_KEPT:
                 self._cursors.popitem(last=False)
         return cursor
 
-    def _count(self, _request: Request, body: dict[str, Any]) -> Reply:
+    def _count(self, organization: str, _request: Request, body: dict[str, Any]) -> Reply:
         span = read_span(body, self.answers, self._now_ms())
         with self._lock:
-            self._reveal()
-            low, high = self._shelf.bounds(span.start_ms, span.end_ms)
-            return json_reply(200, {"count": self._counted(low, high, span)})
+            shelf = self._shelf(organization)
+            count = _counted(shelf, *shelf.bounds(span.start_ms, span.end_ms), span)
+        return json_reply(200, {"count": count})
 
-    def _interval(self, _request: Request, body: dict[str, Any]) -> Reply:
+    def _interval(self, organization: str, _request: Request, body: dict[str, Any]) -> Reply:
         span = read_span(body, self.answers, self._now_ms())
         buckets = read_buckets(body, span.start_ms)
         counts: dict[int, int] = {}
         with self._lock:
-            self._reveal()
-            low, high = self._shelf.bounds(span.start_ms, span.end_ms)
-            for start_ms, first, last in self._shelf.groups(low, high, buckets):
-                counts[start_ms] = self._counted(first, last, span)
+            shelf = self._shelf(organization)
+            low, high = shelf.bounds(span.start_ms, span.end_ms)
+            for start_ms, first, last in shelf.groups(low, high, buckets):
+                counts[start_ms] = _counted(shelf, first, last, span)
         return json_reply(200, {"buckets": self._buckets(counts, buckets)})
 
     def _buckets(self, counts: dict[int, int], buckets: Buckets) -> list[dict[str, Any]]:
@@ -322,14 +317,14 @@ class JumpCloud:
             for start_ms in filled
         ]
 
-    def _distinct(self, _request: Request, body: dict[str, Any]) -> Reply:
+    def _distinct(self, organization: str, _request: Request, body: dict[str, Any]) -> Reply:
         field = body.get("field")
         if not isinstance(field, str) or not field:
             raise RefusedError(400, "field is required")
         span = read_span(body, self.answers, self._now_ms())
         with self._lock:
-            self._reveal()
-            found = self._shelf.events(*self._shelf.bounds(span.start_ms, span.end_ms))
+            shelf = self._shelf(organization)
+            found = shelf.events(*shelf.bounds(span.start_ms, span.end_ms))
         values = Counter(_value(e, field) for e in found if _wanted(e, span))
         values.pop(None, None)
         ranked = [(str(value), count) for value, count in values.most_common()]
@@ -339,17 +334,8 @@ class JumpCloud:
         shape = {"doc_count_error_upper_bound": 0, "sum_other_doc_count": 0, "buckets": listed}
         return json_reply(200, shape)
 
-    def _counted(self, low: int, high: int, span: Span) -> int:
-        if span.is_everything:
-            return high - low
-        return sum(1 for event in self._shelf.events(low, high) if _wanted(event, span))
-
-    def _reveal(self) -> None:
-        now, due = self._now_ms(), []
-        while self._waiting and self._waiting[0][0] <= now:
-            due.append(heapq.heappop(self._waiting)[2])
-        if due:
-            self._shelf.add(due)
+    def _shelf(self, organization: str) -> Shelf:
+        return self._indexes[organization].shelf(self._now_ms())
 
     def _finish(self, request: Request, reply: Reply) -> Reply:
         with self._lock:
@@ -362,14 +348,10 @@ class JumpCloud:
         return replace(reply, headers=headers, body=gzip.compress(reply.body, 1))
 
 
-def _named(organizations: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
-    if isinstance(organizations, Mapping):
-        return dict(organizations)
-    return {identifier: f"Organization {identifier}" for identifier in organizations}
-
-
-def _key(event: Event) -> Key:
-    return event.time_ms, event.document_id
+def _counted(shelf: Shelf, low: int, high: int, span: Span) -> int:
+    if span.is_everything:
+        return high - low
+    return sum(1 for event in shelf.events(low, high) if _wanted(event, span))
 
 
 def _wanted(event: Event, span: Span) -> bool:
@@ -388,9 +370,9 @@ def _body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _query(body: dict[str, Any]) -> bytes:
+def _query(organization: str, body: dict[str, Any]) -> bytes:
     bare = {key: value for key, value in body.items() if key != "search_after"}
-    return orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
+    return organization.encode() + orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
 
 
 def _value(event: Event, field: str) -> str | None:

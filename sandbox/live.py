@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,9 @@ _AHEAD_MS = 200
 class Live:
     """A thread that publishes `per_second` events, from `start` to `stop`.
 
-    `late_share` of them become visible up to `latest_ms` after they happened.
+    `late_share` of them become visible up to `latest_ms` after they happened. Each is of one of
+    the `organizations` (ids), by chance; they may be others at any time. Without any, all are of
+    the sandbox's first.
     """
 
     def __init__(
@@ -31,8 +34,11 @@ class Live:
         latest_ms: int = 5_000,
         seed: int = 0,
         surrogate_share: float = 0.0001,
+        organizations: Sequence[str] = (),
     ) -> None:
         self.published = 0
+        self.organizations = tuple(organizations)
+        self._chance = random.Random(seed)
         self._jumpcloud, self._per_second, self._seed = jumpcloud, per_second, seed
         self._delay_ms: Callable[[random.Random], int] = mostly_prompt(late_share, latest_ms)
         self._surrogate_share = surrogate_share
@@ -73,7 +79,7 @@ class Live:
             since_ms = until_ms
 
     def _made(self, count: int, start_ms: int, end_ms: int, round_number: int) -> list[Event]:
-        return generate(
+        events = generate(
             count,
             start_ms,
             end_ms,
@@ -81,3 +87,7 @@ class Live:
             surrogate_share=self._surrogate_share,
             delay_ms=self._delay_ms,
         )
+        if not (organizations := self.organizations):
+            return events
+        chosen = self._chance.choices(organizations, k=len(events))
+        return [replace(e, organization=o) for e, o in zip(events, chosen, strict=True)]

@@ -17,9 +17,10 @@ from sandbox.http import Reply, Request, RequestLog, Server
 from sandbox.instants import now_ms as clock_ms
 from sandbox.intake import INTAKE_KEY, Intake
 from sandbox.jumpcloud import API_KEY, JumpCloud
+from sandbox.organizations import Organization, as_organizations
 from sandbox.platform import TOKEN, Platform
 from sandbox.query import Answers
-from sandbox.verdict import Verdict, judge
+from sandbox.verdict import Due, Verdict, delays_ms_by_organization, judge, judge_each
 
 End = Literal["jumpcloud", "intake", "platform"]
 
@@ -70,6 +71,8 @@ class Sandbox:
     """The three ends, served from `with` to its end; errors inside them are raised there.
 
     `keep_texts=False` saves memory: the intake then keeps the digests of what it knows.
+    `organizations` and `keys` are `JumpCloud`'s; an `Organization` may have an intake key of its
+    own, with which all its events have to arrive.
     """
 
     def __init__(
@@ -80,17 +83,25 @@ class Sandbox:
         api_key: str = API_KEY,
         intake_key: str = INTAKE_KEY,
         token: str = TOKEN,
-        organizations: Iterable[str] | Mapping[str, str] = (),
+        organizations: Iterable[str | Organization] | Mapping[str, str] = (),
+        keys: Mapping[str, Iterable[str]] | None = None,
         keep_texts: bool = True,
         ports: Ports | None = None,
         now_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self.errors: list[str] = []
+        named = as_organizations(organizations)
         self.jumpcloud = JumpCloud(
-            events, api_key=api_key, organizations=organizations, answers=answers, now_ms=now_ms
+            events,
+            api_key=api_key,
+            organizations=named,
+            keys=keys,
+            answers=answers,
+            now_ms=now_ms,
         )
         known = None if keep_texts else self.jumpcloud.holds
-        self.intake = Intake(intake_key=intake_key, known=known)
+        of_intake = {one.intake_key: one.id for one in named if one.intake_key}
+        self.intake = Intake(intake_key=intake_key, keys=of_intake, known=known)
         self.platform = Platform(secrets={"apikey": api_key}, token=token)
         of_ends = asdict(ports or Ports())
         self._servers = {
@@ -125,6 +136,12 @@ class Sandbox:
             client_id=self.jumpcloud.tokens.client_id,
             client_secret=self.jumpcloud.tokens.client_secret,
         )
+
+    def add(self, organization: Organization) -> None:
+        """Let an organization exist at both ends; one of the same id gets a further intake key."""
+        self.jumpcloud.add(organization)
+        if organization.intake_key:
+            self.intake.keys[organization.intake_key] = organization.id
 
     def start(self) -> None:
         """Serve all three."""
@@ -183,7 +200,29 @@ class Sandbox:
             since_ms=since_ms,
             visible_until_ms=visible_until_ms,
             without=without,
+            owner_of=self.jumpcloud.owner_of,
         )
+
+    def verdicts(
+        self,
+        *,
+        since_ms: int | None = None,
+        visible_until_ms: int | None = None,
+        without: Iterable[Event] = (),
+    ) -> dict[str, Verdict]:
+        """Judge each organization that has an intake key of its own; return them by its id.
+
+        The others are judged as one, of an empty id, where there are any.
+        """
+        excused = frozenset(event.digest() for event in without)
+        due = Due(since_ms, visible_until_ms, excused)
+        owner_of = self.jumpcloud.owner_of
+        return judge_each(self.jumpcloud.published, self.intake, due, owner_of=owner_of)
+
+    def delays_ms(self) -> dict[str, list[int]]:
+        """List the times from visible to accepted, by the id of the events' organization."""
+        owner_of = self.jumpcloud.owner_of
+        return delays_ms_by_organization(self.jumpcloud.published, self.intake, owner_of)
 
     def _server(self, end: _Emulator, port: int, now_ms: Callable[[], int]) -> Server:
         end.errors = self.errors
@@ -191,7 +230,10 @@ class Sandbox:
         def answer(request: Request) -> Reply:
             return end.faults.play(request, end.answer)
 
-        return Server(end.name, answer, end.requests, self.errors, port, now_ms=now_ms)
+        server = Server(end.name, answer, end.requests, self.errors, port, now_ms=now_ms)
+        if end is self.jumpcloud:  # at the intake it stands in the body, which is read once only
+            server.organization_of = self.jumpcloud.organization_of
+        return server
 
 
 def wait_until(happened: Callable[[], object], timeout_seconds: float = 10.0) -> bool:

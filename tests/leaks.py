@@ -24,7 +24,13 @@ from sandbox.events import MARKER
 
 MIN_BYTES = 8
 """A shorter secret may be a part of any word."""
-OF_SECRETS = ("JUMPCLOUD_API_KEY", "JUMPCLOUD_CLIENT_SECRET", "SEKOIA_INTAKE_KEY", "TOKEN")
+OF_SECRETS = (
+    "JUMPCLOUD_API_KEY",
+    "JUMPCLOUD_CLIENT_SECRET",
+    "SEKOIA_INTAKE_KEY",
+    "TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+)
 QUARANTINE = "quarantine"
 USUAL = {
     sandbox.API_KEY.encode(): "The API key",
@@ -109,6 +115,8 @@ def secrets_of(each: Sandbox) -> dict[bytes, str]:
     addresses, tokens = each.addresses, each.jumpcloud.tokens
     given = {token.encode(): "A token of the service account" for token in tokens.given}
     pair = f"{addresses.client_id}:{addresses.client_secret}".encode()
+    for key in (*each.jumpcloud.keys, *each.intake.keys):
+        given[key.encode()] = "A key of an organization"
     return given | {
         addresses.api_key.encode(): "The API key",
         addresses.intake_key.encode(): "The intake key",

@@ -179,6 +179,11 @@ class Soak:
         )
 
     def _attack(self, sandbox: Sandbox, connector: ConnectorProcess) -> None:
+        # On a machine that is busy, a short soak could be over before the first request.
+        patience_ends = time.monotonic() + SETTLE_SECONDS
+        while not _fired(sandbox) and time.monotonic() < patience_ends:
+            self._wait(0.1, sandbox)
+        self._began = time.monotonic()
         while (left := self._began + self._plan.seconds - time.monotonic()) > 0:
             pause = self._plan.kill_every_seconds * self._chance.uniform(0.05, 1.95)
             self._wait(min(pause, left) / 2, sandbox)

@@ -41,8 +41,9 @@ WINGS = {
     "intake": Wing({"values", "http"}, HTTP),
     "collecting": Wing({"values", "http"}),
     "assembly": Wing(INNER, HTTP | DISK),
-    "sekoia": Wing(INNER | {"assembly"}, HTTP | DISK | SDK),
-    "commands": Wing(INNER | {"assembly", "sekoia"}, HTTP | DISK | SDK),
+    "organizations": Wing(INNER | {"assembly"}, HTTP | DISK),
+    "sekoia": Wing(INNER | {"assembly", "organizations"}, HTTP | DISK | SDK),
+    "commands": Wing(INNER | {"assembly", "organizations", "sekoia"}, HTTP | DISK | SDK),
 }
 OF_CERTIFICATES = "http.route"  # whom TLS trusts stands in a file that a variable names
 OF_PATHS = {"read_bytes", "read_text", "write_bytes", "write_text", "iterdir", "unlink", "mkdir"}
@@ -57,6 +58,8 @@ AT_THE_TOP = {
     "delivery": "values",
     "status": "values",
     "assembly": "assembly",
+    "connections": "assembly",
+    "status_report": "assembly",
     "failure_log": "assembly",
     "replay": "commands",
 }

@@ -20,7 +20,16 @@ PACKAGE_OF = {
     "yaml": "pyyaml",
 }
 # Run rather than imported, or imported by what is.
-COMMANDS = {"ruff", "mypy", "pytest-timeout", "flask", "flask-cors", "moto", "pytest"}
+COMMANDS = {
+    "ruff",
+    "mypy",
+    "pytest-timeout",
+    "pytest-xdist",
+    "flask",
+    "flask-cors",
+    "moto",
+    "pytest",
+}
 
 
 def files(folders: tuple[str, ...]) -> Iterator[Path]:
@@ -56,6 +65,7 @@ MAIN = names(PROJECT["project"]["dependencies"])
 DEV = names(PROJECT["dependency-groups"]["dev"])
 BENCH = names(PROJECT["dependency-groups"]["bench"])
 BROWSER = names(PROJECT["dependency-groups"]["browser"])
+HELM = names(PROJECT["dependency-groups"]["helm"])
 
 
 @pytest.mark.parametrize("path", list(files(PRODUCT)), ids=lambda path: path.name)
@@ -67,7 +77,7 @@ def test_the_product_imports_only_what_it_declares(path: Path) -> None:
 @pytest.mark.parametrize("path", list(files(DEVELOPMENT)), ids=lambda path: path.name)
 def test_the_rest_imports_only_what_is_declared(path: Path) -> None:
     """Tests and tools may use the development packages as well."""
-    assert imported(path) <= MAIN | DEV | BENCH | BROWSER
+    assert imported(path) <= MAIN | DEV | BENCH | BROWSER | HELM
 
 
 def test_every_declared_package_is_used() -> None:
@@ -77,4 +87,4 @@ def test_every_declared_package_is_used() -> None:
     typed = {name for name in DEV if name.startswith("types-")}
 
     assert product == MAIN
-    assert (DEV | BROWSER) - typed - COMMANDS <= rest
+    assert (DEV | BROWSER | HELM) - typed - COMMANDS <= rest

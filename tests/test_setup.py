@@ -22,7 +22,9 @@ GROUPS = {
     "bench": {"bench"},
     "site": {"site"},
     "browser": {"browser"},
+    "helm": {"helm"},
 }
+PINNED = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 def toml(name: str) -> dict[str, Any]:
@@ -76,7 +78,20 @@ def test_the_lock_is_of_this_pyproject() -> None:
 def test_the_lock_names_no_index() -> None:
     """Whoever installs has an index of their own."""
     assert not [package for package in toml("poetry.lock")["package"] if "source" in package]
-    assert not any("://" in text(f"requirements/{group}.txt") for group in GROUPS)
+    assert not [path for path in PINNED if "://" in path.read_text(encoding="utf-8")]
+
+
+def test_whatever_is_installed_is_pinned_by_its_hash() -> None:
+    """Also what is of no group, and pinned by hand."""
+    lines = [
+        line
+        for path in PINNED
+        for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        if not line.startswith("#")
+    ]
+
+    assert all(re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line) for line in lines)
+    assert {path.stem for path in PINNED} == set(GROUPS) | {"helm-program"}
 
 
 def test_python_3_11_to_3_13_are_supported() -> None:

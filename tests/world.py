@@ -20,15 +20,16 @@ from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.measurements import Measurements
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.delivery import Delivery
-from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain, TryLater
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import HOUR_MS, SECOND_MS, from_ms, to_rfc3339
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
-from jumpcloud_modules.queries import UNIT_MS, Cursor, Page, Query, Unit
+from jumpcloud_modules.queries import PAGES_IN_MEMORY, UNIT_MS, Cursor, Page, Query, Unit
 from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ledger import Ledger
 from tests.doubles import events_of
@@ -205,10 +206,17 @@ class AcceptingIntake:
     in_doubt: set[str] = field(default_factory=set)
     last: set[str] = field(default_factory=set)
     crash_after_events: int | None = None
+    refuse_after_events: int | None = None
+    """Then it fails once, and whoever delivers is put off."""
 
     def deliver(self, found: Events, delivery: Delivery) -> None:
         self.last = set()
         for event in found:
+            if self.refuse_after_events is not None:
+                if self.refuse_after_events == 0:
+                    self.refuse_after_events = None
+                    raise TryLater(5.0, TryAgain("away"), 1)
+                self.refuse_after_events -= 1
             if self.crash_after_events is not None:
                 if self.crash_after_events == 0:
                     self.crash_after_events = None
@@ -323,6 +331,7 @@ class World:
                 tail_retry=retry,
                 backfill_retry=retry,
                 concurrency=ConcurrencyLimit(self.stop, clock=self.clock.seconds),
+                page_room=PageRoom(PAGES_IN_MEMORY - 1, self.stop),
             ),
             Durable(
                 CheckpointStore(self.folder, clock=self.clock.seconds),

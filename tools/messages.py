@@ -70,6 +70,42 @@ MESSAGES: Final = (
         "the configuration holds a key that does not exist; the line names the nearest that does",
         "correct its spelling, or remove it",
     ),
+    # Many organizations
+    Message(
+        "info",
+        "… organizations polled … times",
+        "what the polls of all organizations did in a minute, and which of them fail",
+        "look at those that fail: `python main.py status`",
+    ),
+    Message(
+        "info",
+        "The list was read again",
+        "a file of the list changed, or SIGHUP came; those that are not named went on",
+    ),
+    Message(
+        "error",
+        "The list of organizations cannot be used",
+        "a change of the list is faulty, and nothing of it was applied",
+        "mend what the line names; it is read again by itself",
+    ),
+    Message(
+        "warning",
+        "… organizations need about … requests",
+        "the list is so long, or polled so often, that polls will come later than `frequency` says",
+        "do one of the three things in the line",
+    ),
+    Message(
+        "critical",
+        "It cannot be collected: …",
+        "one organization's data folder or settings cannot work; the others go on",
+        "mend what the line names; it is tried again every five minutes",
+    ),
+    Message(
+        "any",
+        "… more of … organizations say the like",
+        "what many organizations say within a minute is told once, at the level that each has",
+        "as for the message that it quotes",
+    ),
     Message(
         "warning",
         "The environment variable … is not read",
@@ -441,6 +477,11 @@ CONFIGURATION: Final = (
     "… names …, which …",
     "The data folder … cannot be written",
     "… cannot be the data folder",
+    "SHARD … is not possible",
+    "SHARD and SHARDS are both set",
+    "SHARDS … on the host … is not possible",
+    "… is not possible: shards are",
+    "MAX_REQUESTS_PER_SECOND … is not",
     "… is started by Sekoia's platform",
 )
 """Why a configuration cannot work. Each says itself what to do."""
@@ -483,6 +524,10 @@ PIECES: Final = (
     "…; did you mean",
     "…; it belongs into",
     "…; there are",
+    "; … failing (…)",
+    "… … (…)",
+    "SHARDS … on the host",
+    ", shard …",
     "…_PROXY (or ALL_PROXY)",
     "a full page came without",
     "a request hung",
@@ -515,6 +560,7 @@ PIECES: Final = (
 
 
 UNSAID: Final = (
+    "An end that failed before is not asked yet",  # of TryLater, which no failure log is told
     "stopped while",  # of Stopped, which ends a wait and is shown to nobody
     "the page was given back",  # a mistake of the program's, with its stack
     "Check ",  # what to do by status: docs/troubleshooting.md

@@ -14,13 +14,14 @@ from typing import Final
 PACKAGE: Final = Path(__file__).resolve().parent.parent / "jumpcloud_modules"
 TO_A_TERMINAL: Final = "commands"
 """The folder of what speaks to whoever typed a command, at once and to nobody else."""
-BUT_TO_THE_LOG: Final = "environment.py"
+BUT_TO_THE_LOG: Final = {"environment.py", "many.py"}
+"""Files of it that speak to the log all the same."""
 MIN_WORDS: Final = 3
 """What is shorter is a name or a piece of a sentence."""
 IN_A_FORM: Final = {"description", "title", "documentation"}
 """Arguments that the form and the metrics show."""
 LEVEL_OF: Final = {"_warn": "warning", "warn": "warning"}
-SAYS_ITS_LEVEL: Final = {"log", "_log"}
+SAYS_ITS_LEVEL: Final = {"log", "_log", "say"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Text:
 def texts(package: Path = PACKAGE) -> Iterator[Text]:
     """Yield each text of the product that is no docstring and long enough to be a sentence."""
     for path in sorted(package.rglob("*.py")):
-        if path.parent.name == TO_A_TERMINAL and path.name != BUT_TO_THE_LOG:
+        if path.parent.name == TO_A_TERMINAL and path.name not in BUT_TO_THE_LOG:
             continue
         place = str(path.relative_to(package))
         yield from texts_of(ast.parse(path.read_text(encoding="utf-8")), place)

@@ -12,6 +12,7 @@ from jumpcloud_modules.collecting.delivering import Deliveries
 from jumpcloud_modules.collecting.ends import ALONE, Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.forgetting import Forgetting
 from jumpcloud_modules.collecting.late_events import Audited, LateEvents
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.plan import Plan
@@ -27,7 +28,6 @@ from jumpcloud_modules.errors import CollectorError, Refused
 from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import to_ms
-from jumpcloud_modules.queries import PAGES_IN_MEMORY
 
 EVENTS_OF_A_LOOK = 3
 
@@ -56,7 +56,7 @@ class Collector:
         self._startup = Startup(plan, jumpcloud, durable, process, ledger, others)
         self._tracker = tracker = CheckpointTracker()
         self._record = record = DeliveryRecord(
-            durable, ledger, tracker, process.measurements.commits.observe
+            durable, ledger, tracker, process.measurements.traffic.commits.observe
         )
         deliveries = Deliveries(intake, record, self.stats)
         self._late_events = LateEvents(
@@ -82,8 +82,8 @@ class Collector:
         self._forgetting = Forgetting(
             plan, self._clock, tracker, record, self._late_events, self._tail, others
         )
-        self._readers = Readers(self._windows.read, plan.readers)
-        self._audit = Beside(has_thread=bool(plan.readers))
+        self._readers = Readers(self._windows.read, plan.readers, process.read_beside)
+        self._audit = Beside(process.count_beside if plan.readers else None)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -143,6 +143,11 @@ class Collector:
             self._record.commit()
         self._readers.check()
         self._audit.check()
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing is read or counted beside the polls just now."""
+        return not (self._readers.is_at_work or self._audit.is_at_work)
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for readers beside the poll to end after the stop event was set."""
@@ -208,14 +213,16 @@ def _pages(plan: Plan, jumpcloud: JumpCloud, process: Process) -> tuple[Pages, P
     events.
     """
 
-    def of(size: PageSize, retry: Retry, pages_in_memory: int, is_final: IsFinal) -> Pages:
+    def of(size: PageSize, retry: Retry, room: PageRoom, is_final: IsFinal) -> Pages:
         source, now_ms = jumpcloud.source, jumpcloud.clock.now_ms
-        return Pages(source, size, retry, process.stop, now_ms, pages_in_memory, is_final)
+        return Pages(source, size, retry, process.stop, now_ms, room, is_final)
 
-    size = PageSize(plan.max_rows)
+    size = of_tail = PageSize(plan.max_rows)
+    if plan.max_tail_rows < plan.max_rows:
+        of_tail = PageSize(plan.max_tail_rows)
     few = PageSize(min(plan.max_rows, EVENTS_OF_A_LOOK))
     return (
-        of(size, jumpcloud.tail_retry, 1, is_refused_start),
-        of(few, jumpcloud.tail_retry, 1, is_refused_start),
-        of(size, jumpcloud.backfill_retry, PAGES_IN_MEMORY - 1, lambda _: False),
+        of(of_tail, jumpcloud.tail_retry, PageRoom(1, process.stop), is_refused_start),
+        of(few, jumpcloud.tail_retry, PageRoom(1, process.stop), is_refused_start),
+        of(size, jumpcloud.backfill_retry, jumpcloud.page_room, lambda _: False),
     )

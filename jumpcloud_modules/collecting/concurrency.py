@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, process_time
 
-from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.errors import Stopped, TryLater
 
 MAX_READERS = 8
 """Readers side by side while the processor has time."""
@@ -16,6 +16,8 @@ MIN_READERS = 2
 """Readers at first, and while the processor has no time: one reads, one delivers."""
 SECONDS_TO_ADD_A_SLOT = 60.0
 """The time until one more reader asks, after a 429."""
+SECONDS_TO_A_SLOT = 0.1
+"""When to come again where no slot was free."""
 SECONDS_TO_WATCH = 0.15
 BUSY_SHARE = 0.5
 """The share of one core above which there is one reader less."""
@@ -29,6 +31,7 @@ class ConcurrencyLimit:
     After a 429 there is one slot, then one more every minute. Otherwise there are as many as the
     processor has time for: where pages wait for the processor and not for the network, one more
     reader makes all of them slower. `processor_seconds` returns what the process has used so far.
+    With `waits` false nobody waits for a slot: the thread is another organization's meanwhile.
     """
 
     def __init__(
@@ -37,8 +40,11 @@ class ConcurrencyLimit:
         max_slots: int = MAX_READERS,
         clock: Callable[[], float] = monotonic,
         processor_seconds: Callable[[], float] = process_time,
+        *,
+        waits: bool = True,
     ) -> None:
         self._stop = stop
+        self._waits = waits
         self._max_slots = max_slots
         self._clock = clock
         self._processor_seconds = processor_seconds
@@ -64,7 +70,10 @@ class ConcurrencyLimit:
 
     @contextmanager
     def slot(self) -> Iterator["Slot"]:
-        """Hold a slot. Raises Stopped when asked to stop while waiting for it."""
+        """Hold a slot.
+
+        Raises Stopped when asked to stop while waiting for it, or TryLater instead of waiting.
+        """
         with self._changed:
             # Nobody has read for a while: how idle the processor was says nothing of reading.
             if not self._taken:
@@ -73,6 +82,8 @@ class ConcurrencyLimit:
             while self._taken >= self.slots:
                 if self._stop.is_set():
                     raise Stopped("stopped while waiting for a slot")
+                if not self._waits:
+                    raise TryLater(SECONDS_TO_A_SLOT)
                 # With a timeout: neither the stop event nor time that passes wakes who waits here.
                 self._changed.wait(0.25)
                 self._watch_processor()

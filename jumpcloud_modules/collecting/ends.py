@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.measurements import Measurements
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.protocols import Checkpoints, Clock, CountingSource, Delivered
+from jumpcloud_modules.collecting.readers import FOR_COUNTS, FOR_WINDOWS, Spawn
 from jumpcloud_modules.http.retry import Retry
 
 
@@ -18,7 +20,8 @@ class JumpCloud:
     """Hold JumpCloud's source of events, its clock, and what limits how it is asked.
 
     The tail has a backoff apart from the backfill's, so that a backlog that fails keeps no new
-    event waiting; `concurrency` limits the readers of the backfill and of late events.
+    event waiting; `concurrency` limits the readers of the backfill and of late events, and
+    `page_room` their pages in memory.
     """
 
     source: CountingSource
@@ -26,6 +29,7 @@ class JumpCloud:
     tail_retry: Retry
     backfill_retry: Retry
     concurrency: ConcurrencyLimit
+    page_room: PageRoom
 
 
 def _nobody_else_may() -> None:
@@ -65,9 +69,14 @@ ALONE = OtherStreams()
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Hold the stop event, where messages for a person go, and where measurements do."""
+    """Hold the stop event, where messages for a person go, and where measurements do.
+
+    `count_beside` has JumpCloud's counts compared beside the polls, `read_beside` windows read.
+    """
 
     stop: threading.Event
     tell: Callable[[str], None]
     warn: Callable[[str], None]
     measurements: Measurements = field(default_factory=Measurements)
+    count_beside: Spawn = FOR_COUNTS
+    read_beside: Spawn = FOR_WINDOWS

@@ -69,17 +69,13 @@ class Histogram:
         return Distribution(tuple(at_most), sum(counts), total)
 
 
-class Measurements:
-    """Add up for as long as the process lasts, whatever is assembled anew meanwhile."""
+class Traffic:
+    """Count the requests of all organizations of a process, and how long they and commits took."""
 
     def __init__(self) -> None:
-        self.stats = Stats()
         self.commits = Histogram(COMMIT_SECONDS)
-        self.late = Histogram(DELAY_SECONDS)
-        self.unexpected = 0
         self._requests = Counter[tuple[str, str, str]]()
         self._request_seconds: dict[tuple[str, str], Histogram] = {}
-        self._failures = Counter[tuple[End, Kind, str]]()
         self._lock = threading.Lock()
 
     def answered(self, end: str, endpoint: str, status: int | None, seconds: float) -> None:
@@ -91,16 +87,6 @@ class Measurements:
             )
         histogram.observe(seconds)
 
-    def failed(self, end: End, kind: Kind, status: int | None) -> None:
-        """Take note of a failed try."""
-        with self._lock:
-            self._failures[end, kind, str(status or "none")] += 1
-
-    def failed_unexpectedly(self) -> None:
-        """Take note of a mistake in the program."""
-        with self._lock:
-            self.unexpected += 1
-
     def requests(self) -> dict[tuple[str, str, str], int]:
         """Return how many requests there were, by end, endpoint and status."""
         with self._lock:
@@ -111,6 +97,31 @@ class Measurements:
         with self._lock:
             histograms = dict(self._request_seconds)
         return {key: histogram.distribution() for key, histogram in histograms.items()}
+
+
+class Measurements:
+    """Add up for as long as the process lasts, whatever is assembled anew meanwhile.
+
+    Where a process has several organizations, each has its own, and all have the same `traffic`.
+    """
+
+    def __init__(self, traffic: Traffic | None = None) -> None:
+        self.traffic = traffic or Traffic()
+        self.stats = Stats()
+        self.late = Histogram(DELAY_SECONDS)
+        self.unexpected = 0
+        self._failures = Counter[tuple[End, Kind, str]]()
+        self._lock = threading.Lock()
+
+    def failed(self, end: End, kind: Kind, status: int | None) -> None:
+        """Take note of a failed try."""
+        with self._lock:
+            self._failures[end, kind, str(status or "none")] += 1
+
+    def failed_unexpectedly(self) -> None:
+        """Take note of a mistake in the program."""
+        with self._lock:
+            self.unexpected += 1
 
     def failures(self) -> dict[tuple[End, Kind, str], int]:
         """Return how many tries failed, by end, kind and status."""

@@ -17,7 +17,14 @@ from jumpcloud_modules.collecting.page_room import PageLease, PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.protocols import Opened, Source
 from jumpcloud_modules.collecting.reading import Reading
-from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, Stopped, TryAgain
+from jumpcloud_modules.errors import (
+    CollectorError,
+    PageTooLarge,
+    Refused,
+    Stopped,
+    TryAgain,
+    TryLater,
+)
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.queries import Cursor, Page, Query
 
@@ -29,7 +36,7 @@ _STOP_CHECK_SECONDS = 0.2
 class Pages:
     """Read windows as pages from one source.
 
-    At most `pages_in_memory` are held at once, however many windows are read side by side. A
+    Each page waits for `room` in memory, however many windows are read side by side. A
     failure for which `is_for_the_reader` returns true is raised after two tries; any other is tried
     until it works.
     """
@@ -41,7 +48,7 @@ class Pages:
         retry: Retry,
         stop: threading.Event,
         now_ms: Callable[[], int],
-        pages_in_memory: int,
+        room: PageRoom,
         is_for_the_reader: Callable[[CollectorError], bool] = lambda _: False,
     ) -> None:
         self._source = source
@@ -49,7 +56,7 @@ class Pages:
         self._retry = retry
         self._stop = stop
         self._now_ms = now_ms
-        self._room = PageRoom(pages_in_memory, stop)
+        self._room = room
         self._is_for_the_reader = is_for_the_reader
 
     def read(
@@ -68,10 +75,19 @@ class Pages:
             except PageTooLarge:
                 self._size.shrink_to_fit(rows)
             except (TryAgain, Refused) as error:
-                if self._is_for_the_reader(error):
-                    raise
-                if isinstance(error, TryAgain) and error.burdened:
-                    self._size.relieve(rows)
+                self._learn_from(error, rows)
+            except TryLater as later:
+                # As many tries as that, each by a chain of its own, say what they say above.
+                if later.error and later.in_a_row >= TRIES_BEFORE_A_NEW_CHAIN:
+                    self._learn_from(later.error, rows)
+                raise
+
+    def _learn_from(self, error: TryAgain | Refused, rows: int) -> None:
+        """Ask for less after a failure that this may mend; raise what the reader is to know."""
+        if self._is_for_the_reader(error):
+            raise error
+        if isinstance(error, TryAgain) and error.burdened:
+            self._size.relieve(rows)
 
     def _chain(self, reading: Reading, rows: int, go_on: Callable[[], bool]) -> Iterator[PageLease]:
         query = Query(reading.rest.start_ms, reading.rest.end_ms, rows)

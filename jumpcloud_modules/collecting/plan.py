@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from jumpcloud_modules.collecting.concurrency import MAX_READERS
 from jumpcloud_modules.collecting.resume import Reach
 
+MAX_PAGE_ROWS = 10_000
+"""JumpCloud's own limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Say what to collect: spans in milliseconds; `audit_ms` 0 looks for no late events.
 
     `scope` names what is asked for (services, organisation, region). `readers` 0 reads the
-    backlog in the polling thread.
+    backlog in the polling thread. `max_rows` limits a page, and `max_tail_rows` one of new events.
     """
 
     history_ms: int
@@ -23,6 +26,7 @@ class Plan:
     scope: str
     max_rows: int
     readers: int = MAX_READERS
+    max_tail_rows: int = MAX_PAGE_ROWS
 
     @property
     def reach(self) -> Reach:

@@ -71,7 +71,8 @@ class Startup:
     def _learn_the_time(self, start_ms: int) -> None:
         """Ask for one event from where collecting begins: any answer carries a date.
 
-        A date that contradicts the machine's clock needs another that agrees with it.
+        A date that contradicts the machine's clock needs another that agrees with it. Nothing is
+        asked where answers to another organization told the time.
         """
 
         def ask() -> None:
@@ -83,7 +84,8 @@ class Startup:
 
         now_ms = self._clock.now_ms()
         asked_ms = min(max(start_ms, now_ms - RETENTION_MS), now_ms)
-        self._jumpcloud.tail_retry.call(ask)
+        if not self._clock.is_known:
+            self._jumpcloud.tail_retry.call(ask)
         for _ in range(QUESTIONS_IN_DOUBT):
             if not self._clock.is_in_doubt:
                 return

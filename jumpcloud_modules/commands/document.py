@@ -3,6 +3,7 @@
 Knows nothing of what its values mean.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 PARTS: Final = ("module", "connector")
+LIST: Final = "organizations"
+"""Where a list of organizations stands, or the name of its file."""
 WRONG_CONFIGURATION: Final = 2
 """The exit status where a configuration cannot work; `dispatch` has the others."""
 
@@ -66,18 +69,7 @@ def read_document(
 
     Of other parts no variable needs to be set. Raises ConfigurationError that names the file.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(document, dict) or not all(
-        isinstance(document.get(part), dict) for part in PARTS
-    ):
-        raise ConfigurationError(
-            f'{path} needs the form {{"module": {{…}}, "connector": {{…}}}}; write it so.'
-        )
+    document = read_whole(path)
     try:
         filled: dict[str, dict[str, Any]] = fill_in(
             {part: document[part] for part in parts}, environment
@@ -85,3 +77,40 @@ def read_document(
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
     return filled
+
+
+def read_whole(path: Path) -> dict[str, Any]:
+    """Return a module.json as it stands, with all that is in it.
+
+    Raises ConfigurationError that names the file.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(part), dict) for part in PARTS
+    ):
+        raise ConfigurationError(
+            f'{path} needs the form {{"module": {{…}}, "connector": {{…}}}}; write it so.'
+        )
+    for key in document.keys() - {*PARTS, LIST}:
+        # Others are left alone, a comment say; a list that is not read would be a silent loss.
+        if difflib.get_close_matches(key.lower(), [LIST]):
+            raise ConfigurationError(f"{path}: {key}: there is no such key; did you mean {LIST}?")
+    return document
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds. Raises ConfigurationError that names the file."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not JSON: {error}.") from None
+
+
+def read_text(path: Path) -> str:
+    """Return what a file holds. Raises ConfigurationError that names the file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8; save it so.") from None

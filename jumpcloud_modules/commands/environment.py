@@ -20,12 +20,31 @@ OWN: Final = frozenset(
         "LOG_LEVEL",
         "LOG_FORMAT",
         "SENTRY_DSN",
+        "SHARD",
+        "SHARDS",
+        "MAX_REQUESTS_PER_SECOND",
     }
 )
 OF_THE_NETWORK: Final = frozenset(
     {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", *BUNDLE_VARIABLES}
 )
 """What requests reads, the proxies also in small letters."""
+
+OF_S3: Final = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_DEFAULT_REGION",
+        "AWS_S3_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_CA_BUNDLE",
+        "AWS_PROFILE",
+        "AWS_ROLE_ARN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+    }
+)
+"""The usual ones of those that boto3 reads, and the one that `data_folder` does."""
 
 
 def variables_of(path: Path) -> set[str]:
@@ -39,7 +58,7 @@ def variables_of(path: Path) -> set[str]:
 
 def warnings(environment: Mapping[str, str], of_the_document: Set[str]) -> list[str]:
     """Return a sentence for each variable that is set but not read, as far as can be told."""
-    known = OWN | OF_THE_NETWORK | of_the_document
+    known = OWN | OF_THE_NETWORK | OF_S3 | of_the_document
     read = known | {name.lower() for name in OF_THE_NETWORK}
     said = []
     for name in sorted(environment.keys() - read):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sekoia_automation.configuration.filesystem import FileSystemConfiguration
 from sekoia_automation.storage import get_data_path
 
-from jumpcloud_modules.commands import environment
+from jumpcloud_modules.commands import data_folder, environment
 from jumpcloud_modules.commands.document import ConfigurationError, read_document
 from jumpcloud_modules.commands.run import faults_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
@@ -75,8 +75,8 @@ class SelfHosted:
 
     @property
     def folder(self) -> Path:
-        """Return DATA_DIR, or ./data."""
-        return Path(self.data or self.environment.get("DATA_DIR") or "data").absolute()
+        """Return what DATA_DIR names, or ./data."""
+        return data_folder.find(self.environment, self.data)
 
     @property
     def liveness_port(self) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from jumpcloud_modules.jumpcloud.console import Organization
 
+NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
 MAX_CHARACTERS: Final = 63
 """As in a host's name, a Kubernetes label and the like."""
 OF_ID: Final = 8

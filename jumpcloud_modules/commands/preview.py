@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final
 
 from jumpcloud_modules.checkpoint import Window
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.reading import Reading
@@ -106,7 +107,8 @@ class Preview:
         retry = Retry(self._stop, self._note)
         size = PageSize(MAX_ROWS_AT_ONCE)
         self._streams = [
-            Pages(source, size, retry, self._stop, clock.now_ms, 1) for source in sources
+            Pages(source, size, retry, self._stop, clock.now_ms, PageRoom(1, self._stop))
+            for source in sources
         ]
         self.failure: Failure | None = None
 

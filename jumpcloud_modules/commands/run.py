@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,17 +16,20 @@ from pydantic import ValidationError
 from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
 
-from jumpcloud_modules.commands import environment, logs
+from jumpcloud_modules.commands import data_folder, environment, logs, many
 from jumpcloud_modules.commands.document import (
     WRONG_CONFIGURATION,
     ConfigurationError,
     read_document,
 )
+from jumpcloud_modules.commands.fingerprint import fingerprint
+from jumpcloud_modules.commands.organization_list import names_a_list
 from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.connector import PORTS, JumpcloudDirectoryInsightsConnector
 from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
+from jumpcloud_modules.sekoia.monitoring import Monitoring
 from jumpcloud_modules.sekoia.spelling import PARTS, unknown_keys
 
 LOOPBACK: Final = "127.0.0.1"
@@ -68,8 +70,8 @@ class SelfHostedConnector(JumpcloudDirectoryInsightsConnector):
         return {}, {}
 
     def start_monitoring(self) -> None:
-        """Open the ports, for this machine alone unless MONITORING_ADDRESS names another."""
-        self._open_ports(os.environ.get("MONITORING_ADDRESS") or LOOPBACK)
+        """Open the ports. Raises ConfigurationError where they cannot be opened."""
+        _open_ports(self._monitoring)
 
     @property
     def key_label(self) -> str:
@@ -78,11 +80,6 @@ class SelfHostedConnector(JumpcloudDirectoryInsightsConnector):
 
     def _send_logs_to_api(self) -> None:  # type: ignore[override]
         self._logs.clear()  # they stand in standard output
-
-
-def fingerprint(key: str) -> str:
-    """Return twelve digits by which a key can be told from others, and not be found."""
-    return sha256(key.encode()).hexdigest()[:12]
 
 
 def faults_of(document: Mapping[str, dict[str, Any]]) -> list[str]:
@@ -134,9 +131,15 @@ def run() -> int:
         path = Path(os.environ.get("MODULE_JSON") or "module.json")
         for warning in environment.warnings(os.environ, environment.variables_of(path)):
             logging.getLogger(__name__).warning(warning)
-        document = read_document(path, os.environ)
-        connector = build(document, _folder(os.environ.get("DATA_DIR") or "data"))
-        _start_monitoring(connector)
+        folder = data_folder.find(os.environ)
+        is_list = names_a_list(path)
+        if not is_list:
+            document = read_document(path, os.environ)
+        data_folder.make(folder)
+        if is_list:
+            return _run_many(path, folder)
+        connector = build(document, folder)
+        connector.start_monitoring()
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return WRONG_CONFIGURATION
@@ -147,28 +150,28 @@ def run() -> int:
     return 0
 
 
-def _folder(name: str) -> Path:
-    folder = Path(name).absolute()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there stays as it is
-    except OSError as error:
-        raise ConfigurationError(
-            f"The folder for the state, {folder}, cannot be made: {error.strerror};"
-            " name another in DATA_DIR."
-        ) from None
-    return folder
+def _run_many(path: Path, folder: Path) -> int:
+    """Collect from all organizations of a list, until asked to stop."""
+    module = SelfHostedModule()  # for the version, and for Sentry where SENTRY_DSN is set
+    version = str(module.manifest.get("version", ""))
+    agent = f"sekoiaio-connector/{module.manifest.get('slug')}-{version}"
+    process = many.build(path, folder, os.environ, version, agent)
+    monitoring = Monitoring({"/health": process.health, "/status": process.status})
+    _open_ports(monitoring)
+    many.collect(process, monitoring)
+    return 0
 
 
-def _start_monitoring(connector: SelfHostedConnector) -> None:
+def _open_ports(monitoring: Monitoring) -> None:
+    """Open the ports, for this machine alone unless MONITORING_ADDRESS names another."""
+    named = {name: os.environ.get(name.upper()) or port for name, port in PORTS.items()}
     try:
-        connector.start_monitoring()
+        address = os.environ.get("MONITORING_ADDRESS") or LOOPBACK
+        monitoring.open(address, *(int(port) for port in named.values()))
     except (OSError, OverflowError, ValueError) as error:
-        ports = " and ".join(
-            f"{name.upper()} {connector.module.load_config(name, non_exist_ok=True) or port}"
-            for name, port in PORTS.items()
-        )
+        ports = " and ".join(f"{name.upper()} {port}" for name, port in named.items())
         reason = error.strerror if isinstance(error, OSError) else error
-        connector.stop_monitoring()
+        monitoring.close()
         raise ConfigurationError(
             f"The ports for health and metrics ({ports}) cannot be opened: {reason};"
             " set LIVENESS_PORT and METRICS_PORT to free ones, and MONITORING_ADDRESS to an address"

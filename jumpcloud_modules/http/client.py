@@ -5,6 +5,7 @@ Knows neither JumpCloud nor the intake; both speak through it.
 
 import gzip
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 
@@ -240,6 +241,31 @@ class Transport:
         if not inflating.eof:
             raise self._truncated(answer, "broken gzip: it ends early")
         return text
+
+
+Transports = Callable[[str, str, dict[str, str], Secrets, Observe], Transport]
+"""Give the transport to an end: a new one, or one that is shared with others."""
+
+
+class SharedTransports:
+    """Give one transport for each end, address and headers; any thread may ask.
+
+    All of them are to have the same secrets and the same `observe`: the first one's count.
+    """
+
+    def __init__(self) -> None:
+        self._transports: dict[tuple[str, str, frozenset[tuple[str, str]]], Transport] = {}
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, end: str, url: str, headers: dict[str, str], secrets: Secrets, observe: Observe
+    ) -> Transport:
+        """Return the transport to an end. Raises CannotWork."""
+        key = end, url, frozenset(headers.items())
+        with self._lock:
+            if key not in self._transports:
+                self._transports[key] = Transport(end, url, headers, secrets, observe)
+            return self._transports[key]
 
 
 def _innermost(error: BaseException) -> str:

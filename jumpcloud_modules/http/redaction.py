@@ -22,10 +22,11 @@ PASSING_SECRETS_KEPT = 8
 class Secrets:
     """Hold the secrets that are known so far; any thread may add to them and redact."""
 
-    def __init__(self, *secrets: str) -> None:
+    def __init__(self, *secrets: str, passing_kept: int = PASSING_SECRETS_KEPT) -> None:
         self._known: set[str] = set()
         self._passing: deque[str] = deque()
-        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._passing_kept = passing_kept
+        self._patterns: dict[str, re.Pattern[str]] = {}
         self._lock = threading.Lock()
         self.add(*secrets)
 
@@ -43,7 +44,7 @@ class Secrets:
             if secret in self._known:
                 return
             self._passing.append(secret)
-            old = {self._passing.popleft()} if len(self._passing) > PASSING_SECRETS_KEPT else set()
+            old = {self._passing.popleft()} if len(self._passing) > self._passing_kept else set()
             self._blank(self._known - old | {secret})
 
     def _blank(self, known: set[str]) -> None:
@@ -52,12 +53,13 @@ class Secrets:
         ordered = sorted(forms, key=len, reverse=True)
         # Replaced, never changed: who redacts meanwhile has the old ones or the new ones. And
         # known only afterwards: who finds a secret known may rely on its being blanked.
-        self._patterns = tuple(_pattern(form) for form in ordered)
+        before = self._patterns
+        self._patterns = {form: before.get(form) or _pattern(form) for form in ordered}
         self._known = known
 
     def redact(self, text: str) -> str:
         """Blank the secrets out of a text."""
-        for pattern in self._patterns:
+        for pattern in self._patterns.values():
             text = pattern.sub(REDACTED, text)
         return text
 

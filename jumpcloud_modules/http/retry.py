@@ -2,7 +2,8 @@
 
 While the end fails, one thread at a time tries, after longer and longer waits; the others wait. So
 a refused key costs a handful of requests however many readers there are. The stop event ends each
-wait. `backoff` computes how long to wait.
+wait. Where threads are shared by many organizations, nobody waits: TryLater says when to come
+again. `backoff` computes how long to wait.
 """
 
 import threading
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
-from jumpcloud_modules.errors import Refused, Stopped, TryAgain
+from jumpcloud_modules.errors import Refused, Stopped, TryAgain, TryLater
 from jumpcloud_modules.http.backoff import delay_seconds
 
 Result = TypeVar("Result")
 
+SECONDS_FOR_ANOTHERS_TRY = 1.0
+"""When to come again while another thread tries an end that fails."""
 _STOP_CHECK_SECONDS = 0.25
 
 
@@ -79,7 +82,8 @@ class Retry:
     """Repeat calls to one remote end until they succeed, with waits between them.
 
     `on_failure` is called with each failed try, `on_success` at each success with the number of
-    tries that failed right before it; both from the thread that tried.
+    tries that failed right before it; both from the thread that tried. With `waits` false it raises
+    TryLater instead of waiting.
     """
 
     def __init__(
@@ -88,8 +92,11 @@ class Retry:
         on_failure: Callable[[Failure], None] = lambda _: None,
         on_success: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = monotonic,
+        *,
+        waits: bool = True,
     ) -> None:
         self._stop = stop
+        self._waits = waits
         self._on_failure = on_failure
         self._on_success = on_success
         self._streak = _Streak(clock)
@@ -106,7 +113,12 @@ class Retry:
         After TryAgain and Refused it waits and tries again; after `tries` failures of this call the
         last one is raised. Raises Stopped when asked to stop while waiting. If the last try
         succeeded, the stop event is ignored for this one, so that what was begun can be finished.
+
+        One that does not wait raises TryLater after the first failure, whatever `tries` allows
+        beyond that, and while the end may not be asked.
         """
+        if not self._waits:
+            return self._now_or_later(attempt, tries)
         failed = 0
         while True:
             try:
@@ -128,6 +140,29 @@ class Retry:
             return self._try(attempt)
         finally:
             self._turn.release()
+
+    def _now_or_later(self, attempt: Callable[[], Result], tries: int | None) -> Result:
+        if not self.is_failing:
+            return self._once(attempt, tries)
+        self._check_stop()
+        # Whoever has the turn tells by its try whether the end works; the others come again.
+        if not self._turn.acquire(blocking=False):
+            raise TryLater(SECONDS_FOR_ANOTHERS_TRY)
+        try:
+            if (seconds := self._streak.seconds_to_wait()) > 0:
+                raise TryLater(seconds)
+            return self._once(attempt, tries)
+        finally:
+            self._turn.release()
+
+    def _once(self, attempt: Callable[[], Result], tries: int | None) -> Result:
+        try:
+            return self._try(attempt)
+        except (TryAgain, Refused) as error:
+            if tries == 1:
+                raise
+            streak = self._streak
+            raise TryLater(streak.seconds_to_wait(), error, streak.in_a_row) from None
 
     def _try(self, attempt: Callable[[], Result]) -> Result:
         mark = self._streak.mark()

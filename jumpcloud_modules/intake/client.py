@@ -23,7 +23,7 @@ from jumpcloud_modules.errors import (
     TryAgain,
 )
 from jumpcloud_modules.events import Events
-from jumpcloud_modules.http.client import Observe, Transport, unobserved
+from jumpcloud_modules.http.client import Observe, Transport, Transports, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.intake.batches import MAX_EVENT_BYTES, batches, compressed_body
@@ -66,6 +66,7 @@ class Intake:
         secrets: Secrets | None = None,
         check_owner: Callable[[], None] = lambda: None,
         observe: Observe = unobserved,
+        transports: Transports = Transport,
     ) -> None:
         secrets = secrets or Secrets()
         secrets.add(options.key)
@@ -74,7 +75,7 @@ class Intake:
             "Accept-Encoding": "gzip",
             "User-Agent": options.user_agent,
         }
-        self._transport = Transport(END, options.url, headers, secrets, observe)
+        self._transport = transports(END, options.url, headers, secrets, observe)
         self._url = options.url.rstrip("/") + "/batch"
         self._intake_key = options.key
         self._quarantine = quarantine
@@ -85,6 +86,7 @@ class Intake:
         self._check_owner = check_owner
         # Without a lock, though readers share it: a count that is off by a few sets as many aside.
         self._refused_in_a_row = 0
+        self._refusals_while_held = 0
 
     def deliver(self, events: Events, delivery: Delivery) -> None:
         """Send events and return when the intake has each of them, or it was set aside.
@@ -139,8 +141,9 @@ class Intake:
     def _set_aside_or_hold(self, single: Events, reason: str, delivery: Delivery) -> None:
         """Set a refused event aside, unless too many are: then the events are not the reason."""
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_BEFORE_HOLDING:
-            self._refused_in_a_row = 0
-            if self._hold(single, delivery):
+            is_accepted = self._hold(single, delivery)
+            self._refused_in_a_row = self._refusals_while_held = 0
+            if is_accepted:
                 return
         self._refused_in_a_row += 1
         self.set_aside(single, reason, delivery)
@@ -148,14 +151,14 @@ class Intake:
     def _hold(self, single: Events, delivery: Delivery) -> bool:
         """Try a held event slowly, and return whether it was accepted before too many refusals.
 
-        Tries that fail because the intake is down or refuses the key do not count.
+        Tries that fail because the intake is down or refuses the key do not count. Where the retry
+        does not wait, the holding goes on when the event is delivered again.
         """
-        refusals = 0
-        while refusals < HOLDING_REFUSALS:
+        while self._refusals_while_held < HOLDING_REFUSALS:
             try:
                 receipts = self._accept(single, self._push_held, 1)
             except _StillRefused:
-                refusals += 1
+                self._refusals_while_held += 1
             except (TryAgain, Refused):
                 continue
             except (BatchRejected, BatchTooLarge):  # it cannot even be sent

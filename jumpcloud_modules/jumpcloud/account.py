@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from jumpcloud_modules.errors import Refused
-from jumpcloud_modules.http.client import Observe, unobserved
+from jumpcloud_modules.http.client import Observe, Transport, Transports, unobserved
 from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.http.throttle import Throttle
 from jumpcloud_modules.jumpcloud.auth import ApiKey, Credentials, ServiceAccount
 from jumpcloud_modules.jumpcloud.client import DEFAULT_OPTIONS, END, Client, ClientOptions
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
@@ -37,6 +38,7 @@ def credentials_of(
     secrets: Secrets | None = None,
     options: ClientOptions = DEFAULT_OPTIONS,
     observe: Observe = unobserved,
+    transports: Transports = Transport,
 ) -> Credentials:
     """Return an account's credentials; several clients may share them, and with them a token.
 
@@ -53,6 +55,7 @@ def credentials_of(
         account.client_secret,
         secrets,
         options.user_agent,
+        transports=transports,
         observe=observe,
     )
 
@@ -63,11 +66,21 @@ def events_client(
     options: ClientOptions = DEFAULT_OPTIONS,
     clock: JumpCloudClock | None = None,
     observe: Observe = unobserved,
+    *,
+    transports: Transports = Transport,
+    throttle: Throttle | None = None,
 ) -> Client:
     """Return the client of an account's Directory Insights."""
-    url = places_of(account.base_url).events_url
     return Client(
-        url, credentials, account.organization_id, account.provider_id, options, clock, observe
+        places_of(account.base_url).events_url,
+        credentials,
+        account.organization_id,
+        account.provider_id,
+        options,
+        clock,
+        observe,
+        transports=transports,
+        throttle=throttle,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import orjson
 
 from jumpcloud_modules.errors import CollectorError, PageTooLarge, Refused, TryAgain
-from jumpcloud_modules.http.client import Observe, Transport, unobserved
+from jumpcloud_modules.http.client import Observe, Transport, Transports, unobserved
 from jumpcloud_modules.http.redaction import Secrets
 
 END: Final = "JumpCloud's token host"
@@ -26,6 +26,8 @@ MAX_LIFE_SECONDS: Final = 86_400.0
 MAX_EARLY_SECONDS: Final = 300.0
 """Renewal begins this long before a token's end: an outage that is shorter goes unnoticed."""
 SECONDS_BETWEEN_EARLY_TRIES: Final = 15.0
+SECONDS_BETWEEN_TOKENS_OF_MANY: Final = 5.0
+"""From one token that could not be had to the next try, where many organizations need it."""
 SECONDS_BETWEEN_REFUSED_TOKENS: Final = 30.0
 """Where the fresh token is refused as well, the token was not what is wrong."""
 MAX_ANSWER_BYTES: Final = 1 << 16
@@ -94,19 +96,20 @@ class ServiceAccount:
         secrets: Secrets | None = None,
         user_agent: str = "jumpcloud-directory-insights",
         clock: Callable[[], float] = monotonic,
+        transports: Transports = Transport,
         observe: Observe = unobserved,
     ) -> None:
         self.secrets = secrets or Secrets()
         basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
         self.secrets.add(client_secret, basic)
+        self._basic = {"Authorization": f"Basic {basic}"}
         headers = {
-            "Authorization": f"Basic {basic}",
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._transport = Transport(END, token_url, headers, self.secrets, observe)
+        self._transport = transports(END, token_url, headers, self.secrets, observe)
         self._token_url = token_url
         self._clock = clock
         self._lock = threading.Lock()
@@ -187,7 +190,7 @@ class ServiceAccount:
 
     def _asked(self) -> _Token:
         asked_at = self._clock()  # the token's life may begin at once
-        with self._transport.post(self._token_url, FORM, {}) as answer:
+        with self._transport.post(self._token_url, FORM, self._basic) as answer:
             if answer.status_code != 200:
                 remedy = REMEDIES.get(answer.status_code, "Check base_url.")
                 raise _as_401(self._transport.refusal(answer, _REQUEST, remedy))
@@ -201,6 +204,44 @@ class ServiceAccount:
         early_seconds = min(MAX_EARLY_SECONDS, life_seconds / 10)
         ends_at = asked_at + life_seconds
         return _Token({"Authorization": f"Bearer {text}"}, ends_at - early_seconds, ends_at)
+
+
+class Resting:
+    """Ask for no token for a while after that failed, whoever of many organizations needs one."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        seconds: float = SECONDS_BETWEEN_TOKENS_OF_MANY,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._credentials = credentials
+        self._seconds = seconds
+        self._clock = clock
+        self._failure: tuple[CollectorError, float] | None = None
+
+    @property
+    def secrets(self) -> Secrets:
+        """Return what no message may show."""
+        return self._credentials.secrets
+
+    def headers(self) -> Mapping[str, str]:
+        """Return what a request carries, or raise what the last one failed with not long ago."""
+        failure = self._failure
+        if failure and self._clock() < failure[1]:
+            # A copy for each thread: raising an error changes its traceback.
+            raise copy.copy(failure[0])
+        try:
+            headers = self._credentials.headers()
+        except CollectorError as error:
+            self._failure = error, self._clock() + self._seconds
+            raise
+        self._failure = None
+        return headers
+
+    def replace(self, refused: Mapping[str, str]) -> bool:
+        """Return whether to try once more with new headers."""
+        return self._credentials.replace(refused)
 
 
 _REQUEST: Final = "POST /oauth2/token"

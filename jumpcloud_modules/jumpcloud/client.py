@@ -12,7 +12,8 @@ from typing import Final
 import requests
 
 from jumpcloud_modules.errors import CollectorError
-from jumpcloud_modules.http.client import Body, Observe, Transport, unobserved
+from jumpcloud_modules.http.client import Body, Observe, Transport, Transports, unobserved
+from jumpcloud_modules.http.throttle import Throttle
 from jumpcloud_modules.jumpcloud.auth import Credentials
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
 
@@ -36,6 +37,7 @@ class Client:
     """Speak to one organization's JumpCloud; each answer tells the clock what time it is there.
 
     `url` is the events' or the console's. `provider_id` asks for the multi-tenant portal's own.
+    With a `throttle` each request is admitted by it, or TryLater is raised.
     """
 
     def __init__(
@@ -47,9 +49,13 @@ class Client:
         options: ClientOptions = DEFAULT_OPTIONS,
         clock: JumpCloudClock | None = None,
         observe: Observe = unobserved,
+        *,
+        transports: Transports = Transport,
+        throttle: Throttle | None = None,
     ) -> None:
         self._clock = clock or JumpCloudClock()
         self._credentials = credentials
+        self._throttle = throttle
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -61,7 +67,7 @@ class Client:
             self._about["x-org-id"] = organization_id
         if provider_id:
             self._about["x-provider-id"] = provider_id
-        self._transport = Transport(END, url, headers, credentials.secrets, observe)
+        self._transport = transports(END, url, headers, credentials.secrets, observe)
         self._url = url.rstrip("/")
 
     def of_organization(self, organization_id: str) -> "Client":
@@ -86,6 +92,8 @@ class Client:
         if answer.status_code != 200:
             with answer:
                 raise self._refusal(answer, f"{method} {path.partition('?')[0]}")
+        if self._throttle:
+            self._throttle.succeeded()
         return answer
 
     def read(self, answer: requests.Response, max_bytes: int) -> Body:
@@ -102,6 +110,8 @@ class Client:
     def _send(
         self, method: str, path: str, body: bytes | None, carried: Mapping[str, str]
     ) -> requests.Response:
+        if self._throttle:
+            self._throttle.admit()
         asked_ms = self._clock.span_ms()
         headers = {**self._about, **carried}
         answer = self._transport.send(method, self._url + path, body, headers)
@@ -131,7 +141,10 @@ class Client:
 
     def _refusal(self, answer: requests.Response, request: str) -> CollectorError:
         remedy = REMEDIES.get(answer.status_code, "Check base_url.")
-        return self._transport.refusal(answer, request, remedy)
+        error = self._transport.refusal(answer, request, remedy)
+        if self._throttle:
+            self._throttle.failed(error)
+        return error
 
 
 REMEDIES = {

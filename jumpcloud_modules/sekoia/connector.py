@@ -15,7 +15,7 @@ from sekoia_automation.connector import Connector, EventType
 from sekoia_automation.exceptions import ModuleConfigurationError, TriggerConfigurationError
 from sekoia_automation.module import LogLevelStr
 
-from jumpcloud_modules.assembly import Parts, Voice, assemble
+from jumpcloud_modules.assembly import Parts, Voice, alone, assemble
 from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.delivery import Delivery, Quarantined
@@ -39,8 +39,8 @@ from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.polling import Listeners, Polling
 from jumpcloud_modules.sekoia.settings import settings_of
 from jumpcloud_modules.sekoia.spelling import unknown_keys
-from jumpcloud_modules.sekoia.status_report import StatusReport
 from jumpcloud_modules.status import Status
+from jumpcloud_modules.status_report import StatusReport
 
 SECONDS_TO_FINISH = 2.5
 """The time that deliveries have to end after SIGTERM."""
@@ -306,7 +306,7 @@ class JumpcloudDirectoryInsightsConnector(Connector):
             self._unshown,
             self._measurements,
         )
-        return assemble(settings, voice, self._stop_event)
+        return assemble(settings, voice, alone(voice, self._stop_event))
 
     # Pushing
 

@@ -1,5 +1,6 @@
 """A sentence for each bad value of a form: the field, what is wrong, what is allowed."""
 
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,6 +34,7 @@ def _said(details: ErrorDetails) -> str:
     return str(details.get("ctx", {}).get("message", details["msg"]))
 
 
+@cache
 def _bounds() -> dict[str, dict[str, str]]:
     """Return what each whole number may be, by model and field; none of them is a secret."""
     models = (ModuleConfiguration, ConnectorConfiguration)

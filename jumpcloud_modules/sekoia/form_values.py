@@ -6,12 +6,12 @@ follow the field's name. Knows no form.
 
 import re
 from typing import Annotated, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from jumpcloud_modules.http.loopback import is_loopback
+from jumpcloud_modules.http.loopback import is_private
 
 FAULT: Final = "fault"
 """The type of pydantic's errors that carry a sentence of ours."""
@@ -37,18 +37,12 @@ def _url(value: object) -> str:
         raise _fault("is not an address; give one such as https://host/.")
     if parts.username is not None or parts.query or parts.fragment:
         raise _fault("holds more than a host and a path; give an address such as https://host/.")
-    if not _is_encrypted_or_local(parts):
+    if not is_private(address):
         raise _fault(
             f"begins with {parts.scheme}://, which would show the key to the network; give an"
             " https:// address."
         )
     return address.rstrip("/")
-
-
-def _is_encrypted_or_local(parts: SplitResult) -> bool:
-    if parts.scheme == "https":
-        return True
-    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def _url_with_slash(value: object) -> str:

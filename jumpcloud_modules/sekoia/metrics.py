@@ -27,6 +27,8 @@ from jumpcloud_modules.status import open_ms
 PREFIX: Final = "symphony_module_jumpcloud"
 OF_THE_SDK: Final = "symphony_module_common"
 KEY_LABEL: Final = "intake_key"
+ORGANIZATION_LABEL: Final = "organization"
+"""In the place of nothing where a process has a single one."""
 
 Type = Literal["counter", "gauge", "histogram"]
 Sample = tuple[tuple[str, ...], float | Distribution]
@@ -37,7 +39,8 @@ Sample = tuple[tuple[str, ...], float | Distribution]
 class Seen:
     """Hold what is read: the measurements of the process, and its parts where there are any.
 
-    `is_collecting` says that the state is this process's, and that it was found.
+    `is_collecting` says that the state is this process's, and that it was found. `lag_seconds` is
+    read here of many organizations only; of a single one the SDK shows it.
     """
 
     measurements: Measurements
@@ -45,6 +48,7 @@ class Seen:
     seconds_since_start: float
     parts: Parts | None = None
     is_collecting: bool = False
+    lag_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,14 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Join a metric's description with how it is read."""
+    """Join a metric's description with how it is read.
+
+    `is_of_process`: where a process has several organizations, it is read of all together.
+    """
 
     description: Description
     read: Callable[[Seen], Iterable[Sample]]
+    is_of_process: bool = False
 
 
 def _single(value: float | Distribution | None) -> list[Sample]:
@@ -143,7 +151,8 @@ MEASURED: Final = (
             ),
             labels=("end", "endpoint", "status"),
         ),
-        lambda seen: seen.measurements.requests().items(),
+        lambda seen: seen.measurements.traffic.requests().items(),
+        is_of_process=True,
     ),
     Measured(
         Description(
@@ -156,7 +165,8 @@ MEASURED: Final = (
             ),
             labels=("end", "endpoint"),
         ),
-        lambda seen: seen.measurements.request_seconds().items(),
+        lambda seen: seen.measurements.traffic.request_seconds().items(),
+        is_of_process=True,
     ),
     Measured(
         Description(
@@ -329,7 +339,8 @@ MEASURED: Final = (
                 " included"
             ),
         ),
-        lambda seen: _single(seen.measurements.commits.distribution()),
+        lambda seen: _single(seen.measurements.traffic.commits.distribution()),
+        is_of_process=True,
     ),
     Measured(
         Description(
@@ -340,6 +351,7 @@ MEASURED: Final = (
             labels=("version", "python"),
         ),
         lambda seen: [((seen.version, platform.python_version()), 1.0)],
+        is_of_process=True,
     ),
 )
 """What is read from the measurements and the parts, when Prometheus asks."""
@@ -390,6 +402,32 @@ DESCRIPTIONS: Final = (
 """Every metric that there is."""
 
 
+def _of_the_sdk(name: str) -> Description:
+    return next(one for one in COUNTED_BY_THE_SDK if one.name == f"{OF_THE_SDK}_{name}")
+
+
+def _known(seen: Seen) -> int:
+    return seen.measurements.stats.peek().known
+
+
+OF_MANY: Final = (
+    Measured(
+        COLLECTED_MESSAGES_DESCRIPTION,
+        lambda seen: _single(seen.measurements.stats.peek().read - _known(seen)),
+    ),
+    Measured(
+        _of_the_sdk("forwarded_events"),
+        lambda seen: _single(seen.measurements.stats.peek().delivered),
+    ),
+    Measured(
+        _of_the_sdk("discarded_events"),
+        lambda seen: _single(seen.measurements.stats.peek().set_aside),
+    ),
+    Measured(_of_the_sdk("events_lags"), lambda seen: _single(seen.lag_seconds)),
+)
+"""What the SDK shows of a single organization."""
+
+
 class Exposition(Source):
     """Show what `see` returns, each time somebody asks; `key` is in the labels of each sample."""
 
@@ -413,23 +451,64 @@ class Exposition(Source):
         """Yield each metric with its samples as they are now."""
         seen = self._see()
         for measured in MEASURED:
-            family = _family(measured.description)
+            family = _family(measured.description, (KEY_LABEL,))
             for labels, value in measured.read(seen):
                 _add(family, (self._key, *labels), value)
             yield family
 
 
+class ExpositionOfMany(Exposition):
+    """Show what is seen of many organizations, by name and key, and of the process as a whole.
+
+    `see_process` has the measurements of all. What was always 0 of an organization is left out: of
+    a thousand, nobody wants to read it.
+    """
+
+    def __init__(
+        self,
+        see: Callable[[], Iterable[tuple[str, str, Seen]]],
+        see_process: Callable[[], Seen],
+        forward_seconds: Callable[[], Distribution],
+    ) -> None:
+        super().__init__(see_process, "")
+        self._see_all = see
+        self._forward_seconds = forward_seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric with its samples as they are now."""
+        process, organizations = self._see(), list(self._see_all())
+        for measured in (*MEASURED, *OF_MANY):
+            if measured.is_of_process:
+                family = _family(measured.description)
+                for labels, value in measured.read(process):
+                    _add(family, labels, value)
+            else:
+                family = _family(measured.description, (KEY_LABEL, ORGANIZATION_LABEL))
+                for name, key, seen in organizations:
+                    for labels, value in measured.read(seen):
+                        if not (labels and value == 0.0) and not _is_empty(value):
+                            _add(family, (key, name, *labels), value)
+            yield family
+        family = _family(_of_the_sdk("forward_events_duration"))
+        _add(family, (), self._forward_seconds())
+        yield family
+
+
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
-def _family(described: Description) -> Family:
-    labels = (KEY_LABEL, *described.labels)
+def _is_empty(value: float | Distribution) -> bool:
+    return isinstance(value, Distribution) and not value.count
+
+
+def _family(described: Description, labels: tuple[str, ...] = ()) -> Family:
     kinds: dict[Type, type[Family]] = {
         "counter": CounterMetricFamily,
         "gauge": GaugeMetricFamily,
         "histogram": HistogramMetricFamily,
     }
-    return kinds[described.type](described.name, described.documentation, labels=labels)
+    kind = kinds[described.type]
+    return kind(described.name, described.documentation, labels=(*labels, *described.labels))
 
 
 def _add(family: Family, labels: tuple[str, ...], value: float | Distribution) -> None:

@@ -13,6 +13,7 @@ from sentry_sdk.types import Event, Hint
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.sekoia.configuration import SECRETS, ModuleConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
+from jumpcloud_modules.sekoia.settings import account_of
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECONDS_TO_SEND_LAST_REPORTS: Final = 0.5
@@ -82,15 +83,7 @@ class JumpcloudDirectoryInsightsModule(Module):
     @property
     def account_as_given(self) -> Account:
         """Return the account as the form has it, whether or not it can be used."""
-        form = self.configuration
-        return Account(
-            base_url=form.base_url,
-            api_key=form.apikey.get_secret_value(),
-            client_id=form.client_id,
-            client_secret=form.client_secret.get_secret_value(),
-            organization_id=form.organization_id,
-            provider_id=form.provider_id,
-        )
+        return account_of(self.configuration)
 
     @property
     def known_secrets(self) -> list[str]:

@@ -8,7 +8,19 @@ from jumpcloud_modules.instants import HOUR_MS, SECOND_MS
 from jumpcloud_modules.intake.client import IntakeOptions
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.jumpcloud.client import ClientOptions
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+
+
+def account_of(form: ModuleConfiguration, organization_id: str | None = None) -> Account:
+    """Return the account that a form describes, for another organization where one is named."""
+    return Account(
+        base_url=form.base_url,
+        api_key=form.apikey.get_secret_value(),
+        client_id=form.client_id,
+        client_secret=form.client_secret.get_secret_value(),
+        organization_id=organization_id or form.organization_id,
+        provider_id=form.provider_id,
+    )
 
 
 def settings_of(

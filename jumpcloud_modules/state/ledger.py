@@ -30,6 +30,14 @@ UNDATED_HOUR = 0
 """The hour that events without a usable time are filed under; it is never pruned."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeysInUse:
+    """Say how many keys are held in memory, and of how many hours."""
+
+    keys: int
+    hours: int
+
+
 @dataclass(slots=True)
 class _Hour:
     """One hour in use: its keys, and how many of them each minute has."""
@@ -50,9 +58,11 @@ class Ledger:
         tell: Callable[[str], None] = lambda _: None,
         scope: str = "",
         claims: Claims | None = None,
+        keys_in_use: KeysInUse | None = None,
     ) -> None:
         self._files = LedgerFiles(folder, scope, tell)
         self._claims = claims or Claims()
+        self._limits = keys_in_use or KeysInUse(MAX_KEYS_IN_USE, MAX_HOURS_IN_USE)
         # Taken in this order: `_write_lock` or `_sync_lock`, then `_lock`. A journal is written and
         # synced without `_lock`, so that others can claim events meanwhile.
         self._lock = threading.RLock()
@@ -127,7 +137,7 @@ class Ledger:
             return sum(self._count_within(number, first, last) for number in hours)
 
     def _hours_within(self, hours: range) -> Iterable[int]:
-        known = self._known_hours() if len(hours) > MAX_HOURS_IN_USE else hours
+        known = self._known_hours() if len(hours) > self._limits.hours else hours
         return [number for number in known if number in hours and number != UNDATED_HOUR]
 
     def _count_within(self, number: int, first: int, last: int) -> int:
@@ -288,7 +298,7 @@ class Ledger:
         total = sum(len(h.keys) for n, h in self._in_use.items() if n != UNDATED_HOUR)
         # Never the hour used last: the next page is most likely of that hour.
         for number in list(self._in_use)[:-1]:
-            if total <= MAX_KEYS_IN_USE and len(self._in_use) <= MAX_HOURS_IN_USE:
+            if total <= self._limits.keys and len(self._in_use) <= self._limits.hours:
                 return
             if number != UNDATED_HOUR:
                 total -= len(self._in_use.pop(number).keys)

@@ -15,6 +15,7 @@ from jumpcloud_modules.collecting import slicing
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import Refused, StateUnavailable, Stopped, TryAgain
@@ -590,6 +591,7 @@ class _Real:
                 tail_retry=Retry(self.stop),
                 backfill_retry=Retry(self.stop),
                 concurrency=self.concurrency,
+                page_room=PageRoom(PAGES_IN_MEMORY - 1, self.stop),
             ),
             Durable(
                 CheckpointStore(self.folder),

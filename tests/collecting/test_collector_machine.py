@@ -1,8 +1,13 @@
-"""The collector as a state machine: any script of events, faults and crashes keeps the promises."""
+"""The collector as a state machine: any script of events, faults and crashes keeps the promises.
+
+Half of the scripts are those of one organization among many: no failure is waited for, and what is
+done beside the polls is done in any order, whenever the scheduler comes to it.
+"""
 
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from unittest import mock
 
 from hypothesis import settings
@@ -19,12 +24,14 @@ from jumpcloud_modules.collecting import slicing
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.plan import Plan
-from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain
+from jumpcloud_modules.collecting.readers import Task
+from jumpcloud_modules.errors import PageTooLarge, Refused, TryAgain, TryLater
 from jumpcloud_modules.http.retry import Retry
 from jumpcloud_modules.instants import HOUR_MS
 from jumpcloud_modules.jumpcloud.clock import JumpCloudClock
-from jumpcloud_modules.queries import Unit
+from jumpcloud_modules.queries import PAGES_IN_MEMORY, Unit
 from jumpcloud_modules.state import ledger, ledger_files
 from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 from jumpcloud_modules.state.ledger import Ledger
@@ -72,6 +79,8 @@ class CollectorMachine(RuleBasedStateMachine):
         self.number = 0
         self.newest_ms = 0
         self.polled_ms = self.clock.now_ms
+        self.is_one_of_many = False
+        self.beside: list[tuple[float, Task]] = []
         self.collector: Collector | None = None
         Fuse.left = None
         self.patches = [
@@ -92,10 +101,14 @@ class CollectorMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @initialize(
-        rows=st.integers(1, 7), end_included=st.booleans(), history=st.sampled_from([0, 24])
+        rows=st.integers(1, 7),
+        end_included=st.booleans(),
+        history=st.sampled_from([0, 24]),
+        is_one_of_many=st.booleans(),
     )
-    def choose(self, rows: int, end_included: bool, history: int) -> None:
+    def choose(self, rows: int, end_included: bool, history: int, *, is_one_of_many: bool) -> None:
         self.rows = rows
+        self.is_one_of_many = is_one_of_many
         self.directory.end_included = end_included
         self.history_ms = history * HOUR_MS
         self.beginning_ms = self.clock.now_ms - self.history_ms
@@ -205,8 +218,32 @@ class CollectorMachine(RuleBasedStateMachine):
         """The collector polls, and is started again when that kills it."""
         self.clock.pass_seconds(1)
         self.polled_ms = self.clock.now_ms
+        self.survive(self.running.poll)
+
+    @precondition(lambda self: self.beside)
+    @rule(data=st.data())
+    def do_something_beside(self, data: st.DataObject) -> None:
+        """The scheduler comes to a window or to counts, in whatever order."""
+        self.do_beside(data.draw(st.integers(0, len(self.beside) - 1)))
+
+    @precondition(lambda self: self.is_one_of_many)
+    @rule(events=st.integers(0, 6))
+    def fail_while_delivering(self, events: int) -> None:
+        """The intake is away when it has some of a batch: the thread goes to somebody else."""
+        self.intake.refuse_after_events = events
+        self.poll()
+
+    def do_beside(self, place: int) -> None:
+        due_at, task = self.beside.pop(place)
+        self.clock.pass_seconds(max(0.0, due_at - self.clock.seconds()))
+        self.survive(task)
+
+    def survive(self, step: Callable[[], None]) -> None:
+        """Do a step; what was to be tried later is, and what kills the process starts it anew."""
         try:
-            self.running.poll()
+            step()
+        except TryLater:
+            return
         except Crash:
             self.intake.in_doubt |= self.intake.last
             Fuse.left = None
@@ -244,9 +281,12 @@ class CollectorMachine(RuleBasedStateMachine):
         self.directory.counting_works, self.directory.silent = True, False
         self.directory.failing_units = ()
         self.intake.crash_after_events = Fuse.left = None
+        self.intake.refuse_after_events = None
         for _ in range(4):
             self.clock.pass_seconds(700)
             self.poll()
+            while self.beside:
+                self.do_beside(0)
 
     @property
     def running(self) -> Collector:
@@ -255,19 +295,33 @@ class CollectorMachine(RuleBasedStateMachine):
 
     def boot(self) -> None:
         stop = PatientEvent(self.clock)
-        retry = Retry(stop, clock=self.clock.seconds)
+        waits = not self.is_one_of_many
+        retry = Retry(stop, clock=self.clock.seconds, waits=waits)
+        beside = self.beside = []
+
+        def spawn(task: Task, after_seconds: float) -> None:
+            beside.append((self.clock.seconds() + after_seconds, task))
+
         self.directory.hears = JumpCloudClock(
             machine=lambda: self.clock.now_ms + self.machine_ahead_ms,
             span=lambda: self.clock.now_ms,
         )
         self.collector = Collector(
-            Plan(self.history_ms, AUDIT_MS, 600_000, self.scope, self.rows, readers=0),
+            Plan(
+                self.history_ms,
+                AUDIT_MS,
+                600_000,
+                self.scope,
+                self.rows,
+                readers=2 if self.is_one_of_many else 0,
+            ),
             JumpCloud(
                 self.directory,
                 self.directory.hears,
                 tail_retry=retry,
                 backfill_retry=retry,
                 concurrency=ConcurrencyLimit(stop, clock=self.clock.seconds),
+                page_room=PageRoom(PAGES_IN_MEMORY - 1, stop),
             ),
             Durable(
                 CheckpointStore(self.folder, clock=self.clock.seconds),
@@ -275,9 +329,24 @@ class CollectorMachine(RuleBasedStateMachine):
                 Retry(stop, clock=self.clock.seconds),
             ),
             self.intake,
-            Process(stop, tell=lambda _: None, warn=lambda _: None),
+            Process(
+                stop,
+                tell=lambda _: None,
+                warn=lambda _: None,
+                count_beside=spawn,
+                read_beside=spawn,
+            ),
         )
-        self.collector.start()
+        self.start()
+
+    def start(self) -> None:
+        while True:
+            try:
+                self.running.start()
+            except TryLater as later:
+                self.clock.pass_seconds(later.seconds)
+            else:
+                return
 
     def add(self, time_ms: int) -> None:
         self.publish_text(event_text(self.next_number(), time_ms), time_ms)

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from jumpcloud_modules.collecting.concurrency import (
     MAX_READERS,
     MIN_READERS,
@@ -10,7 +12,7 @@ from jumpcloud_modules.collecting.concurrency import (
     SECONDS_TO_WATCH,
     ConcurrencyLimit,
 )
-from jumpcloud_modules.errors import Stopped
+from jumpcloud_modules.errors import Stopped, TryLater
 from sandbox import wait_until
 
 
@@ -140,3 +142,14 @@ def test_waiting_for_a_slot_hears_the_stop_event() -> None:
     leave.set()
     for thread in threads:
         thread.join(20)
+
+
+def test_who_shares_threads_does_not_wait_for_a_slot() -> None:
+    """After a 429 there is one, and the thread is for another organization's credentials."""
+    concurrency = ConcurrencyLimit(threading.Event(), waits=False)
+    concurrency.lower()
+
+    with concurrency.slot(), pytest.raises(TryLater), concurrency.slot():
+        pass
+    with concurrency.slot() as slot:
+        assert slot.keep()

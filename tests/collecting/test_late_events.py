@@ -219,4 +219,4 @@ def test_how_late_events_were_is_measured(world: World) -> None:
     assert late.count == 3
     assert dict(late.at_most)[3_600.0] == 0
     assert dict(late.at_most)[21_600.0] == 3
-    assert world.measurements.commits.distribution().count > 0
+    assert world.measurements.traffic.commits.distribution().count > 0

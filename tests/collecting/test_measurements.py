@@ -29,18 +29,18 @@ def test_requests_are_counted_by_what_was_asked_and_what_came_back() -> None:
     """One without an answer has a status of its own; how long it took counts all the same."""
     measurements = Measurements()
 
-    measurements.answered("jumpcloud", "events", 200, 0.1)
-    measurements.answered("jumpcloud", "events", 200, 0.3)
-    measurements.answered("jumpcloud", "events", None, 10.0)
-    measurements.answered("intake", "batch", 401, 0.1)
+    measurements.traffic.answered("jumpcloud", "events", 200, 0.1)
+    measurements.traffic.answered("jumpcloud", "events", 200, 0.3)
+    measurements.traffic.answered("jumpcloud", "events", None, 10.0)
+    measurements.traffic.answered("intake", "batch", 401, 0.1)
 
-    assert measurements.requests() == {
+    assert measurements.traffic.requests() == {
         ("jumpcloud", "events", "200"): 2,
         ("jumpcloud", "events", "none"): 1,
         ("intake", "batch", "401"): 1,
     }
-    assert measurements.request_seconds()["jumpcloud", "events"].count == 3
-    assert measurements.request_seconds()["jumpcloud", "events"].sum == 10.4
+    assert measurements.traffic.request_seconds()["jumpcloud", "events"].count == 3
+    assert measurements.traffic.request_seconds()["jumpcloud", "events"].sum == 10.4
 
 
 def test_the_whole_keeps_what_its_parts_have_handed_over() -> None:

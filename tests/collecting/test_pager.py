@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting import protocols
+from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages, _Asked
 from jumpcloud_modules.collecting.reading import Reading
@@ -94,7 +95,7 @@ def _pages(
 ) -> Pages:
     stop = stop or Waits()
     retry = impatient_retry(stop, failures.append if failures is not None else lambda _: None)
-    return Pages(shelf, size, retry, stop, lambda: shelf.now_ms, pages_in_memory=2)
+    return Pages(shelf, size, retry, stop, lambda: shelf.now_ms, PageRoom(2, stop))
 
 
 def _all(pages: Pages, reading: Reading, go_on: Callable[[], bool] = lambda: True) -> list[Page]:
@@ -292,7 +293,7 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
             return super().open(query)
 
     shelf = Hanging(_events(3))
-    pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, pages_in_memory=2)
+    pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, PageRoom(2, stop))
     threading.Timer(0.1, stop.set).start()
 
     with pytest.raises(Stopped):
@@ -321,7 +322,7 @@ def test_a_page_whose_connection_broke_after_it_was_dropped_fails_nobody(
             return self.opened[0]
 
     shelf = Hanging([])
-    pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, pages_in_memory=2)
+    pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, PageRoom(2, stop))
     stop.set()
     with pytest.raises(Stopped):
         _all(pages, Reading(Window(NOON_MS)))
@@ -374,7 +375,7 @@ def test_after_a_stop_no_page_is_handed_out() -> None:
 def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
     stop = Waits()
     api = directory_insights(sandbox)
-    pages = Pages(api, PageSize(rows), impatient_retry(stop), stop, now_ms, pages_in_memory=2)
+    pages = Pages(api, PageSize(rows), impatient_retry(stop), stop, now_ms, PageRoom(2, stop))
     return _all(pages, Reading(window))
 
 

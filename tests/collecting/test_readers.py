@@ -36,7 +36,7 @@ class _Reading:
 def test_every_window_is_read_once() -> None:
     """By as many readers as there are at most."""
     reading = _Reading()
-    readers = Readers(reading, max_threads=3)
+    readers = Readers(reading, max_at_once=3)
 
     readers.offer(_WINDOWS[:5])
     readers.offer(_WINDOWS[5:])
@@ -54,7 +54,7 @@ def test_the_latest_window_is_read_first() -> None:
     """Recent events are worth most to a security team."""
     reading = _Reading()
     reading.open(10)
-    readers = Readers(reading, max_threads=1)
+    readers = Readers(reading, max_at_once=1)
 
     readers.offer([_WINDOWS[3], _WINDOWS[9], _WINDOWS[1]])
     readers.join(20)
@@ -67,7 +67,7 @@ def test_a_failure_is_raised_once_and_its_window_is_read_again() -> None:
     reading = _Reading()
     reading.errors.append(ValueError("unexpected"))
     reading.open(2)
-    readers = Readers(reading, max_threads=1)
+    readers = Readers(reading, max_at_once=1)
     readers.offer(_WINDOWS[:1])
     readers.join(20)
 
@@ -83,7 +83,7 @@ def test_a_window_for_which_there_was_no_thread_is_read_later(
     """The machine may have had too many of them."""
     reading = _Reading()
     reading.open(1)
-    readers = Readers(reading, max_threads=1)
+    readers = Readers(reading, max_at_once=1)
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -103,7 +103,7 @@ def test_a_stop_ends_a_reader_without_a_failure() -> None:
     reading = _Reading()
     reading.errors.append(Stopped())
     reading.open(1)
-    readers = Readers(reading, max_threads=1)
+    readers = Readers(reading, max_at_once=1)
 
     readers.offer(_WINDOWS[:2])
     readers.join(20)
@@ -115,7 +115,7 @@ def test_a_stop_ends_a_reader_without_a_failure() -> None:
 def test_joining_waits_for_all_readers_though_some_end_meanwhile() -> None:
     """Each may be about to commit."""
     reading = _Reading()
-    readers = Readers(reading, max_threads=4)
+    readers = Readers(reading, max_at_once=4)
     readers.offer(_WINDOWS[:4])
     assert wait_until(lambda: len(reading.began) == 4)
     opener = threading.Timer(0.1, reading.open, [4])
@@ -129,7 +129,7 @@ def test_joining_waits_for_all_readers_though_some_end_meanwhile() -> None:
 def test_joining_gives_up_in_time() -> None:
     """A reader that hangs is left behind."""
     reading = _Reading()
-    readers = Readers(reading, max_threads=1)
+    readers = Readers(reading, max_at_once=1)
     readers.offer(_WINDOWS[:1])
 
     readers.join(0.05)

@@ -27,6 +27,7 @@ def test_the_variables_of_a_document_are_those_it_names(tmp_path: Path) -> None:
         ("SEKOIA_INTAKEKEY", "SEKOIA_INTAKE_KEY"),
         ("DATADIR", "DATA_DIR"),
         ("REQUEST_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
+        ("AWS_S3_ENDPOINT", "AWS_S3_ENDPOINT_URL"),
     ],
 )
 def test_a_near_miss_is_told_with_the_right_name(name: str, meant: str) -> None:
@@ -44,6 +45,9 @@ def test_what_is_read_and_what_others_set_is_not_told() -> None:
         *("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHON_VERSION", "GPG_KEY", "LC_ALL"),
         *("JUMPCLOUD_PORT", "JUMPCLOUD_SERVICE_HOST", "JUMPCLOUD_PORT_8000_TCP_ADDR"),
         *("KUBERNETES_SERVICE_PORT", "KUBERNETES_PORT", "XDG_DATA_DIRS", "AWS_CA_BUNDLE"),
+        *("AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_MAX_ATTEMPTS"),
+        *("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_PROFILE"),
+        *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
         *("ftp_proxy", "FTP_PROXY", "rsync_proxy", "DEVICE", "INVOCATION_ID", "JOURNAL_STREAM"),
     }
 

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumpcloud_modules.commands.document import ConfigurationError, fill_in, read_document
-from jumpcloud_modules.commands.run import faults_of, fingerprint
+from jumpcloud_modules.commands.fingerprint import fingerprint
+from jumpcloud_modules.commands.run import faults_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import Sandbox, generate, wait_until
 from sandbox.instants import now_ms
@@ -243,6 +244,7 @@ def test_its_metrics_name_the_intake_key_by_a_fingerprint(tmp_path: Path) -> Non
         ({"MODULE_JSON": "/nowhere/module.json"}, "/nowhere/module.json cannot be read"),
         ({"DATA_DIR": "/dev/null/state"}, "name another in DATA_DIR"),
         ({"DATA_DIR": "/sys"}, "The data folder /sys cannot be written"),
+        ({"DATA_DIR": "s3:///jumpcloud"}, "is no place on S3; give s3://bucket/folder."),
         ({"REQUESTS_CA_BUNDLE": "/nowhere.pem"}, "REQUESTS_CA_BUNDLE names /nowhere.pem, which"),
         (
             {"HTTPS_PROXY": "socks5://a:hunter2@proxy.test"},

@@ -1,4 +1,7 @@
-"""deploy/compose.yaml: what the README types for Docker, and no more rights than that."""
+"""deploy/compose.yaml: what the README types for Docker, and no more rights than that.
+
+compose.organizations.yaml beside it changes what a list of organizations needs, and nothing else.
+"""
 
 import re
 import shutil
@@ -12,6 +15,7 @@ from tests.shell import ROOT
 from tests.test_setup import health_check, text
 
 COMPOSE = ROOT / "deploy/compose.yaml"
+BESIDE = ROOT / "deploy/compose.organizations.yaml"
 yaml = pytest.importorskip("yaml")
 
 
@@ -91,6 +95,20 @@ def test_it_holds_no_key_and_asks_for_no_rights() -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_many_organizations_need_a_folder_with_the_configuration_and_nothing_else() -> None:
+    """The whole folder, so that a list that was replaced is seen; only read; no more rights."""
+    added = yaml.safe_load(BESIDE.read_text(encoding="utf-8"))["services"]["connector"]
+    (volume,) = added["volumes"]
+    there, here, mode = volume.split(":")
+
+    assert added.keys() == {"environment", "volumes", "mem_limit"}
+    assert added["environment"] == {"MODULE_JSON": f"{here}/module.json"}
+    assert (BESIDE.parent / there).resolve() == ROOT / "configuration"
+    assert mode == "ro"
+    assert not here.startswith(mounted().partition(":")[2])
+    assert f"/{there.rpartition('/')[2]}/" in text(".gitignore").splitlines()
+
+
 def has_docker_compose() -> bool:
     """Tell whether Docker is there, and its plugin."""
     asked = ["docker", "compose", "version"]
@@ -100,16 +118,20 @@ def has_docker_compose() -> bool:
     )
 
 
-def test_docker_compose_reads_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("files", [[COMPOSE], [COMPOSE, BESIDE]], ids=["one", "many"])
+def test_docker_compose_reads_it(tmp_path: Path, files: list[Path]) -> None:
     """Where this machine has it: each key is known, and each value possible."""
     if not has_docker_compose():
         pytest.skip("this machine has no docker compose")
     (tmp_path / "deploy").mkdir()
-    shutil.copy(COMPOSE, tmp_path / "deploy")
     (tmp_path / ".env").write_text("JUMPCLOUD_API_KEY=a\nSEKOIA_INTAKE_KEY=b\n")
+    named = []
+    for path in files:
+        shutil.copy(path, tmp_path / "deploy")
+        named += ["--file", str(tmp_path / "deploy" / path.name)]
 
     read = subprocess.run(
-        ["docker", "compose", "--file", str(tmp_path / "deploy/compose.yaml"), "config", "--quiet"],
+        ["docker", "compose", *named, "config", "--quiet"],
         capture_output=True,
         text=True,
         check=False,

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
+from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain, TryLater
 from jumpcloud_modules.http.retry import Failure, Retry
 from sandbox import wait_until
 from tests.doubles import Waits
@@ -196,3 +196,49 @@ def test_after_a_stop_nothing_is_tried_twice() -> None:
         Retry(stop, clock=stop.clock).call(attempt)
 
     assert attempt.tries == 1
+
+
+# Without waiting
+
+
+def test_one_that_does_not_wait_says_when_to_come_again() -> None:
+    """Its thread is another organization's meanwhile."""
+    stop = Waits()
+    retry = Retry(stop, clock=stop.clock, waits=False)
+
+    with pytest.raises(TryLater) as later:
+        retry.call(_Failing(TryAgain("away", retry_after_seconds=7.0)))
+
+    assert later.value.seconds == 7.0
+    assert later.value.in_a_row == 1
+    assert str(later.value.error) == "away"
+    assert stop.seconds == []
+
+
+def test_an_end_that_failed_is_not_asked_before_its_time() -> None:
+    """Who comes too early learns how long it still is, and no failure is counted."""
+    stop, failures = Waits(), list[Failure]()
+    retry = Retry(stop, failures.append, clock=stop.clock, waits=False)
+    with pytest.raises(TryLater):
+        retry.call(_Failing(TryAgain("away", retry_after_seconds=7.0)))
+    asked: list[int] = []
+
+    stop.seconds.append(3.0)
+    with pytest.raises(TryLater) as later:
+        retry.call(lambda: asked.append(1))
+    stop.seconds.append(4.0)
+    retry.call(lambda: asked.append(1))
+
+    assert later.value.seconds == pytest.approx(4.0)
+    assert later.value.error is None
+    assert asked == [1]
+    assert len(failures) == 1
+    assert not retry.is_failing
+
+
+def test_a_single_try_raises_what_it_failed_with() -> None:
+    """Who asks for one has another way."""
+    retry = Retry(Waits(), waits=False)
+
+    with pytest.raises(TryAgain, match="away"):
+        retry.call(_Failing(TryAgain("away")), tries=1)

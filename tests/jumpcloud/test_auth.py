@@ -1,7 +1,7 @@
 """Credentials: one token for all threads, renewed in time, and shown to nobody."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -16,6 +16,7 @@ from jumpcloud_modules.jumpcloud.auth import (
     LIFE_SECONDS,
     MAX_LIFE_SECONDS,
     ApiKey,
+    Resting,
     ServiceAccount,
 )
 from sandbox import CLIENT_ID, CLIENT_SECRET, Reply, Sandbox, faults
@@ -358,3 +359,35 @@ def test_nothing_that_is_printed_shows_a_credential() -> None:
         shown = repr(subject.account) + repr(vars(subject.account)) + subject.secrets.redact("")
         assert subject.token not in shown
         assert CLIENT_SECRET not in shown
+
+
+def test_many_organizations_ask_for_a_token_once_in_a_while() -> None:
+    """A thousand of them must not ask a token host that is away a thousand times a minute."""
+
+    class Away:
+        secrets = Secrets()
+        asked = 0
+        works = False
+
+        def headers(self) -> Mapping[str, str]:
+            self.asked += 1
+            if not self.works:
+                raise TryAgain("away")
+            return {"Authorization": "Bearer x"}
+
+        def replace(self, refused: Mapping[str, str]) -> bool:
+            return False
+
+    away, now = Away(), [100.0]
+    resting = Resting(away, 5.0, lambda: now[0])
+
+    for _ in range(1_000):
+        with pytest.raises(TryAgain, match="away"):
+            resting.headers()
+    asked_at_once = away.asked
+    away.works = True
+    now[0] += 5.0
+
+    assert asked_at_once == 1
+    assert resting.headers() == {"Authorization": "Bearer x"}
+    assert resting.headers() == {"Authorization": "Bearer x"}

@@ -1,9 +1,12 @@
-"""The real process with its state on S3, as the platform runs it."""
+"""The real process with its state on S3, as the platform runs it, and self-hosted."""
 
 import random
+import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -13,8 +16,10 @@ from sandbox import Sandbox, make_event
 from sandbox.connector import ConnectorProcess, Settings, wait_for_health
 from sandbox.instants import now_ms
 from tests import leaks
+from tests.commands.test_run import self_hosted as running
 from tests.leaks import Channel
 from tests.process.scene import PATIENCE_SECONDS, Scene, eventually, history
+from tests.shell import self_hosted, typed
 
 KILLS, PAGE = 3, 20
 BUCKET = "connector-data"
@@ -63,8 +68,8 @@ def _client(variables: dict[str, str]):  # type: ignore[no-untyped-def]  # boto3
     return boto3.client(
         "s3",
         endpoint_url=variables["AWS_S3_ENDPOINT_URL"],
-        aws_access_key_id="an-id",
-        aws_secret_access_key="a-secret",
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         region_name="us-east-1",
     )
 
@@ -92,7 +97,7 @@ def test_the_state_on_s3_survives_kills_and_stops() -> None:
         sandbox.jumpcloud.publish([make_event(now_ms()), make_event(now_ms() - 3_000_000)])
         on.loses_nothing()
         on.polls(2)
-        names = [o["Key"] for o in _client(variables).list_objects(Bucket=BUCKET)["Contents"]]
+        names = _names(variables)
         verdict = sandbox.verdict()
 
         assert stopped == 0
@@ -101,3 +106,62 @@ def test_the_state_on_s3_survives_kills_and_stops() -> None:
         assert any(name.endswith("context.json") for name in names)
         assert not list(connector.data_folder.iterdir())
         assert eventually(lambda: on.told("delivered"), PATIENCE_SECONDS)
+
+
+def _names(variables: dict[str, str]) -> list[str]:
+    return [found["Key"] for found in _client(variables).list_objects(Bucket=BUCKET)["Contents"]]
+
+
+def _of_its_own(
+    sandbox: Sandbox, folder: Path, storage: dict[str, str], data_dir: str
+) -> dict[str, str]:
+    """Return the variables of a self-hosted connector: the bucket stands in DATA_DIR alone."""
+    for_the_sdk = {"FILE_BACKEND", "SUB_FOLDER", "AWS_BUCKET_NAME"}
+    of_s3 = {name: value for name, value in storage.items() if name not in for_the_sdk}
+    return self_hosted(
+        sandbox, folder, **of_s3, DATA_DIR=f"s3://{BUCKET}/{data_dir}", FREQUENCY="1"
+    )
+
+
+def _delivers_all(sandbox: Sandbox) -> None:
+    published = len(sandbox.jumpcloud.published)
+    assert eventually(lambda: sandbox.intake.count >= published), sandbox.verdict().table()
+
+
+def _asks_again(sandbox: Sandbox) -> None:
+    """Wait until it has polled anew, so that what came before is committed."""
+    asked = sandbox.jumpcloud.requests.arrivals()
+    assert eventually(lambda: sandbox.jumpcloud.requests.arrivals() > asked + 4)
+
+
+def test_self_hosted_it_keeps_its_state_in_the_bucket_that_data_dir_names() -> None:
+    """A kill repeats nothing that was committed, and the commands read the state there."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _storage() as storage,
+        Sandbox(history(300)) as sandbox,
+    ):
+        folder = Path(name)
+        variables = _of_its_own(sandbox, folder, storage, "self/hosted")
+        with running(folder, **variables) as process:
+            _delivers_all(sandbox)
+            _asks_again(sandbox)
+            while_it_ran = typed("status", "--json", environment=variables).document
+            process.kill()
+            process.wait()
+        sandbox.jumpcloud.publish(history(50, seed=2))
+        with running(folder, **variables) as process:
+            _delivers_all(sandbox)
+            process.send_signal(signal.SIGTERM)
+            stopped = process.wait(20)
+        shown = typed("state", "show", "--json", environment=variables).document
+        afterwards = typed("status", "--json", environment=variables).document
+
+        assert sandbox.verdict().clean, sandbox.verdict().table()
+        assert stopped == 0
+        assert "self/hosted/context.json" in _names(storage)
+        assert [status["folder"] for status in (while_it_ran, afterwards, shown)] == [
+            f"/{BUCKET}/self/hosted"
+        ] * 3
+        assert shown["streams"][0]["progress"]
+        assert afterwards["state"] == "stopped"

@@ -218,7 +218,9 @@ def test_a_start_after_the_end_is_refused_in_the_documented_words(sandbox: Sandb
     assert reply.json()["message"] == f"Start Time not after End Time {expected}"
 
 
-@pytest.mark.parametrize("end_time", [None, instant_text(NOW_MS + 7_200_000)])
+@pytest.mark.parametrize(
+    "end_time", [None, instant_text(NOW_MS + 7_200_000)], ids=["open", "later"]
+)
 def test_a_start_in_the_future_is_refused_whatever_the_end(
     sandbox: Sandbox, end_time: str | None
 ) -> None:

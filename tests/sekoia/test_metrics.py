@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sekoia_automation.connector import metrics as sdk
 
 from jumpcloud_modules.collecting.measurements import Measurements
-from jumpcloud_modules.commands.run import fingerprint
+from jumpcloud_modules.commands.fingerprint import fingerprint
 from jumpcloud_modules.sekoia import connector as connector_module
 from jumpcloud_modules.sekoia.metrics import (
     COLLECTED_MESSAGES_DESCRIPTION,
@@ -56,9 +56,9 @@ def value(samples: dict[str, float], name: str, **labels: str) -> float:
 def test_what_was_measured_is_shown_as_it_is_at_that_moment() -> None:
     """Counters, gauges and histograms, each with the label that dashboards ask by."""
     measurements = Measurements()
-    measurements.answered("jumpcloud", "events", 401, 0.2)
+    measurements.traffic.answered("jumpcloud", "events", 401, 0.2)
     measurements.failed("jumpcloud", "refused", 401)
-    measurements.commits.observe(0.03)
+    measurements.traffic.commits.observe(0.03)
     prefix = "symphony_module_jumpcloud"
 
     with shown(measurements) as seen:

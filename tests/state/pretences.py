@@ -153,7 +153,11 @@ class FakeS3:
         found = self.objects.get(key)
         if self.is_heeding and etag and found is None:
             raise _refusal("NoSuchKey", 404)
-        if self.is_heeding and found and (asked.get("IfNoneMatch") or etag != _etag(found[0])):
+        if (
+            self.is_heeding
+            and found
+            and (asked.get("IfNoneMatch") or etag not in (None, _etag(found[0])))
+        ):
             raise _refusal("PreconditionFailed", 412)
         self.objects[key] = asked["Body"], self._clock()
         return {"ETag": _etag(asked["Body"])}

@@ -1,0 +1,82 @@
+"""Where this process has its organizations from: the list, its shard's part of it, its changes.
+
+Knows nothing of what collects from them.
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.organization_list import Entry, files_of, read_organizations
+from jumpcloud_modules.organizations.member import Definition
+from jumpcloud_modules.organizations.sharding import Shard, mine, shard_of
+from jumpcloud_modules.sekoia.settings import account_of, settings_of
+
+MAX_TAIL_ROWS: Final = 2_000
+"""New events of many organizations are in memory at once, so their pages are smaller."""
+
+
+class Source:
+    """Read the list of organizations, as this process's part of it, and tell when it changes."""
+
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        user_agent: str,
+    ) -> None:
+        self._path = path
+        self._folder = folder
+        self._environment = environment
+        self._user_agent = user_agent
+        self.shard = _shard(environment)
+        self._seen: dict[Path, tuple[int, int] | None] = {}
+
+    def read(self) -> list[Definition]:
+        """Return the organizations. Raises ConfigurationError for all that is wrong with them."""
+        self._seen = self._looks()
+        entries = read_organizations(self._path, self._environment)
+        if self.shard:
+            names = set(mine([entry.name for entry in entries], self.shard))
+            entries = [entry for entry in entries if entry.name in names]
+        return [self._definition(entry) for entry in entries]
+
+    @property
+    def has_changed(self) -> bool:
+        """Tell whether a file of the list is another one than when it was read."""
+        return self._looks() != self._seen
+
+    def _looks(self) -> dict[Path, tuple[int, int] | None]:
+        return {path: _look(path) for path in files_of(self._path)}
+
+    def _definition(self, entry: Entry) -> Definition:
+        configuration = entry.connector
+        settings = settings_of(
+            configuration,
+            account=account_of(entry.account, configuration.organization_id),
+            data_path=self._folder / entry.name,
+            intake_url=configuration.intake_server or "",
+            user_agent=self._user_agent,
+        )
+        plan = replace(settings.plan, max_tail_rows=MAX_TAIL_ROWS)
+        every = float(configuration.poll_every_seconds)
+        return Definition(entry.name, replace(settings, plan=plan), every)
+
+
+def _look(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _shard(environment: Mapping[str, str]) -> Shard | None:
+    try:
+        return shard_of(environment, socket.gethostname())
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

@@ -1,0 +1,1 @@
+"""Many organizations in one process: who polls when, and what they share."""
