@@ -169,10 +169,19 @@ class Process:
             and owner._session.is_fresh()
         )
 
+    def token_of(self, folder: S3Path) -> str:
+        """Return by which token it owns a state."""
+        owner = self.owners[folder]
+        return owner._lease.token if isinstance(owner, S3Lease) else owner._token
+
+    def folders_among(self, folders: list[S3Path]) -> list[S3Path]:
+        """Return which of the states it wants."""
+        return [folder for folder in folders if self.folder in (None, folder)]
+
     # Commands
 
     def look(self, folder: S3Path) -> None:
-        """Look whether a state may be taken; begin a new life of it after the last one was lost."""
+        """Look whether a state is or may be ours; begin a new life of it after one was lost."""
         owner = self.owners.get(folder)
         if owner is None:
             owner = self.owners[folder] = self._owner_of(folder)
