@@ -10,13 +10,21 @@ import errno
 import fcntl
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from jumpcloud_modules.errors import OwnershipLost, Stopped
-from jumpcloud_modules.state import storage
-from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process, to_json
+from jumpcloud_modules.errors import OwnershipLost
+from jumpcloud_modules.state import forks, storage
+from jumpcloud_modules.state.owners import (
+    Record,
+    Waiting,
+    from_json,
+    this_process,
+    to_json,
+    wait_for,
+)
 
 FILE_NAME = "owner.lock"
 SECONDS_BETWEEN_TRIES = 1.0
@@ -27,6 +35,8 @@ Identity = tuple[int, int]
 
 class DiskLock:
     """Own the state in a folder of a local disk, by a lock that ends with the process."""
+
+    look_every_seconds = SECONDS_BETWEEN_TRIES
 
     def __init__(
         self, folder: Path, now_ms: Callable[[], int], clock: Callable[[], float] = monotonic
@@ -42,12 +52,21 @@ class DiskLock:
         self._was_held = False
         # flock belongs to the open file, which a child inherits: the lock would outlive this
         # process for as long as the child lives.
-        os.register_at_fork(after_in_child=self._close)
+        forks.let_go_in_children(self)
 
-    look_every_seconds = SECONDS_BETWEEN_TRIES
+    def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
+        """Return once this process owns the state; tell for whom it waits.
+
+        Raises StateUnavailable where the lock's file cannot be opened, Stopped, and OwnershipLost
+        where it was owned before.
+        """
+        wait_for(self, stop, tell)
 
     def try_acquire(self, tell: Callable[[str], None]) -> bool:
-        """Own the state if nobody else does, and return whether it is this process's."""
+        """Take the state if nobody has it, without waiting; tell who has it.
+
+        Raises StateUnavailable and OwnershipLost as `acquire` does.
+        """
         if self._was_held:
             self.check()
             return True
@@ -57,16 +76,6 @@ class DiskLock:
         self._was_held = True
         self._waiting.ends(tell)
         return True
-
-    def acquire(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
-        """Return once this process owns the state; tell for whom it waits.
-
-        Raises StateUnavailable where the lock's file cannot be opened, Stopped, and OwnershipLost
-        where it was owned before.
-        """
-        while not self.try_acquire(tell):
-            if stop.wait(SECONDS_BETWEEN_TRIES):
-                raise Stopped("stopped while another process owned the state")
 
     def check(self) -> None:
         """Raise OwnershipLost unless this process owns the state."""
@@ -129,12 +138,34 @@ class DiskLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
 
+    def let_go_in_child(self) -> None:
+        """Close the child's copy of the file, which leaves the parent's lock alone."""
+        self._close()
+
     def _close(self) -> None:
-        """Let go of the file; in a forked child that leaves the parent's lock alone."""
         descriptor, self._descriptor = self._descriptor, None
         self._locked, self._is_unguarded = None, False
         if descriptor is not None:
             os.close(descriptor)
+
+
+class DiskLocks:
+    """Own any of the states in the folders of a local disk, by a lock for each."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._locks: weakref.WeakSet[DiskLock] = weakref.WeakSet()
+
+    def of(self, folder: Path) -> DiskLock:
+        """Return what owns the state in a folder."""
+        lock = DiskLock(folder, self._now_ms)
+        self._locks.add(lock)
+        return lock
+
+    def release(self) -> None:
+        """Give back what is still owned."""
+        for lock in list(self._locks):
+            lock.release()
 
 
 def owner_on_disk(folder: Path) -> Record | None:

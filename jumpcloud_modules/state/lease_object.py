@@ -6,7 +6,7 @@ each write, which leaves a gap. Speaks to the same client as the S3 paths; knows
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from jumpcloud_modules.state import storage
 ABSENT = ("NoSuchKey", "404")
 REFUSED_STATUSES = (409, 412)
 UNKNOWN_CONDITION = ("NotImplemented", "InvalidArgument", "InvalidRequest")
+REMOVED_AT_ONCE = 100
 SOME_OTHER_ETAG = '"00000000000000000000000000000000"'
 
 
@@ -50,7 +51,9 @@ class LeaseObject:
                 if _code(error) in ABSENT:
                     return None
                 raise
-            return Stored(answer["Body"].read(), answer["ETag"], _age(answer))
+            return Stored(
+                answer["Body"].read(), answer["ETag"], _age(answer, answer["LastModified"])
+            )
 
     def write(self, content: bytes, etag: str | None) -> str | None:
         """Replace the object that has this ETag, or with None make the first one.
@@ -109,6 +112,23 @@ class LeaseObject:
         return str(answer["ETag"])
 
 
+def remove_unchanged(folder: S3Path, for_as_long: timedelta) -> None:
+    """Remove objects of a folder that nobody wrote for so long, by the storage's own clock.
+
+    Of the first thousand, as one request names them, at most a hundred. Raises StateUnavailable.
+    """
+    client: Any = configuration_map.get_configuration(folder)[0].meta.client
+    with storage.unavailable_unless("listed", folder):
+        answer = client.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/")
+        old = [
+            found["Key"]
+            for found in answer.get("Contents", [])
+            if _age(answer, found["LastModified"]) >= for_as_long
+        ]
+        for key in old[:REMOVED_AT_ONCE]:
+            client.delete_object(Bucket=folder.bucket, Key=key)
+
+
 def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code"))
 
@@ -118,7 +138,7 @@ def _is_unknown_condition(error: Any) -> bool:
     return status == 501 or (status == 400 and _code(error) in UNKNOWN_CONDITION)
 
 
-def _age(answer: dict[str, Any]) -> timedelta:
+def _age(answer: dict[str, Any], written: datetime) -> timedelta:
     """Compare two readings of the storage's clock, never with one of this machine's."""
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(date) - answer["LastModified"] if date else timedelta()
+    return parsedate_to_datetime(date) - written if date else timedelta()

@@ -6,13 +6,15 @@ old, damaged, or of a machine whose clock is wrong. Knows neither locks nor leas
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
+from jumpcloud_modules.errors import Stopped
 from jumpcloud_modules.instants import to_rfc3339
 from jumpcloud_modules.state import processes
 
@@ -104,3 +106,21 @@ class Waiting:
             seconds = self._clock() - self._began_at
             tell(f"The state in {self._folder} is owned by this process, after {seconds:.0f} s.")
         self._began_at, self._pause_seconds = None, 0.0
+
+
+class Looking(Protocol):
+    """An owner that can be asked again and again whether the state is its own by now."""
+
+    @property
+    def look_every_seconds(self) -> float:
+        """How long to wait before the next look."""
+
+    def try_acquire(self, tell: Callable[[str], None]) -> bool:
+        """Take the state if it may be taken now."""
+
+
+def wait_for(owner: Looking, stop: threading.Event, tell: Callable[[str], None]) -> None:
+    """Return once an owner owns its state. Raises Stopped, and what the owner raises."""
+    while not owner.try_acquire(tell):
+        if stop.wait(owner.look_every_seconds):
+            raise Stopped("stopped while another process owned the state")

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import itertools
 import os
 import re
@@ -11,9 +12,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,35 +22,34 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
-from moto.s3.responses import S3Response
-from moto.server import ThreadedMotoServer
-from s3path import S3Path, configuration_map, register_configuration_parameter
+from s3path import S3Path, register_configuration_parameter
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
 from jumpcloud_modules.state.disk_lock import DiskLock
+from jumpcloud_modules.state.lease_record import GIVEN_BACK
+from jumpcloud_modules.state.lease_terms import Terms, since_boot
 from jumpcloud_modules.state.owners import Record, Waiting, from_json, this_process
 from jumpcloud_modules.state.ownership import ownership, who_owns
-from jumpcloud_modules.state.s3_lease import GIVEN_BACK, S3Lease, Terms, owner_on_s3, since_boot
+from jumpcloud_modules.state.s3_lease import S3Lease, owner_on_s3
 from tests.doubles import NOON_MS, Waits
+from tests.state.pretences import (
+    QUIET,
+    Clock,
+    Looks,
+    client_of,
+    ignore,
+    now_ms,
+    unreachable,
+    without_conditions,
+)
 
 _BUCKET = "connector-data"
-_QUIET = Terms(renew_every=timedelta(hours=1))
-"""The terms of the product, but that nothing is renewed beside the test."""
 _BRISK = Terms(
     lease=timedelta(seconds=0.8),
     renew_every=timedelta(seconds=0.1),
     look_every=timedelta(seconds=0.05),
     margin=timedelta(seconds=0.2),
 )
-
-
-def _now_ms() -> int:
-    return NOON_MS
-
-
-def _ignore(text: str) -> None:
-    pass
 
 
 # On a disk
@@ -63,12 +63,12 @@ def _second_look() -> Waits:
 def test_a_second_lock_waits_and_says_by_whom_the_folder_is_owned(tmp_path: Path) -> None:
     """Host, process, since when, and what to do."""
     told: list[str] = []
-    first, stop = ownership(tmp_path, _now_ms), _second_look()
-    first.acquire(threading.Event(), _ignore)
+    first, stop = ownership(tmp_path, now_ms), _second_look()
+    first.acquire(threading.Event(), ignore)
     owner = who_owns(tmp_path)
 
     with pytest.raises(Stopped):
-        DiskLock(tmp_path, _now_ms, stop.clock).acquire(stop, told.append)
+        DiskLock(tmp_path, now_ms, stop.clock).acquire(stop, told.append)
 
     assert owner == this_process(NOON_MS)
     assert len(told) == 1
@@ -78,16 +78,53 @@ def test_a_second_lock_waits_and_says_by_whom_the_folder_is_owned(tmp_path: Path
     assert "stop one of them" in told[0]
 
 
+def test_one_look_takes_a_free_folder_and_tells_who_has_another(
+    tmp_path: Path, folder: S3Path
+) -> None:
+    """Without waiting, so that one thread may look at many folders."""
+    for place in (tmp_path, folder):
+        told: list[str] = []
+        first, second = ownership(place), ownership(place)
+        taken = [first.try_acquire(told.append), first.try_acquire(told.append)]
+        waiting = second.try_acquire(told.append)
+        first.release()
+        after = second.try_acquire(told.append)
+
+        assert (taken, waiting, after) == ([True, True], False, True)
+        second.check()
+        with pytest.raises(OwnershipLost):
+            first.try_acquire(told.append)
+        assert 0 < second.look_every_seconds <= 2
+        second.release()
+
+
+def test_looks_that_are_apart_make_one_wait(tmp_path: Path) -> None:
+    """It is told at the second look, then ever more seldom, and so is its end."""
+    told: list[str] = []
+    clock = Waits()
+    first, second = ownership(tmp_path), DiskLock(tmp_path, now_ms, clock.clock)
+    first.acquire(threading.Event(), ignore)
+    for _ in range(61):
+        second.try_acquire(told.append)
+        clock.wait(second.look_every_seconds)
+    first.release()
+
+    assert second.try_acquire(told.append)
+    assert len(told) == 2
+    assert "owned by process" in told[0]
+    assert "owned by this process, after 61 s" in told[1]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 7}', b"\xff"])
 def test_an_owner_whose_record_is_illegible_is_not_made_up(tmp_path: Path, content: bytes) -> None:
     """It owns the state all the same."""
     told: list[str] = []
     stop = _second_look()
-    DiskLock(tmp_path, _now_ms).acquire(threading.Event(), _ignore)
+    DiskLock(tmp_path, now_ms).acquire(threading.Event(), ignore)
     (tmp_path / "owner.lock").write_bytes(content)
 
     with pytest.raises(Stopped):
-        DiskLock(tmp_path, _now_ms, stop.clock).acquire(stop, told.append)
+        DiskLock(tmp_path, now_ms, stop.clock).acquire(stop, told.append)
 
     assert "owned by another process, which left no legible record" in told[0]
     assert who_owns(tmp_path) == Record()
@@ -96,12 +133,12 @@ def test_an_owner_whose_record_is_illegible_is_not_made_up(tmp_path: Path, conte
 def test_a_lock_given_back_is_the_next_ones_at_once(tmp_path: Path) -> None:
     """And the former owner has it no more, however often it gives it back."""
     first, second = ownership(tmp_path), ownership(tmp_path)
-    first.acquire(threading.Event(), _ignore)
-    first.acquire(threading.Event(), _ignore)
+    first.acquire(threading.Event(), ignore)
+    first.acquire(threading.Event(), ignore)
     first.check()
     first.release()
     nobody = who_owns(tmp_path)
-    second.acquire(Waits(stop_after=1), _ignore)
+    second.acquire(Waits(stop_after=1), ignore)
     first.release()
 
     second.check()
@@ -130,7 +167,7 @@ def test_looking_at_who_owns_a_folder_delays_an_owner_and_says_nothing(
     fcntl.flock(looking, fcntl.LOCK_SH)
     monkeypatch.setattr(stop, "wait", lambda _: looking.close())
 
-    DiskLock(tmp_path, _now_ms, stop.clock).acquire(stop, told.append)
+    DiskLock(tmp_path, now_ms, stop.clock).acquire(stop, told.append)
 
     assert told == []
     assert who_owns(tmp_path) is not None
@@ -139,9 +176,9 @@ def test_looking_at_who_owns_a_folder_delays_an_owner_and_says_nothing(
 def test_a_lock_whose_file_was_removed_is_taken_anew_by_one_of_both(tmp_path: Path) -> None:
     """Otherwise each would own a file of its own."""
     first, second = ownership(tmp_path), ownership(tmp_path)
-    first.acquire(threading.Event(), _ignore)
+    first.acquire(threading.Event(), ignore)
     (tmp_path / "owner.lock").unlink()
-    second.acquire(threading.Event(), _ignore)
+    second.acquire(threading.Event(), ignore)
 
     with pytest.raises(OwnershipLost):
         first.check()
@@ -152,12 +189,12 @@ def test_a_lock_whose_file_was_removed_is_taken_anew_by_one_of_both(tmp_path: Pa
 def test_an_ownership_has_one_life(tmp_path: Path, folder: S3Path) -> None:
     """A thread that was left behind with what was in memory must not find itself an owner again."""
     for place in (tmp_path, folder):
-        owner = ownership(place, _now_ms)
-        owner.acquire(threading.Event(), _ignore)
+        owner = ownership(place, now_ms)
+        owner.acquire(threading.Event(), ignore)
         owner.release()
 
         with pytest.raises(OwnershipLost):
-            owner.acquire(threading.Event(), _ignore)
+            owner.acquire(threading.Event(), ignore)
         assert who_owns(place) is None
 
 
@@ -187,16 +224,16 @@ def test_a_disk_that_fails_is_named_as_one_to_wait_for(
     plain = tmp_path / "plain"
     plain.touch()
     with pytest.raises(StateUnavailable, match="could not be locked"):
-        ownership(plain).acquire(threading.Event(), _ignore)
+        ownership(plain).acquire(threading.Event(), ignore)
     with pytest.raises(StateUnavailable, match="could not be read"):
         who_owns(plain)
 
     monkeypatch.setattr(fcntl, "flock", _failing(errno.EIO))
     with pytest.raises(StateUnavailable, match="Input/output error"):
-        ownership(tmp_path).acquire(threading.Event(), _ignore)
+        ownership(tmp_path).acquire(threading.Event(), ignore)
     monkeypatch.setattr(os, "open", _failing(errno.EROFS))
     with pytest.raises(StateUnavailable, match="Read-only file system"):
-        ownership(tmp_path).acquire(threading.Event(), _ignore)
+        ownership(tmp_path).acquire(threading.Event(), ignore)
 
 
 def test_a_full_disk_does_not_keep_the_lock_from_being_taken(
@@ -206,7 +243,7 @@ def test_a_full_disk_does_not_keep_the_lock_from_being_taken(
     monkeypatch.setattr(os, "pwrite", _failing(errno.ENOSPC))
     owner = ownership(tmp_path)
 
-    owner.acquire(threading.Event(), _ignore)
+    owner.acquire(threading.Event(), ignore)
 
     owner.check()
     assert who_owns(tmp_path) == Record()
@@ -247,6 +284,19 @@ def test_a_forked_child_owns_nothing_and_takes_nothing_away(tmp_path: Path) -> N
     assert written == ["7\n"]
     assert owner is not None
     assert owner.pid == holder.pid
+
+
+def test_a_lock_that_nobody_uses_any_more_is_gone(tmp_path: Path) -> None:
+    """One is made for each life of each state, for as long as the process lives."""
+    owner = ownership(tmp_path)
+    owner.acquire(threading.Event(), ignore)
+    owner.release()
+    seen = weakref.ref(owner)
+
+    del owner
+    gc.collect()
+
+    assert seen() is None
 
 
 def _failing(code: int) -> Callable[..., None]:
@@ -313,91 +363,22 @@ def test_a_wait_that_was_not_told_has_no_end_to_tell() -> None:
 # On S3
 
 
-@dataclass
-class Clock:
-    """A clock that passes when it is told to."""
-
-    now: float = 1_000.0
-
-    def __call__(self) -> float:
-        """Return the seconds."""
-        return self.now
-
-
-@dataclass
-class Looks(threading.Event):
-    """A stop event whose waits let a clock pass; it is set after `stop_after` seconds."""
-
-    clock: Clock
-    stop_after: float = 1e9
-    waited: float = 0.0
-    between: list[Callable[[], object]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Let the time pass at once, and do what is to be done meanwhile."""
-        self.clock.now += timeout or 0.0
-        self.waited += timeout or 0.0
-        for act in self.between:
-            act()
-        if self.waited >= self.stop_after:
-            self.set()
-        return self.is_set()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Serve S3 on a free port; each write as one step, which moto's own look and write are not."""
-    turn, put = threading.Lock(), S3Response.put_object
-
-    def put_in_one_step(self: S3Response) -> Any:
-        with turn:
-            return put(self)
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(S3Response, "put_object", put_in_one_step)
-        yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def folder(endpoint: str, tmp_path: Path) -> S3Path:
-    """Return a path in a bucket of its own, with its client, as the SDK makes them."""
-    session = boto3.Session("an-id", "a-secret", region_name="us-east-1")
-    bucket = f"bucket-{abs(hash(tmp_path))}"
-    resource = session.resource(
-        "s3", endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 1})
-    )
-    resource.create_bucket(Bucket=bucket)
-    register_configuration_parameter(S3Path(f"/{bucket}"), resource=resource)
-    return S3Path(f"/{bucket}/a/tenant")
-
-
-def _client(folder: S3Path) -> Any:
-    return configuration_map.get_configuration(folder)[0].meta.client
-
-
-def _held(folder: S3Path, clock: Clock | None = None, terms: Terms = _QUIET) -> S3Lease:
-    lease = S3Lease(folder, _now_ms, clock or Clock(), terms)
-    lease.acquire(threading.Event(), _ignore)
+def _held(folder: S3Path, clock: Clock | None = None, terms: Terms = QUIET) -> S3Lease:
+    lease = S3Lease(folder, now_ms, clock or Clock(), terms)
+    lease.acquire(threading.Event(), ignore)
     return lease
 
 
 def test_a_lease_is_taken_given_back_and_taken_at_once(folder: S3Path) -> None:
     """And the former owner's giving back again frees nothing."""
     nobody = who_owns(folder)
-    first, second = _held(folder), S3Lease(folder, _now_ms, Clock(), _QUIET)
+    first, second = _held(folder), S3Lease(folder, now_ms, Clock(), QUIET)
     owner = who_owns(folder)
-    first.acquire(threading.Event(), _ignore)
+    first.acquire(threading.Event(), ignore)
     first.check()
     first.release()
     given_back = who_owns(folder)
-    second.acquire(Waits(stop_after=1), _ignore)
+    second.acquire(Waits(stop_after=1), ignore)
     first.release()
 
     second.check()
@@ -414,7 +395,7 @@ def test_a_waiter_says_by_whom_the_state_is_owned_and_takes_a_silent_lease(folde
     _held(folder)
     looks = Looks(clock)
 
-    waiter = S3Lease(folder, _now_ms, clock, _QUIET)
+    waiter = S3Lease(folder, now_ms, clock, QUIET)
     waiter.acquire(looks, told.append)
 
     waiter.check()
@@ -430,12 +411,12 @@ def test_a_lease_that_is_renewed_is_never_taken(folder: S3Path) -> None:
     owner = _held(folder, renewed := Clock(5.0))
 
     def renew() -> None:
-        renewed.now += _QUIET.trusted_seconds
+        renewed.now += QUIET.trusted_seconds
         owner.check()
 
     looks = Looks(clock, stop_after=400, between=[renew])
     with pytest.raises(Stopped):
-        S3Lease(folder, _now_ms, clock, _QUIET).acquire(looks, _ignore)
+        S3Lease(folder, now_ms, clock, QUIET).acquire(looks, ignore)
 
     owner.check()
 
@@ -443,12 +424,12 @@ def test_a_lease_that_is_renewed_is_never_taken(folder: S3Path) -> None:
 def test_a_lease_of_nobody_legible_lapses_too(folder: S3Path) -> None:
     """Damage does not keep the state for ever."""
     told: list[str] = []
-    client = _client(folder)
+    client = client_of(folder)
     client.put_object(Bucket=folder.bucket, Key=f"{folder.key}/owner.lease", Body=b"\xff{")
     looks = Looks(clock := Clock())
 
     owner = who_owns(folder)
-    S3Lease(folder, _now_ms, clock, _QUIET).acquire(looks, told.append)
+    S3Lease(folder, now_ms, clock, QUIET).acquire(looks, told.append)
 
     assert owner == Record()
     assert "another process, which left no legible record" in told[0]
@@ -464,7 +445,7 @@ def test_of_two_waiters_one_wins(folder: S3Path) -> None:
         if before == "given back":
             former.release()
         clock = Clock()
-        leases = [S3Lease(place, _now_ms, clock, _QUIET) for _ in range(8)]
+        leases = [S3Lease(place, now_ms, clock, QUIET) for _ in range(8)]
         stops = [Waits(stop_after=1) for _ in leases]
         _try_all(leases, stops)
         if before == "silent":
@@ -480,7 +461,7 @@ def _try_all(leases: list[S3Lease], stops: list[Waits]) -> None:
     def attempt(lease: S3Lease, stop: Waits) -> None:
         start.wait()
         try:
-            lease.acquire(stop, _ignore)
+            lease.acquire(stop, ignore)
         except Stopped:
             return
 
@@ -500,8 +481,8 @@ def test_who_was_suspended_and_meanwhile_replaced_owns_nothing_for_good(folder: 
     """Nor does it free, or keep from renewing, the new owner's lease."""
     clock = Clock()
     paused = _held(folder, clock)
-    new = S3Lease(folder, _now_ms, waiters := Clock(), _QUIET)
-    new.acquire(Looks(waiters), _ignore)
+    new = S3Lease(folder, now_ms, waiters := Clock(), QUIET)
+    new.acquire(Looks(waiters), ignore)
     clock.now += 120
 
     for _ in range(2):
@@ -516,8 +497,8 @@ def test_who_was_suspended_and_meanwhile_replaced_owns_nothing_for_good(folder: 
 def test_a_former_owner_that_knows_nothing_yet_frees_nothing(folder: S3Path) -> None:
     """It gives back only what it wrote itself."""
     former = _held(folder)
-    new = S3Lease(folder, _now_ms, waiters := Clock(), _QUIET)
-    new.acquire(Looks(waiters), _ignore)
+    new = S3Lease(folder, now_ms, waiters := Clock(), QUIET)
+    new.acquire(Looks(waiters), ignore)
 
     former.release()
     waiters.now += 35
@@ -530,14 +511,14 @@ def test_who_was_suspended_and_not_replaced_goes_on(folder: S3Path) -> None:
     """It renews the lease first, so that a waiter begins to wait anew."""
     clock, waiters = Clock(), Clock()
     paused = _held(folder, clock)
-    waiter = S3Lease(folder, _now_ms, waiters, _QUIET)
+    waiter = S3Lease(folder, now_ms, waiters, QUIET)
     with pytest.raises(Stopped):
-        waiter.acquire(Looks(waiters, stop_after=38), _ignore)
+        waiter.acquire(Looks(waiters, stop_after=38), ignore)
     clock.now += 120
     paused.check()
 
     with pytest.raises(Stopped):
-        waiter.acquire(Looks(waiters, stop_after=38), _ignore)
+        waiter.acquire(Looks(waiters, stop_after=38), ignore)
     paused.check()
 
 
@@ -547,7 +528,7 @@ def test_a_fresh_lease_asks_the_storage_nothing(
     """It is looked at before each commit."""
     clock = Clock()
     lease = _held(folder, clock)
-    monkeypatch.setattr(_client(folder), "put_object", _unreachable)
+    monkeypatch.setattr(client_of(folder), "put_object", unreachable)
     clock.now += 29
 
     lease.check()
@@ -565,7 +546,7 @@ def test_a_storage_that_is_away_keeps_the_owner_waiting_and_then_on(
     lease = _held(folder, clock)
     clock.now += 300
     with monkeypatch.context() as away:
-        away.setattr(_client(folder), "put_object", _unreachable)
+        away.setattr(client_of(folder), "put_object", unreachable)
         with pytest.raises(StateUnavailable):
             lease.check()
 
@@ -584,7 +565,7 @@ def test_a_storage_that_is_away_has_one_name_for_all_its_failures(folder: S3Path
 
     for place in (away, S3Path(f"/no-{folder.bucket}", "x")):
         with pytest.raises(StateUnavailable):
-            ownership(place).acquire(threading.Event(), _ignore)
+            ownership(place).acquire(threading.Event(), ignore)
     with pytest.raises(StateUnavailable, match=re.escape(str(away))):
         who_owns(away)
 
@@ -596,7 +577,7 @@ def test_what_was_waited_before_a_failure_counts(
     told: list[str] = []
     looks = Looks(clock := Clock())
     _held(folder)
-    waiter = S3Lease(folder, _now_ms, clock, _QUIET)
+    waiter = S3Lease(folder, now_ms, clock, QUIET)
 
     def break_once() -> None:
         if looks.waited == 30:
@@ -616,8 +597,8 @@ def test_a_write_whose_answer_was_lost_is_recognised_as_our_own(
     folder: S3Path, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     """The client repeats it, and meets what it wrote itself."""
-    clock, client = Clock(), _client(folder)
-    lease = S3Lease(folder, _now_ms, clock, _QUIET)
+    clock, client = Clock(), client_of(folder)
+    lease = S3Lease(folder, now_ms, clock, QUIET)
     put = client.put_object
 
     def put_without_answer(**arguments: Any) -> None:
@@ -628,8 +609,8 @@ def test_a_write_whose_answer_was_lost_is_recognised_as_our_own(
     if act == "acquire":
         monkeypatch.setattr(client, "put_object", put_without_answer)
         with pytest.raises(StateUnavailable):
-            lease.acquire(threading.Event(), _ignore)
-    lease.acquire(Waits(stop_after=1), _ignore)
+            lease.acquire(threading.Event(), ignore)
+    lease.acquire(Waits(stop_after=1), ignore)
     clock.now += 31
     if act != "acquire":
         monkeypatch.setattr(client, "put_object", put_without_answer)
@@ -656,15 +637,15 @@ def test_a_lease_that_was_removed_is_written_again(folder: S3Path) -> None:
 
 def test_a_lease_is_renewed_beside_the_work(folder: S3Path) -> None:
     """And through failures that are shorter than it."""
-    lease = S3Lease(folder, _now_ms, since_boot, _BRISK)
-    lease.acquire(threading.Event(), _ignore)
-    waiter = S3Lease(folder, _now_ms, since_boot, _BRISK)
+    lease = S3Lease(folder, now_ms, since_boot, _BRISK)
+    lease.acquire(threading.Event(), ignore)
+    waiter = S3Lease(folder, now_ms, since_boot, _BRISK)
     stop = threading.Event()
     threading.Timer(1.5, stop.set).start()
     threading.Timer(0.5, lambda: _break_for(folder, 0.25)).start()
 
     with pytest.raises(Stopped):
-        waiter.acquire(stop, _ignore)
+        waiter.acquire(stop, ignore)
 
     assert _is_owner(lease)
     lease.release()
@@ -672,19 +653,19 @@ def test_a_lease_is_renewed_beside_the_work(folder: S3Path) -> None:
 
 def _break_for(folder: S3Path, seconds: float) -> None:
     with pytest.MonkeyPatch.context() as away:
-        away.setattr(_client(folder), "put_object", _unreachable)
+        away.setattr(client_of(folder), "put_object", unreachable)
         time.sleep(seconds)
 
 
 def test_the_renewal_finds_another_owner_before_anybody_asks(folder: S3Path) -> None:
     """And ends."""
-    lease = S3Lease(folder, _now_ms, Clock(), _BRISK)
-    lease.acquire(threading.Event(), _ignore)
-    client = _client(folder)
+    lease = S3Lease(folder, now_ms, Clock(), _BRISK)
+    lease.acquire(threading.Event(), ignore)
+    client = client_of(folder)
     client.put_object(Bucket=folder.bucket, Key=f"{folder.key}/owner.lease", Body=b'{"token": "x"}')
 
     _wait_until(lambda: not _is_owner(lease))
-    assert lease._ended.is_set()
+    assert lease._lease.wait_for_end(20)
 
 
 def test_a_release_does_not_wait_for_a_storage_that_hangs(
@@ -692,7 +673,7 @@ def test_a_release_does_not_wait_for_a_storage_that_hangs(
 ) -> None:
     """The lease lapses by itself then."""
     lease, answering = _held(folder), threading.Event()
-    monkeypatch.setattr(_client(folder), "put_object", lambda **_: answering.wait())
+    monkeypatch.setattr(client_of(folder), "put_object", lambda **_: answering.wait())
     began = time.monotonic()
 
     lease.release()
@@ -707,14 +688,14 @@ def test_a_check_does_not_wait_for_a_renewal_that_hangs(
     """It says that the storage does not answer."""
     clock, answering, asked = Clock(), threading.Event(), threading.Event()
     lease = _held(folder, clock)
-    monkeypatch.setattr("jumpcloud_modules.state.s3_lease.SECONDS_TO_WAIT_FOR_A_RENEWAL", 0.1)
+    monkeypatch.setattr("jumpcloud_modules.state.renewal.SECONDS_TO_WAIT_FOR_A_RENEWAL", 0.1)
 
     def hang(**_: object) -> None:
         asked.set()
         answering.wait()
         raise ConnectionError("reset")
 
-    monkeypatch.setattr(_client(folder), "put_object", hang)
+    monkeypatch.setattr(client_of(folder), "put_object", hang)
     clock.now += 31
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(lease.check)
@@ -730,7 +711,7 @@ def test_a_renewal_that_took_too_long_is_not_relied_on(
     folder: S3Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It counts from when it was asked for."""
-    clock, client = Clock(), _client(folder)
+    clock, client = Clock(), client_of(folder)
     lease = _held(folder, clock)
     put = client.put_object
 
@@ -752,15 +733,15 @@ def test_a_storage_without_conditions_is_told_and_made_the_best_of(
 ) -> None:
     """One of two owns it in the end, and none frees the other's."""
     told: list[str] = []
-    _without_conditions(folder, monkeypatch, unable)
+    without_conditions(folder, monkeypatch, unable)
     clock = Clock()
-    first = S3Lease(folder, _now_ms, clock, _QUIET)
+    first = S3Lease(folder, now_ms, clock, QUIET)
     first.acquire(Looks(clock), told.append)
     with pytest.raises(Stopped):
-        S3Lease(folder, _now_ms, clock, _QUIET).acquire(Looks(clock, stop_after=20), _ignore)
+        S3Lease(folder, now_ms, clock, QUIET).acquire(Looks(clock, stop_after=20), ignore)
     first.check()
-    new = S3Lease(folder, _now_ms, waiters := Clock(), _QUIET)
-    new.acquire(Looks(waiters), _ignore)
+    new = S3Lease(folder, now_ms, waiters := Clock(), QUIET)
+    new.acquire(Looks(waiters), ignore)
     clock.now += 100
 
     assert len(told) == 1
@@ -778,22 +759,22 @@ def test_without_conditions_the_last_of_two_writers_is_the_owner(
     folder: S3Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each looks again after a while."""
-    client, looks = _client(folder), Looks(Clock(), stop_after=30)
+    client, looks = client_of(folder), Looks(Clock(), stop_after=30)
     put = client.put_object
-    _without_conditions(folder, monkeypatch, "ignores")
+    without_conditions(folder, monkeypatch, "ignores")
     place = {"Bucket": folder.bucket, "Key": f"{folder.key}/owner.lease"}
     looks.between.append(lambda: put(**place, Body=b'{"token": "another"}'))
 
     with pytest.raises(Stopped):
-        S3Lease(folder, _now_ms, looks.clock, _QUIET).acquire(looks, _ignore)
+        S3Lease(folder, now_ms, looks.clock, QUIET).acquire(looks, ignore)
 
     assert from_json(client.get_object(**place)["Body"].read())[1] == {"token": "another"}
 
 
 def test_a_lapsed_lease_is_nobodys(folder: S3Path) -> None:
     """By the storage's own clock, which no machine's is compared with."""
-    lease = S3Lease(folder, _now_ms, Clock(), _QUIET)
-    lease.acquire(threading.Event(), _ignore)
+    lease = S3Lease(folder, now_ms, Clock(), QUIET)
+    lease.acquire(threading.Event(), ignore)
     assert owner_on_s3(folder, Terms(lease=timedelta(hours=1))) is not None
     assert owner_on_s3(folder, Terms(lease=timedelta())) is None
 
@@ -805,28 +786,7 @@ def test_a_lease_given_back_says_nothing_of_its_owner(folder: S3Path) -> None:
     lease.release()
 
     place = {"Bucket": folder.bucket, "Key": f"{folder.key}/owner.lease"}
-    assert _client(folder).get_object(**place)["Body"].read() == GIVEN_BACK
-
-
-def _without_conditions(folder: S3Path, monkeypatch: pytest.MonkeyPatch, unable: str) -> None:
-    client = _client(folder)
-    put = client.put_object
-    refused = {"ignores": set(), "refuses": {"IfMatch", "IfNoneMatch"}}.get(unable, {unable[-7:]})
-
-    def put_plainly(**arguments: Any) -> Any:
-        if refused & arguments.keys():
-            status = {"HTTPStatusCode": 501}
-            raise ClientError(
-                {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": status}, "PutObject"
-            )
-        names = arguments.keys() - {"IfMatch", "IfNoneMatch"}
-        return put(**{name: arguments[name] for name in names})
-
-    monkeypatch.setattr(client, "put_object", put_plainly)
-
-
-def _unreachable(**_: object) -> None:
-    raise ConnectionError("unreachable")
+    assert client_of(folder).get_object(**place)["Body"].read() == GIVEN_BACK
 
 
 def _wait_until(happened: Callable[[], object], timeout_seconds: float = 20.0) -> None:
