@@ -34,6 +34,7 @@ from jumpcloud_modules.organizations.turns import Turns
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, InAll, Seen
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
+from jumpcloud_modules.state.open_files import raise_limit
 from jumpcloud_modules.state.ownership import ownerships
 
 MAX_REQUESTS_PER_SECOND: Final = 50.0
@@ -104,6 +105,7 @@ class Process:
     def run(self) -> None:
         """Collect."""
         keep_small()
+        raise_limit()
         commons = self.commons
         self.say(self._starting(), "info")
         self._warn_of_too_many()
