@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import contraptions, plot, steps
+from benchmarks import contraptions, organizations, plot, steps
 from benchmarks.figures import FIGURES, FULL, QUICK, Effort, Figure, Point, by_backlog
 from benchmarks.results import (
     PLOT_PATH,
@@ -17,6 +17,7 @@ from benchmarks.results import (
     Results,
     figures_table,
     from_json,
+    organizations_table,
     steps_table,
     this_machine,
     to_json,
@@ -25,8 +26,8 @@ from benchmarks.results import (
 from benchmarks.runs import RunFailed
 from tools import documents
 
-PLOT, PROFILE, WITHOUT = "plot", "profile", "without"
-CHOICES = (*FIGURES, PLOT, PROFILE)
+PLOT, PROFILE, WITHOUT, ORGANIZATIONS = "plot", "profile", "without", "organizations"
+CHOICES = (*FIGURES, ORGANIZATIONS, PLOT, PROFILE)
 QUICK_EVENTS = 1_000
 
 
@@ -59,7 +60,8 @@ def _benchmark(chosen: argparse.Namespace) -> int:
         print(f"The results are in {path}.")
         if path == RESULTS_PATH:
             _write_docs(results)
-    broken = [figure.title for figure in results.figures if not figure.holds]
+    measured = (*results.figures, *results.organizations)
+    broken = [figure.title for figure in measured if not figure.holds]
     if chosen.quick:
         print("This was a quick run: its numbers say nothing.")
         return 0
@@ -81,6 +83,7 @@ def _measured(effort: Effort, names: Sequence[str]) -> Results:
         machine=this_machine(),
         runs=effort.runs,
         figures=_figures(effort, [name for name in FIGURES if name in names]),
+        organizations=_of_organizations(effort) if ORGANIZATIONS in names else (),
         points=_points(effort) if PLOT in names else (),
         steps=_steps(effort) if PROFILE in names else (),
     )
@@ -98,6 +101,16 @@ def _figures(effort: Effort, names: Sequence[str]) -> tuple[Figure, ...]:
 def _figures_of(effort: Effort, name: str) -> list[Figure]:
     print(f"Measuring {name} ...", file=sys.stderr, flush=True)
     return FIGURES[name](effort)
+
+
+def _of_organizations(effort: Effort) -> tuple[Figure, ...]:
+    print("Measuring many organizations ...", file=sys.stderr, flush=True)
+    scale = organizations.QUICK if effort.at_once > 1 else organizations.FULL
+    figures: list[Figure] = []
+    for found in organizations.figures(scale, effort.at_once):
+        print(organizations_table(found), flush=True)
+        figures += found
+    return tuple(figures)
 
 
 def _points(effort: Effort) -> tuple[Point, ...]:

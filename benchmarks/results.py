@@ -18,6 +18,7 @@ RESULTS_PATH = ROOT / "benchmarks" / "results.json"
 PLOT_PATH = ROOT / "docs" / "performance.svg"
 
 _HEADINGS = ("figure", "ours", "reference", "ratio", "limit", "holds")
+_HEADINGS_OF_MANY = ("figure", "measured", "otherwise", "ratio", "limit", "holds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,15 @@ class Results:
     figures: tuple[Figure, ...] = ()
     points: tuple[Point, ...] = ()
     steps: tuple[Step, ...] = ()
+    organizations: tuple[Figure, ...] = ()
 
     def figure(self, title: str) -> Figure:
         """Return the figure of a title. Raises StopIteration where there is none."""
         return next(figure for figure in self.figures if figure.title == title)
+
+    def of_many(self, title: str) -> Figure:
+        """Return the figure of many organizations of a title. Raises StopIteration."""
+        return next(figure for figure in self.organizations if figure.title == title)
 
 
 def this_machine() -> dict[str, Any]:
@@ -48,8 +54,9 @@ def this_machine() -> dict[str, Any]:
 def to_json(results: Results) -> str:
     """Write results as JSON; ratio and verdict stand there for the reader."""
     document = asdict(results)
-    for figure, fields in zip(results.figures, document["figures"], strict=True):
-        fields |= {"ratio": figure.ratio, "holds": figure.holds}
+    for name in ("figures", "organizations"):
+        for figure, fields in zip(getattr(results, name), document[name], strict=True):
+            fields |= {"ratio": figure.ratio, "holds": figure.holds}
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -62,12 +69,18 @@ def from_json(text: str) -> Results:
         figures=tuple(_figure(fields) for fields in document["figures"]),
         points=tuple(Point(**fields) for fields in document["points"]),
         steps=tuple(Step(**fields) for fields in document["steps"]),
+        organizations=tuple(_figure(fields) for fields in document["organizations"]),
     )
 
 
 def figures_table(figures: Iterable[Figure]) -> str:
     """Lay the figures out as a Markdown table."""
     return _table(_HEADINGS, [_row(figure) for figure in figures])
+
+
+def organizations_table(figures: Iterable[Figure]) -> str:
+    """Lay the figures of many organizations out as a Markdown table."""
+    return _table(_HEADINGS_OF_MANY, [_row(figure) for figure in figures])
 
 
 def steps_table(steps: Sequence[Step]) -> str:
@@ -97,6 +110,11 @@ def worths_table(worths: Iterable[Worth]) -> str:
 def figures_part(results: Results) -> str:
     """Return what docs/performance.md shows of the figures."""
     return f"{_measured_on(results)}\n\n{figures_table(results.figures)}"
+
+
+def organizations_part(results: Results) -> str:
+    """Return what docs/performance.md shows of many organizations."""
+    return organizations_table(results.organizations)
 
 
 def _measured_on(results: Results) -> str:

@@ -76,10 +76,10 @@ def catch_up(contender: Contender, backlog: Backlog) -> CaughtUp:
     with _sandbox(backlog) as sandbox:
         first = _first_request(sandbox, backlog.network)
         with contender.running(sandbox.addresses, default_settings()) as connector:
-            _await(connector, first, "ask JumpCloud for events")
+            until(connector, first, "ask JumpCloud for events")
             started = time.monotonic()
             all_accepted = _accepted(sandbox, backlog.events)
-            _await(connector, all_accepted, f"deliver {backlog.events} events")
+            until(connector, all_accepted, f"deliver {backlog.events} events")
             seconds = time.monotonic() - started
             contender.stop(connector)
             usage = connector.usage()
@@ -93,7 +93,7 @@ def start(contender: Contender) -> float:
         # The first request is left without an answer, so that nothing is done while we look.
         rule = sandbox.add_fault("jumpcloud", Hang(_LOOK_AT_LEISURE_SECONDS))
         with contender.running(sandbox.addresses, default_settings()) as connector:
-            _await(connector, lambda: _fired(sandbox, rule), "ask JumpCloud for events")
+            until(connector, lambda: _fired(sandbox, rule), "ask JumpCloud for events")
             return connector.usage().cpu_seconds
 
 
@@ -110,9 +110,9 @@ def live(
         start_ms = now_ms() + _LIVE_STARTS_IN_MS
         count, end_ms = int(seconds * per_second), start_ms + int(seconds * 1000)
         sandbox.publish(workload.future(count, start_ms, end_ms))
-        _sleep_until(start_ms)
+        sleep_until(start_ms)
         before = sandbox.statistics()
-        _sleep_until(end_ms)
+        sleep_until(end_ms)
         after = sandbox.statistics()
         time.sleep(settings.frequency + 0.5)
         delays_ms = sandbox.delays_ms()[1:]  # the first is of the event that began it
@@ -151,7 +151,7 @@ def _idling(
         _sandbox(Backlog(1)) as sandbox,
         contender.running(sandbox.addresses, settings) as connector,
     ):
-        _await(connector, _accepted(sandbox, 1), "deliver an event")
+        until(connector, _accepted(sandbox, 1), "deliver an event")
         time.sleep(settle_seconds)
         yield sandbox, connector
         contender.stop(connector)
@@ -181,16 +181,24 @@ def _accepted(sandbox: SandboxProcess, count: int) -> Callable[[], bool]:
     return lambda: sandbox.accepted() >= count
 
 
-def _await(connector: ConnectorProcess, happened: Callable[[], bool], what: str) -> None:
+def until(
+    connector: ConnectorProcess,
+    happened: Callable[[], bool],
+    what: str,
+    look_every_seconds: float = _STEP_SECONDS,
+) -> None:
+    """Return once something has happened. Raises RunFailed where a connector does not do it."""
     deadline = time.monotonic() + _MAX_SECONDS
     while not happened():
         if not connector.running or time.monotonic() > deadline:
             end = "\n".join(connector.output.splitlines()[-20:])
-            raise RunFailed(f"{connector.command} did not {what}; it wrote:\n{end}")
-        time.sleep(_STEP_SECONDS)
+            name = connector.command or "The connector"
+            raise RunFailed(f"{name} did not {what}; it wrote:\n{end}")
+        time.sleep(look_every_seconds)
 
 
-def _sleep_until(instant_ms: int) -> None:
+def sleep_until(instant_ms: int) -> None:
+    """Return at an instant."""
     time.sleep(max(0.0, (instant_ms - now_ms()) / 1000))
 
 

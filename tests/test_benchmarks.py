@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from benchmarks import contenders, contraptions, plot, results, runs, steps
+from benchmarks import contenders, contraptions, organizations, plot, results, runs, steps
 from benchmarks.__main__ import CHOICES, main
 from benchmarks.figures import FIGURES, QUICK, Figure, Limit, Point
 from benchmarks.results import RESULTS_PATH, Results
@@ -22,9 +22,21 @@ A_LIMIT = Limit("at most", 0.3, "ratio")
 A_FIGURE = Figure("cost", "µs", ours=6.0, reference=30.0, against=30.0, limit=A_LIMIT)
 POINTS = (Point("ours", 10, 100.0, 50.0), Point("reference", 10, 10.0, 60.0))
 STEPS = (steps.Step("fetch", 1.5, is_floor=True), steps.Step("record", 0.5, is_floor=False))
-SOME_RESULTS = Results(
-    {"python": "3", "system": "Linux", "cores": 2}, 5, (A_FIGURE,), POINTS, STEPS
+OF_MANY = (
+    Figure(
+        "memory",
+        "MB",
+        ours=120.0,
+        reference=None,
+        against=None,
+        limit=Limit("at most", 300, "ours"),
+    ),
 )
+SOME_RESULTS = Results(
+    {"python": "3", "system": "Linux", "cores": 2}, 5, (A_FIGURE,), POINTS, STEPS, OF_MANY
+)
+OF_ORGANIZATIONS = 7
+"""Memory, processor, start, requests; delays beside a backfill, refusals and silence."""
 
 
 def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
@@ -36,7 +48,8 @@ def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
     found = results.from_json(kept.read_text())
     assert status == 0
     assert len(found.figures) == len(FIGURES) + 4  # memory twice, large events twice, live thrice
-    assert all(isfinite(figure.ours) for figure in found.figures)
+    assert len(found.organizations) == OF_ORGANIZATIONS
+    assert all(isfinite(figure.ours) for figure in (*found.figures, *found.organizations))
     assert {point.contender for point in found.points} == {"ours", "reference"}
     assert [step.name for step in found.steps] == list(steps.ORDER)
 
@@ -115,6 +128,7 @@ def test_results_survive_being_written() -> None:
 
     assert results.from_json(text) == SOME_RESULTS
     assert json.loads(text)["figures"][0]["holds"] is True
+    assert json.loads(text)["organizations"][0]["holds"] is True
 
 
 def test_the_figures_are_laid_out_with_what_they_were_measured_on() -> None:
@@ -125,15 +139,35 @@ def test_the_figures_are_laid_out_with_what_they_were_measured_on() -> None:
     assert "| cost   | 6 µs | 30 µs     | 0.20  | at most 0.30 | yes   |" in part
 
 
+def test_a_broken_limit_of_many_organizations_ends_a_run_with_status_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They have limits as the others have."""
+    broken = replace(OF_MANY[0], ours=301.0)
+    monkeypatch.setattr(organizations, "figures", lambda _, _at_once: iter([[broken]]))
+
+    assert main(["--only", "organizations"]) == 1
+    assert main(["--only", "organizations", "--quick"]) == 0
+
+
+def test_the_figures_of_many_organizations_name_what_they_are_held_against() -> None:
+    """Not the plain reference, which collects one organization."""
+    part = results.organizations_part(SOME_RESULTS)
+
+    assert "| figure | measured | otherwise | ratio |" in part
+    assert "| memory | 120 MB   | –         | –     | at most 300 MB | yes   |" in part
+
+
 def test_the_committed_results_come_from_a_full_run() -> None:
     """Five runs at least, of every figure."""
     committed = results.from_json(RESULTS_PATH.read_text())
 
     assert committed.runs >= 5
     assert len(committed.figures) == len(FIGURES) + 4
+    assert len(committed.organizations) == OF_ORGANIZATIONS
     assert committed.points
     assert committed.steps
-    assert set(CHOICES) == {*FIGURES, "plot", "profile"}
+    assert set(CHOICES) == {*FIGURES, "organizations", "plot", "profile"}
 
 
 def test_the_plot_is_drawn_where_matplotlib_is_there(tmp_path: Path) -> None:

@@ -24,9 +24,17 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from benchmarks.results import RESULTS_PATH, Results, figures_part, from_json, steps_table
+from benchmarks.results import (
+    RESULTS_PATH,
+    Results,
+    figures_part,
+    from_json,
+    organizations_part,
+    steps_table,
+)
 from jumpcloud_modules.commands.dispatch import COMMANDS
 from jumpcloud_modules.commands.document import VARIABLE
+from jumpcloud_modules.commands.many import REQUESTS_A_POLL
 from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
@@ -53,6 +61,8 @@ PART = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.
 STANDING_FOR_SOMETHING = {"FOREVER_MS", "UNDATED_HOUR", "AHEAD"}  # rather than limiting it
 
 ORGANIZATIONS_SHOWN = (1, 10, 50, 200)
+ORGANIZATIONS_OF_A_CLUSTER = 10_000
+SHARDS_SHOWN = ((60, 20), (60, 10), (300, 20), (300, 10), (300, 5))  # frequency, shards
 
 Row = Sequence[str]
 
@@ -387,6 +397,43 @@ def many_organizations() -> str:
     return table(headings, rows)
 
 
+def shards() -> str:
+    """Return what each shard of a cluster takes: a thousand organizations' figures in proportion.
+
+    The memory of a process of one organization is taken to be what every process needs.
+    """
+    found = results()
+    memory = found.of_many("Peak memory, 1,000 quiet organizations")
+    processor = found.of_many("Processor, 1,000 quiet organizations polled every 60 s, of one core")
+    of_one_mb = (memory.against or 0.0) / 1_000
+    of_each_mb = (memory.ours - of_one_mb) / 1_000
+    rows = []
+    for frequency, count in SHARDS_SHOWN:
+        each = ORGANIZATIONS_OF_A_CLUSTER // count
+        requests = each * REQUESTS_A_POLL / frequency
+        rows.append(
+            (
+                f"{frequency} s",
+                str(count),
+                f"{each:,}",
+                _mb(of_one_mb + each * of_each_mb),
+                f"{processor.ours * each / 1_000 * 60 / frequency:.1f} %",
+                f"{requests:.0f}",
+                f"{requests * count:.0f}",
+            )
+        )
+    headings = (
+        "`frequency`",
+        "Shards",
+        "Organizations each",
+        "Memory each",
+        "Of one core each",
+        "Requests a second each",
+        "Of all",
+    )
+    return table(headings, rows)
+
+
 def _mb(megabytes: float) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
 
@@ -459,11 +506,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "harms": sandbox_harms,
     "scenarios": sandbox_scenarios,
     "figures": lambda: figures_part(results()),
+    "organizations-figures": lambda: organizations_part(results()),
     "steps": lambda: steps_table(results().steps),
     "in-short": in_short,
     "metrics": metrics,
     "alerts": alerts,
     "many-organizations": many_organizations,
+    "shards": shards,
 }
 """What is written for each name."""
 
