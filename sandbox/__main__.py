@@ -12,7 +12,9 @@ from sandbox.scenarios import BY_NAME, EVERYDAY, Scenario, listed
 from sandbox.serve import PORT, Service, serve
 
 _FAULT_RATE = 0.2
+_FEWEST, _MOST = 2, 5_000
 _LAST_PORT = 65_532
+_ORGANIZATIONS_AN_EVENT = 10  # of so many, one has an event in a second
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
                 port=chosen.port,
                 events=chosen.events,
                 per_second=chosen.per_second,
+                organizations=chosen.organizations,
                 seed=chosen.seed,
                 keep_texts=chosen.keep_texts,
                 for_a_program=chosen.json,
@@ -52,6 +55,12 @@ def _scenario(chosen: argparse.Namespace) -> Scenario:
         scenario = replace(scenario, events=chosen.events)
     if chosen.per_second is not None:
         scenario = replace(scenario, per_second=chosen.per_second)
+    if chosen.organizations:
+        title = f"{scenario.title}, {chosen.organizations:,} organizations"
+        scenario = replace(scenario, organizations=chosen.organizations, title=title)
+        if chosen.per_second is None:
+            usual = max(scenario.per_second, chosen.organizations / _ORGANIZATIONS_AN_EVENT)
+            scenario = replace(scenario, per_second=usual)
     return replace(scenario, fault_rate=_FAULT_RATE) if chosen.faults else scenario
 
 
@@ -65,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--events", type=_count, help="events that wait (20,000)")
     running.add_argument("--per-second", type=_rate, help="events that come meanwhile (5)")
     running.add_argument("--scenario", choices=BY_NAME, metavar="NAME", help="a story, by its name")
+    running.add_argument(
+        "--organizations", type=_several, help="collect for so many, each with its intake key"
+    )
     running.add_argument("--no-page", dest="page", action="store_false", help="serve no page")
     running.add_argument("--stay", action="store_true", help="keep it and the page until Ctrl-C")
     running.add_argument("--port", type=_port, default=0, help="of the page (any)")
@@ -81,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serving.add_argument("--events", type=_count, default=20_000, help="of the last day (20,000)")
     serving.add_argument("--per-second", type=_rate, default=5.0, help="events that come (5)")
+    serving.add_argument(
+        "--organizations", type=_several, default=0, help="so many under one key, each its intake"
+    )
     serving.add_argument("--seed", type=int, default=1, help="of the events")
     serving.add_argument("--json", action="store_true", help="tell the addresses to a program")
     serving.add_argument("--keep-texts", action="store_true", help="keep every accepted event")
@@ -111,6 +126,13 @@ def _port(text: str) -> int:
     if port > _LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is not possible; give 0 to {_LAST_PORT}")
     return port
+
+
+def _several(text: str) -> int:
+    count = _count(text)
+    if not _FEWEST <= count <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not possible; give {_FEWEST} to {_MOST:,}")
+    return count
 
 
 def _count(text: str) -> int:

@@ -12,10 +12,13 @@ from typing import Any
 
 import orjson
 
-from sandbox.harm import HARMS, Harm, Target
+from sandbox.harm import BY_NAME
 from sandbox.http import Reply, Request, json_reply, message_reply
 from sandbox.incidents import Incidents, NotPossibleError
 from sandbox.observer import Observer, Sample
+from sandbox.self_hosted import as_csv, entry_of
+from sandbox.target import Harm, Target
+from sandbox.verdict import Verdict
 
 PREFIX = "/api/"
 _LINES_SHOWN = 50
@@ -27,7 +30,8 @@ class Api:
     ::
 
         GET    /api/state         figures, the verdict so far, incidents, log lines
-        GET    /api/verdict       the verdict, of everything that was published
+        GET    /api/verdict       the verdict, of everything that was published, and by organization
+        GET    /api/organizations.csv   the organizations with their keys, for a connector's list
         GET    /api/harms         what may be done
         POST   /api/harms/NAME    do it; {"amount": 10} says how much
         GET    /api/incidents     what was done, and what the connector did about it
@@ -54,6 +58,7 @@ class Api:
         return {
             ("GET", "state", False): lambda *_: json_reply(200, self.state()),
             ("GET", "verdict", False): lambda *_: json_reply(200, self._verdict()),
+            ("GET", "organizations.csv", False): lambda *_: self._list(),
             ("GET", "harms", False): lambda *_: json_reply(200, self.harms()),
             ("POST", "harms", True): self._do,
             ("GET", "incidents", False): lambda *_: json_reply(200, self._all()),
@@ -65,17 +70,26 @@ class Api:
         """Return how it stands."""
         return {
             **sample_to_json(self._observer.latest),
+            "organizations": [asdict(one) for one in self._observer.standings],
             "incidents": self._all(),
             "log": [asdict(line) for line in self._observer.lines_after(0)[-_LINES_SHOWN:]],
         }
 
     def harms(self) -> list[dict[str, Any]]:
         """List what may be done, and where not, why."""
-        return [_harm_to_json(harm, self._target) for harm in HARMS]
+        return [_harm_to_json(harm, self._target) for harm in BY_NAME.values()]
 
     def _verdict(self) -> dict[str, Any]:
-        verdict = self._target.sandbox.verdict(without=self._target.excused)
-        return {**asdict(verdict), "clean": verdict.clean}
+        sandbox, excused = self._target.sandbox, self._target.excused
+        told = verdict_to_json(sandbox.verdict(without=excused))
+        if not self._target.organizations:
+            return told
+        each = sandbox.verdicts(without=excused)
+        return told | {"organizations": {i: verdict_to_json(one) for i, one in each.items()}}
+
+    def _list(self) -> Reply:
+        text = as_csv(map(entry_of, self._target.organizations))
+        return Reply(200, text.encode(), {"Content-Type": "text/csv; charset=utf-8"})
 
     def _all(self) -> list[dict[str, Any]]:
         return [incident.to_json() for incident in self._incidents.all]
@@ -103,6 +117,11 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
     return content
 
 
+def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as it is shown to a program."""
+    return {**asdict(verdict), "clean": verdict.clean}
+
+
 def _harm_to_json(harm: Harm, target: Target) -> dict[str, Any]:
     return {
         "name": harm.name,
@@ -114,6 +133,7 @@ def _harm_to_json(harm: Harm, target: Target) -> dict[str, Any]:
         "choices": dict(harm.amount.choices),
         "least": harm.amount.least,
         "most": harm.amount.most,
+        "to_one": harm.is_to_one,
         "missing": harm.missing(target),
     }
 

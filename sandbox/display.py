@@ -14,11 +14,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sandbox.standings import Standing, count_well
+
 _PLAIN_EVERY_SECONDS = 2.0
 _COLUMNS = 80
 _BAR_SHARE = 3  # of the terminal's width
 _FEWEST_BAR_COLUMNS = 20
 _NAME_COLUMNS = 9
+_ORGANIZATIONS_SHOWN = 6
+_FEWEST_COLUMNS_FOR_COUNTS = 70
+SIGNS = {"well": "✓", "busy": "…", "ill": "✗"}
+"""Beside each word, so that no colour alone tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,24 @@ class Figures:
     late: int | None = None
     withheld: int | None = None
     rss_bytes: int = 0
+    organizations: OrganizationFigures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationFigures:
+    """How several organizations stand, the worst first."""
+
+    standings: tuple[Standing, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Say how many are well."""
+        return f"{count_well(self.standings):,} of {len(self.standings):,} well"
+
+    @property
+    def worst(self) -> tuple[Standing, ...]:
+        """Return the first ones."""
+        return self.standings[:_ORGANIZATIONS_SHOWN]
 
 
 def columns_of(out: TextIO) -> int:
@@ -98,7 +122,23 @@ def _table(figures: Figures, columns: int) -> RenderableType:
         rows.add_row("JumpCloud", f"{figures.jumpcloud_requests:,} requests")
     rows.add_row("connector", ", ".join(_of_the_connector(figures)))
     rows.add_row("intake", f"{figures.intake_requests:,} requests")
-    return Group(_progress(figures, columns // _BAR_SHARE), rows)
+    parts = [_progress(figures, columns // _BAR_SHARE), rows]
+    if figures.organizations is not None:
+        rows.add_row("together", figures.organizations.sentence)
+        parts.append(_organizations(figures.organizations, columns))
+    return Group(*parts)
+
+
+def _organizations(figures: OrganizationFigures, columns: int) -> RenderableType:
+    rows = Table.grid(padding=(0, 2))
+    for justify in ("left", "left", "right", "right"):
+        rows.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+    for one in figures.worst:
+        lag = "-" if one.lag_seconds is None else f"{one.lag_seconds:,.0f} s"
+        counts = [f"{one.so_far.accepted:,} of {one.so_far.produced:,}", f"lag {lag}"]
+        shown = counts if columns >= _FEWEST_COLUMNS_FOR_COUNTS else []
+        rows.add_row(one.name, f"{SIGNS[one.tone]} {one.word}", *shown)
+    return rows
 
 
 def _progress(figures: Figures, bar_columns: int) -> RenderableType:
@@ -137,4 +177,6 @@ def _line(figures: Figures) -> str:
     parts.append(f"requests {requests}" if asked is None else f"requests {asked:,} in, {requests}")
     lag = figures.lag_seconds
     parts.append("lag -" if lag is None else f"lag {lag:.0f} s")
+    if figures.organizations is not None:
+        parts.append(figures.organizations.sentence)
     return " | ".join(parts)

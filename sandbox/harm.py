@@ -6,14 +6,10 @@ Knows the sandbox and the process; knows nothing of how a connector copes.
 from __future__ import annotations
 
 import resource
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Literal
 
-from sandbox.connector import ConnectorProcess
-from sandbox.events import Event, generate, make_event
+from sandbox.events import generate, make_event
 from sandbox.faketime import LIBRARY, MISSING, FakeClock
 from sandbox.faults import (
     BrokenJson,
@@ -24,79 +20,14 @@ from sandbox.faults import (
     Status,
     TruncatedBody,
 )
+from sandbox.harm_to_one import HARMS_TO_ONE
 from sandbox.instants import now_ms
-from sandbox.server import End, Sandbox
-
-Undo = Callable[[], None]
-Place = Literal["JumpCloud", "events", "intake", "connector"]
+from sandbox.server import End
+from sandbox.target import NOT_OURS, Amount, Harm, Target, Undo
 
 _SECONDS_WRONG = 10.0
 _LATE_EVENTS = 60
 _FUTURE_EVENTS = 20
-_NOT_OURS = "The connector is not one that the sandbox started."
-
-
-@dataclass(slots=True)
-class Target:
-    """What harm is done to.
-
-    `excused` are the events that no intake takes, so that none is due. `is_away` while the process
-    was ended on purpose and will be started again. `kills` counts how often what was in flight may
-    have to be sent twice.
-    """
-
-    sandbox: Sandbox
-    connector: ConnectorProcess | None = None
-    excused: list[Event] = field(default_factory=list)
-    is_away: bool = False
-    kills: int = 0
-
-    @property
-    def process(self) -> ConnectorProcess:
-        """Return the connector. Raises RuntimeError where it is not ours."""
-        if self.connector is None:
-            raise RuntimeError(_NOT_OURS)
-        return self.connector
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """How much of a harm: the unit, what is offered (by name, the first is usual), the bounds."""
-
-    unit: str
-    choices: Mapping[str, float]
-    least: float
-    most: float
-
-    @property
-    def usual(self) -> float:
-        """Return what is meant where nobody says."""
-        return next(iter(self.choices.values()))
-
-    def name_of(self, amount: float) -> str:
-        """Write an amount as it is offered, or as a number with its unit."""
-        names = {value: name for name, value in self.choices.items()}
-        return names.get(amount, f"{amount:,.15g} {self.unit}")
-
-
-@dataclass(frozen=True, slots=True)
-class Harm:
-    """One harm: what it does, what a connector should do about it, and how it begins.
-
-    `begin` returns what ends it, or None where it is over at once. It lasts `lasts_seconds`, by
-    default as long as its amount says. `missing` tells why it cannot be done here.
-    """
-
-    name: str
-    title: str
-    place: Place
-    does: str
-    should: str
-    amount: Amount
-    begin: Callable[[Target, float], Undo | None]
-    lasts_seconds: float | None = None
-    sets_aside: bool = False
-    missing: Callable[[Target], str] = lambda _: ""
 
 
 _SECONDS = Amount("seconds", {"10 s": 10, "3 s": 3, "30 s": 30, "2 min": 120}, 1, 600)
@@ -141,21 +72,23 @@ def _jumpcloud_fault(
 
 def _refuse_api_key(target: Target, _: float) -> Undo:
     jumpcloud = target.sandbox.jumpcloud
-    good, jumpcloud.api_key = jumpcloud.api_key, f"another-{uuid.uuid4().hex}"
+    refused = {jumpcloud.api_key, *jumpcloud.keys} - jumpcloud.refused_keys
+    jumpcloud.refused_keys |= refused
     jumpcloud.tokens.revoke()
 
     def undo() -> None:
-        jumpcloud.api_key = good
+        jumpcloud.refused_keys -= refused
 
     return undo
 
 
 def _refuse_intake_key(target: Target, _: float) -> Undo:
     intake = target.sandbox.intake
-    good, intake.intake_key = intake.intake_key, f"another-{uuid.uuid4().hex}"
+    refused = {intake.intake_key, *intake.keys} - intake.refused_keys
+    intake.refused_keys |= refused
 
     def undo() -> None:
-        intake.intake_key = good
+        intake.refused_keys -= refused
 
     return undo
 
@@ -164,7 +97,7 @@ def _publish_late(target: Target, age_seconds: float) -> None:
     now = now_ms()
     start_ms = now - int(age_seconds * 1000)
     events = generate(_LATE_EVENTS, start_ms, max(now, start_ms + 1), seed=now, weights=_DEVICES)
-    target.sandbox.jumpcloud.publish(
+    target.publish(
         make_event(e.time_ms, text=e.text, id=e.id, service=e.service, visible_ms=now)
         for e in events
     )
@@ -172,25 +105,24 @@ def _publish_late(target: Target, age_seconds: float) -> None:
 
 def _publish_burst(target: Target, count: float) -> None:
     now = now_ms()
-    target.sandbox.jumpcloud.publish(make_event(now) for _ in range(int(count)))
+    target.publish(make_event(now) for _ in range(int(count)))
 
 
 def _publish_ahead(target: Target, ahead_seconds: float) -> None:
     now = now_ms()
     time_ms = now + int(ahead_seconds * 1000)
-    target.sandbox.jumpcloud.publish(
-        make_event(time_ms + number, visible_ms=now) for number in range(_FUTURE_EVENTS)
-    )
+    target.publish(make_event(time_ms + number, visible_ms=now) for number in range(_FUTURE_EVENTS))
 
 
 def _publish_poison(target: Target, _: float) -> None:
-    event = make_event(now_ms())
+    event = make_event(now_ms(), organization=target.live[0] if target.live else "")
     marker = event.label.encode()
     target.sandbox.intake.faults.add(
         RefuseEvent(event.label), when=lambda request: marker in request.payload
     )
     target.excused.append(event)
-    target.sandbox.jumpcloud.publish([event, *(make_event(now_ms()) for _ in range(9))])
+    others = [make_event(now_ms(), organization=event.organization) for _ in range(9)]
+    target.sandbox.jumpcloud.publish([event, *others])
 
 
 def _fill_disk(target: Target, _: float) -> Undo:
@@ -240,7 +172,7 @@ def _again(target: Target) -> None:
 
 def _no_process(target: Target) -> str:
     if target.connector is None:
-        return _NOT_OURS
+        return NOT_OURS
     return "" if target.connector.running else "The connector's process is not running just now."
 
 
@@ -401,4 +333,9 @@ HARMS: tuple[Harm, ...] = (
     ),
 )
 
-BY_NAME: Mapping[str, Harm] = {harm.name: harm for harm in HARMS}
+BY_NAME: Mapping[str, Harm] = {harm.name: harm for harm in (*HARMS, *HARMS_TO_ONE)}
+
+
+def offered(target: Target) -> tuple[Harm, ...]:
+    """Return what makes sense for a target: harm to one organization, where there are several."""
+    return (*HARMS, *HARMS_TO_ONE) if target.organizations else HARMS

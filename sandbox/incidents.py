@@ -11,12 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from sandbox.events import make_event
-from sandbox.harm import BY_NAME, Harm, Target
+from sandbox.harm import BY_NAME
 from sandbox.instants import now_ms
 from sandbox.observer import Line, Observer, Sample
+from sandbox.target import Harm, Target, Touch
 from sandbox.verdict import Verdict
 
 _PATIENCE_SECONDS = 120.0
@@ -157,6 +159,8 @@ class _Course:
         self._target, self._observer, self._incident = target, observer, incident
         self._before = observer.look()
         self._tries: dict[str, int] = {}
+        self._touches: list[Touch] = []
+        self._began_ms = now_ms()
 
     def run(self) -> None:
         incident = self._incident
@@ -172,7 +176,9 @@ class _Course:
 
     def _do(self) -> None:
         incident, harm = self._incident, self._incident.harm
+        touched = len(self._target.touches)
         undo = harm.begin(self._target, incident.amount)
+        self._touches = self._target.touches[touched:]
         self._observer.so_far.excuse(self._target.excused)
         lasts = incident.amount if harm.lasts_seconds is None else harm.lasts_seconds
         until = time.monotonic() + lasts
@@ -187,8 +193,8 @@ class _Course:
     def _recover(self) -> None:
         incident, sandbox = self._incident, self._target.sandbox
         ended, due_ms = time.monotonic(), now_ms()
-        # One event more: that it arrives shows that collecting goes on.
-        sandbox.jumpcloud.publish([make_event(due_ms)])
+        # One event more of each organization: that it arrives shows that collecting goes on.
+        self._target.publish([make_event(due_ms) for _ in self._target.live or [""]])
         while not (recovered := self._is_recovered(due_ms)):
             if time.monotonic() - ended > _PATIENCE_SECONDS or incident.settled.wait(_LOOK_SECONDS):
                 break
@@ -201,11 +207,26 @@ class _Course:
         since = self._before.elapsed_seconds
         lines = [line for line in self._observer.lines_after(0) if line.elapsed_seconds > since]
         incident.told = (
+            *(f"{touch.organization.name}: {touch.what}." for touch in self._touches),
             *_account(self._before, after, self._tries, lines),
+            *(self._beside(due_ms) if incident.harm.is_to_one else ()),
             _recovery(seconds, is_recovered=recovered, is_settled=incident.settled.is_set()),
             sentence(verdict, self._target.kills),
         )
         incident.state = "recovered" if recovered else "not recovered"
+
+    def _beside(self, until_ms: int) -> list[str]:
+        """Tell how long events of the other organizations took meanwhile, and before."""
+        touched = {touch.organization.id for touch in self._touches}
+        began_ms, delays_ms = self._began_ms, self._target.sandbox.delays_ms
+        meanwhile, before = (
+            [ms for one, its in delays_ms(since, end).items() if one not in touched for ms in its]
+            for since, end in ((began_ms, until_ms), (2 * began_ms - until_ms, began_ms))
+        )
+        if not meanwhile or not before:
+            return []
+        now, then = (f"{median(delays) / 1000:.1f} s" for delays in (meanwhile, before))
+        return [f"An event of any other took {now} meanwhile, and {then} before (medians)."]
 
     def _is_recovered(self, due_ms: int) -> bool:
         if self._observer.so_far.is_owed(due_ms):
@@ -281,6 +302,8 @@ def sentence(verdict: Verdict, kills: int) -> str:
         f"{verdict.produced:,} produced, {verdict.accepted:,} accepted, {verdict.lost:,} lost, "
         f"{verdict.duplicated:,} twice, {verdict.altered:,} altered"
     )
+    if verdict.misdelivered:
+        counts += f", {verdict.misdelivered:,} with another organization's intake key"
     if verdict.clean:
         return f"Verdict: {counts}: clean."
     if kills and verdict.is_but_repeated:

@@ -21,7 +21,7 @@ class Live:
     """A thread that publishes `per_second` events, from `start` to `stop`.
 
     `late_share` of them become visible up to `latest_ms` after they happened. Each is of one of
-    the `organizations` (ids), by chance; they may be others at any time. Without any, all are of
+    the `organizations` (ids), by chance; the list may change at any time. Without any, all are of
     the sandbox's first.
     """
 
@@ -37,7 +37,7 @@ class Live:
         organizations: Sequence[str] = (),
     ) -> None:
         self.published = 0
-        self.organizations = tuple(organizations)
+        self.organizations = organizations
         self._chance = random.Random(seed)
         self._jumpcloud, self._per_second, self._seed = jumpcloud, per_second, seed
         self._delay_ms: Callable[[random.Random], int] = mostly_prompt(late_share, latest_ms)

@@ -18,11 +18,18 @@ from typing import Any, Self
 from sandbox.connector import ConnectorProcess
 from sandbox.running_verdict import RunningVerdict, SoFar
 from sandbox.server import Sandbox
+from sandbox.standings import Standing, as_one, count_well, reported_of, standings
 
 SECONDS_BETWEEN_SAMPLES = 0.5
 _SAMPLES_KEPT = 2_400
 _LINES_KEPT = 500
-_LINE = re.compile(r"[-\d]+ [:\d]+ - \w+ - (?P<level>[A-Z]+) - (?P<message>.*)")
+_FAILING_KEPT = 20
+_SECONDS_BETWEEN_LONG_REPORTS = 2.0
+_LONG_REPORT = 20  # organizations; to write it costs the connector something
+_LINE = re.compile(  # of the SDK's connector, or of a self-hosted one
+    r"(?:[-\d]+ [:\d]+ - \w+ - (?P<level>[A-Z]+) -|[-\d]+T[:.\d]+Z (?P<own_level>[A-Z]+))"
+    r" (?P<message>.*)"
+)
 _COUNTED = ("late_events", "withheld", "delivered")
 
 
@@ -31,7 +38,8 @@ class Sample:
     """One look. What only the connector knows is None while it does not answer.
 
     `statuses` counts requests by end and status (0: no answer) since the beginning; `late`,
-    `withheld` and `set_aside` are counted over all starts of the process.
+    `withheld` and `set_aside` are counted over all starts of the process. Of several organizations
+    the lag is the largest, and the other figures are sums.
     """
 
     elapsed_seconds: float
@@ -46,6 +54,8 @@ class Sample:
     rss_bytes: int = 0
     starts: int = 0
     failing: tuple[Mapping[str, Any], ...] = ()
+    organizations: int = 0
+    organizations_well: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,9 @@ class _LogReader:
             return [(line.level, line.message) for line in lines]
         text, self._place = self._connector.output_since(self._place)
         found = (_LINE.match(line) for line in text.splitlines())
-        return [(one["level"].lower(), one["message"]) for one in found if one]
+        return [
+            ((one["level"] or one["own_level"]).lower(), one["message"]) for one in found if one
+        ]
 
 
 @dataclass(slots=True)
@@ -114,6 +126,8 @@ class Observer:
         self._line_numbers = itertools.count(1)
         self._lines: deque[Line] = deque(maxlen=_LINES_KEPT)
         self._set_aside = 0
+        self._report: tuple[float, Mapping[str, Any] | None] = (0.0, None)
+        self._standings: list[Standing] = []
         self._looking, self._lock = threading.Lock(), threading.Lock()
         self._ending = threading.Event()
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES_KEPT)
@@ -149,6 +163,11 @@ class Observer:
         with self._lock:
             return [line for line in self._lines if line.number > number]
 
+    @property
+    def standings(self) -> list[Standing]:
+        """List how the organizations stand, the worst first; none where there is only one."""
+        return self._standings
+
     def look(self) -> Sample:
         """Take a sample now."""
         with self._looking:  # a process that hangs keeps a look waiting for seconds
@@ -170,12 +189,12 @@ class Observer:
     def _sample(self) -> Sample:
         sandbox, connector = self.sandbox, self.connector
         ends = (sandbox.jumpcloud, sandbox.intake, sandbox.platform)
-        report = connector.doing() if connector is not None and connector.running else None
+        told = self._told()
         starts = connector.starts if connector is not None else 0
-        if report is not None:
-            self._counts.note(starts, report)
-            self._set_aside = report.get("quarantined") or self._set_aside
-        told = report or {}
+        if told:
+            self._counts.note(starts, told)
+            self._set_aside = told.get("quarantined") or self._set_aside
+        self._standings = self._stand(told)
         return Sample(
             elapsed_seconds=time.monotonic() - self._started,
             so_far=self.so_far.look(),
@@ -188,8 +207,30 @@ class Observer:
             set_aside=self._set_aside,
             rss_bytes=connector.usage().rss_bytes if connector and connector.running else 0,
             starts=starts,
-            failing=tuple(told.get("failing", ())),
+            failing=tuple(told.get("failing", ()))[:_FAILING_KEPT],
+            organizations=len(self._standings),
+            organizations_well=count_well(self._standings),
         )
+
+    def _told(self) -> Mapping[str, Any]:
+        """Return what the connector says of itself; a long report is asked for less often."""
+        connector, (asked_at, report) = self.connector, self._report
+        if connector is None or not connector.running:
+            self._report = (0.0, None)
+            return {}
+        is_long = report is not None and len(report.get("organizations", ())) >= _LONG_REPORT
+        if not is_long or time.monotonic() - asked_at >= _SECONDS_BETWEEN_LONG_REPORTS:
+            report = connector.doing()
+            self._report = (time.monotonic(), report)
+        return as_one(report or {})
+
+    def _stand(self, told: Mapping[str, Any]) -> list[Standing]:
+        sandbox = self.sandbox
+        if not sandbox.intake.keys:
+            return []
+        reported = reported_of(told) if told else None
+        names = dict(sandbox.jumpcloud.organizations)
+        return standings(names, self.so_far.by_organization(), reported)
 
     def _state(self, told: Mapping[str, Any]) -> str:
         if self.connector is None:

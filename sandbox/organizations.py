@@ -26,18 +26,21 @@ class Organization:
     api_key: str = field(default="", repr=False)
 
 
-def many(count: int, first: int = 1) -> list[Organization]:
+def many(count: int, first: int = 1, *, own_key_every: int = 0) -> list[Organization]:
     """Make organizations that one API key reaches: `customer-0001` and so on, from a number on.
 
-    Equal arguments make equal ones.
+    Each so-manieth has an API key of its own, if `own_key_every` says so. Equal arguments make
+    equal ones.
     """
-    return [_numbered(number) for number in range(first, first + count)]
+    numbers = range(first, first + count)
+    return [_numbered(n, has_key=bool(own_key_every) and n % own_key_every == 0) for n in numbers]
 
 
-def _numbered(number: int) -> Organization:
+def _numbered(number: int, *, has_key: bool) -> Organization:
     name = f"customer-{number:04}"
-    intake_key = blake2b(name.encode(), digest_size=16).hexdigest()
-    return Organization(f"{_FIRST_ID + number:024x}", name, intake_key)
+    digest = blake2b(name.encode(), digest_size=32).hexdigest()
+    api_key = f"jca_{digest[32:]}" if has_key else ""
+    return Organization(f"{_FIRST_ID + number:024x}", name, digest[:32], api_key)
 
 
 def as_organizations(

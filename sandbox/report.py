@@ -6,17 +6,20 @@ Knows what was observed; knows nothing of how it came about.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from sandbox.api import sample_to_json
+from sandbox.api import sample_to_json, verdict_to_json
 from sandbox.charts import HEIGHT, WIDTH, Chart, charts
 from sandbox.incidents import Incident, harm_spans, sentence
 from sandbox.observer import Line, Sample
+from sandbox.ranking import Row, counts_of, rows_of
 from sandbox.scenarios import Scenario
+from sandbox.target import Touch
 from sandbox.verdict import Verdict
 
 STYLE = Path(__file__).resolve().parent / "page/style.css"
@@ -24,7 +27,10 @@ STYLE = Path(__file__).resolve().parent / "page/style.css"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is told of a run; `is_good` is what its exit status says."""
+    """All that is told of a run; `is_good` is what its exit status says.
+
+    `organizations` are the verdicts of several, by name; `touches` says what was done to which.
+    """
 
     scenario: Scenario
     verdict: Verdict
@@ -35,6 +41,8 @@ class Report:
     is_good: bool
     cpu_seconds: float
     peak_rss_bytes: int
+    organizations: Mapping[str, Verdict] = field(default_factory=dict)
+    touches: Sequence[Touch] = ()
 
     def write(self, folder: Path, now: datetime | None = None) -> Path:
         """Write both files, named by the scenario and the time; return the HTML's path."""
@@ -51,7 +59,10 @@ class Report:
         return {
             "scenario": asdict(self.scenario),
             "good": self.is_good,
-            "verdict": {**asdict(self.verdict), "clean": self.verdict.clean},
+            "verdict": verdict_to_json(self.verdict),
+            "organizations": {
+                name: verdict_to_json(verdict) for name, verdict in self.organizations.items()
+            },
             "cpu_seconds": round(self.cpu_seconds, 2),
             "peak_rss_bytes": self.peak_rss_bytes,
             "incidents": [incident.to_json() for incident in self.incidents],
@@ -82,7 +93,7 @@ class Report:
 <h2>The verdict is <span class="{name}">{word}</span></h2>
 {_verdict(self.verdict)}
 <p>{escape(sentence(self.verdict, self.kills))}</p>
-<h2>What was seen</h2>
+{_organizations(rows_of(self.organizations, self.touches))}<h2>What was seen</h2>
 <p class="faint">From the beginning to the end. What is shaded is harm, until all had arrived.
 The scales are logarithmic, but for memory.</p>
 <div class="charts">
@@ -133,6 +144,7 @@ def _verdict(verdict: Verdict) -> str:
         ("twice", verdict.duplicated, verdict.duplicated_ids),
         ("altered", verdict.altered, verdict.altered_ids),
         ("made up", verdict.foreign, verdict.foreign_ids),
+        ("misdelivered", verdict.misdelivered, verdict.misdelivered_ids),
     ]
     cells = "".join(
         f'<tr><th scope="row">{name}</th><td class="number">{count:,}</td>'
@@ -140,6 +152,29 @@ def _verdict(verdict: Verdict) -> str:
         for name, count, ids in rows
     )
     return f'<table class="verdict"><tbody>{cells}</tbody></table>'
+
+
+def _organizations(rows: list[Row]) -> str:
+    """Return the worst of several organizations; nothing where there is only one."""
+    if not rows:
+        return ""
+    heads = "".join(
+        f'<th scope="col" class="number">{name}</th>' for name, _ in counts_of(rows[0].verdict)
+    )
+    lines = "".join(f"<tr>{_cells(row)}</tr>\n" for row in rows)
+    return (
+        '<h2>The organizations</h2>\n<div class="card wide" tabindex="0" role="group"'
+        ' aria-label="The organizations"><table><thead><tr><th scope="col">organization</th>'
+        f'{heads}<th scope="col">what was done</th></tr></thead><tbody>\n{lines}</tbody></table>'
+        "</div>\n"
+    )
+
+
+def _cells(row: Row) -> str:
+    word, tone = ("clean", "well") if row.verdict.clean else ("NOT clean", "ill")
+    counts = "".join(f'<td class="number">{n:,}</td>' for _, n in counts_of(row.verdict))
+    name = f'{escape(row.name)} <span class="{tone}">{word}</span>'
+    return f'<th scope="row">{name}</th>{counts}<td>{escape(row.note)}</td>'
 
 
 def _incident(incident: Incident) -> str:

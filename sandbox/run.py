@@ -15,19 +15,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.connector import ROOT, ConnectorProcess, Settings
-from sandbox.display import Display, Figures
-from sandbox.events import Event, generate
+from sandbox.display import Display, Figures, OrganizationFigures
+from sandbox.events import Event, dealt, generate
 from sandbox.faults import name_of
 from sandbox.incidents import Incident, sentence
 from sandbox.instants import now_ms
 from sandbox.live import Live
 from sandbox.observer import Sample
+from sandbox.organizations import Organization, many
 from sandbox.page.server import Page
+from sandbox.ranking import rows_of, table
 from sandbox.real import run_end_to_end, run_with_real_jumpcloud
 from sandbox.report import Report
 from sandbox.scenarios import EVERYDAY, Scenario
 from sandbox.scene import Scene
+from sandbox.self_hosted import ManyConnectorProcess
 from sandbox.server import Sandbox, SandboxError
+from sandbox.standings import Standing
 
 REPORTS = ROOT / "data/reports"
 _SETTLE_SECONDS = 120.0
@@ -35,7 +39,10 @@ _AUDIT_SECONDS = 5
 _MARGIN_MS = 300_000  # the connector starts a little later than the events were made
 _STEP_SECONDS = 0.5
 _CALM_SECONDS = 3.0  # before harm, so that a report shows what it was like without
-_ON_THEIR_WAY_MS = 3_000
+_ON_THEIR_WAY_SECONDS = 3.0
+_POLLS_PER_SECOND = 40.0  # of many organizations together
+_REQUESTS_PER_SECOND = 100
+_OWN_KEY_EVERY = 10
 _INTERRUPTED = 130
 _FOREVER_MS = 1 << 62
 _ALL_THAT_MAY_REPEAT = "What came twice was in flight when it was killed; no more is promised then."
@@ -143,24 +150,49 @@ def _history(scenario: Scenario, seed: int) -> list[Event]:
     return generate(scenario.events, start_ms, now, seed, surrogate_share=0.0005)
 
 
+def _settings(scenario: Scenario) -> Settings:
+    """Return how often is polled: every second, of very many organizations less often."""
+    every = max(1, math.ceil(scenario.organizations / _POLLS_PER_SECOND))
+    audit_every = max(_AUDIT_SECONDS, 2 * every) if scenario.organizations else _AUDIT_SECONDS
+    return Settings(
+        frequency=every, history_hours=scenario.history_hours, audit_frequency=audit_every
+    )
+
+
+def _connector(
+    sandbox: Sandbox, organizations: Sequence[Organization], settings: Settings
+) -> ConnectorProcess:
+    if not organizations:
+        return ConnectorProcess(sandbox.addresses, settings)
+    return ManyConnectorProcess(
+        sandbox.addresses,
+        organizations,
+        settings,
+        environment={"MAX_REQUESTS_PER_SECOND": str(_REQUESTS_PER_SECOND)},
+    )
+
+
 class _Run:
     """One run: shown while it goes on, its steps taken, its verdict told."""
 
     def __init__(self, plan: Plan, display: Display, page: Page | None = None) -> None:
         self._plan, self._display, self._page = plan, display, page
+        self._settings = _settings(plan.scenario)
         self._begun = self._told = 0
         self.is_interrupted = False
 
     def status(self) -> int:
         """Run it, and return the exit status."""
         scenario = self._plan.scenario
+        organizations = many(scenario.organizations, own_key_every=_OWN_KEY_EVERY)
         history = _history(scenario, self._plan.seed)
-        settings = Settings(history_hours=scenario.history_hours, audit_frequency=_AUDIT_SECONDS)
-        with Sandbox(history, keep_texts=False) as sandbox:
+        if organizations:
+            history = dealt(history, [one.id for one in organizations])
+        with Sandbox(history, organizations=organizations, keep_texts=False) as sandbox:
             if scenario.fault_rate:
                 sandbox.chaos(self._plan.seed, rate=scenario.fault_rate)
-            with ConnectorProcess(sandbox.addresses, settings) as connector:
-                with Scene(sandbox, connector) as scene:
+            with _connector(sandbox, organizations, self._settings) as connector:
+                with Scene(sandbox, connector, organizations) as scene:
                     if self._page is not None:
                         self._page.show(scene, scenario)
                     self._display.say(_opening(scenario, sandbox))
@@ -174,12 +206,18 @@ class _Run:
         Ctrl-C ends the coming of events, a second one the waiting; return whether there was none
         such.
         """
-        audit_seconds = _AUDIT_SECONDS + 1.0
+        audit_seconds = self._settings.audit_frequency + 1.0
         scenario, jumpcloud = self._plan.scenario, scene.sandbox.jumpcloud
         per_second, late_share = scenario.per_second, scenario.late_share
         seed = self._plan.seed
         try:
-            with Live(jumpcloud, per_second=per_second, late_share=late_share, seed=seed):
+            with Live(
+                jumpcloud,
+                per_second=per_second,
+                late_share=late_share,
+                seed=seed,
+                organizations=scene.target.live,
+            ):
                 self._take_steps(scene)
                 self._stay_live(scene)
         except KeyboardInterrupt:
@@ -196,12 +234,18 @@ class _Run:
 
     def _take_steps(self, scene: Scene) -> None:
         for step in self._plan.scenario.steps:
-            self._live(scene, _SETTLE_SECONDS, lambda: _is_caught_up(scene))
+            self._live(scene, _SETTLE_SECONDS, lambda: self._is_caught_up(scene))
             self._live(scene, _CALM_SECONDS, lambda: False)
             if not scene.goes_on or self._is_another_wanted:
                 return
             incident = scene.incidents.begin(step.harm, step.amount)
             self._live(scene, step.amount + 2 * _SETTLE_SECONDS, incident.settled.is_set)
+
+    def _is_caught_up(self, scene: Scene) -> bool:
+        settings, seconds = self._settings, _ON_THEIR_WAY_SECONDS
+        if scene.target.organizations:
+            seconds += settings.frequency + settings.audit_frequency
+        return not scene.observer.so_far.is_owed(now_ms() - int(seconds * 1000))
 
     def _stay_live(self, scene: Scene) -> None:
         """Let events come for as long as planned, while harm is done, and while somebody stays."""
@@ -231,7 +275,7 @@ class _Run:
     def _until(self, scene: Scene, seconds: float, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
         while scene.goes_on and time.monotonic() < deadline and not done():
-            self._display.show(_figures(scene.observer.latest))
+            self._display.show(_figures(scene.observer.latest, scene.observer.standings))
             time.sleep(_STEP_SECONDS)
             self._tell_of_harm(scene.incidents.all)
 
@@ -258,6 +302,8 @@ class _Run:
         display.leave()
         display.say("")
         fired = _fired(scene.sandbox) if self._plan.scenario.fault_rate else ""
+        if verdicts := scene.verdicts():
+            display.say(table(rows_of(verdicts, scene.target.touches)) + "\n")
         display.say(fired + verdict.table())
         ended = "had to be killed" if status is None else f"ended with status {status}"
         display.say(
@@ -295,12 +341,10 @@ class _Run:
             is_good=is_good,
             cpu_seconds=usage.cpu_seconds,
             peak_rss_bytes=usage.peak_rss_bytes,
+            organizations=scene.verdicts(),
+            touches=scene.target.touches,
         )
         return report.write(self._plan.reports)
-
-
-def _is_caught_up(scene: Scene) -> bool:
-    return not scene.observer.so_far.is_owed(now_ms() - _ON_THEIR_WAY_MS)
 
 
 def _is_settled(scene: Scene) -> bool:
@@ -326,7 +370,7 @@ def _end(connector: ConnectorProcess) -> int | None:
         return None
 
 
-def _figures(sample: Sample) -> Figures:
+def _figures(sample: Sample, standings: Sequence[Standing] = ()) -> Figures:
     requests = {end: sum(counts.values()) for end, counts in sample.statuses.items()}
     return Figures(
         elapsed_seconds=sample.elapsed_seconds,
@@ -339,11 +383,18 @@ def _figures(sample: Sample) -> Figures:
         late=sample.late,
         withheld=sample.withheld,
         rss_bytes=sample.rss_bytes,
+        organizations=OrganizationFigures(tuple(standings)) if standings else None,
     )
 
 
 def _opening(scenario: Scenario, sandbox: Sandbox) -> str:
     lines = [f"JumpCloud ({sandbox.jumpcloud.url}) and Sekoia ({sandbox.intake.url}) are emulated."]
+    if scenario.organizations:
+        own = scenario.organizations // _OWN_KEY_EVERY
+        lines.append(
+            f"{scenario.organizations:,} organizations, each with an intake key of its own. {own:,}"
+            " with an API key of its own, too; one key reaches the others."
+        )
     if scenario.name == EVERYDAY.name:
         some = f"{scenario.per_second:g}" if scenario.per_second != EVERYDAY.per_second else "a few"
         lines.append(

@@ -38,6 +38,7 @@ class Scenario:
     steps: tuple[Step, ...] = ()
     live_seconds: float = 5.0
     fault_rate: float = 0.0
+    organizations: int = 0  # each of them with a part of the events; 0: a single one
 
 
 EVERYDAY = Scenario(
@@ -102,6 +103,24 @@ SCENARIOS: tuple[Scenario, ...] = (
         fault_rate=0.3,
         steps=(Step("slow-pages", 10), Step("broken-bodies", 10)),
     ),
+    Scenario(
+        name="two-hundred-organizations",
+        title="Two hundred organizations",
+        story=(
+            "One process collects for two hundred organizations, each with an intake key of its"
+            " own. The API key of one expires, another one hangs, the intake refuses the key of a"
+            " third, and then the list changes. No other must notice."
+        ),
+        organizations=200,
+        per_second=30.0,
+        steps=(
+            Step("one-expired-key", 15),
+            Step("one-hangs", 20),
+            Step("one-refused-intake-key", 15),
+            Step("list-change", 2),
+        ),
+        live_seconds=10.0,
+    ),
 )
 
 BY_NAME: Mapping[str, Scenario] = {scenario.name: scenario for scenario in SCENARIOS}
@@ -109,4 +128,4 @@ BY_NAME: Mapping[str, Scenario] = {scenario.name: scenario for scenario in SCENA
 
 def listed() -> str:
     """Write what there is as lines for a person."""
-    return "\n".join(f"{one.name:<16} {one.story}" for one in SCENARIOS)
+    return "\n".join(f"{one.name:<26} {one.story}" for one in SCENARIOS)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from sandbox.api import Api
 from sandbox.connector import ConnectorProcess
-from sandbox.harm import Target
 from sandbox.incidents import Incidents
 from sandbox.observer import Observer
+from sandbox.organizations import Organization
 from sandbox.server import Sandbox
+from sandbox.target import Target
 from sandbox.verdict import Verdict
 
 
 class Scene:
-    """What goes on while the `with` block lasts. Its end ends all harm, and nothing else."""
+    """What goes on while the `with` block lasts. Its end ends all harm, and nothing else.
 
-    def __init__(self, sandbox: Sandbox, connector: ConnectorProcess | None = None) -> None:
+    `organizations` are those that are collected, where there are several.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        connector: ConnectorProcess | None = None,
+        organizations: Sequence[Organization] = (),
+    ) -> None:
         self.sandbox, self.connector = sandbox, connector
-        self.target = Target(sandbox, connector)
+        ids = [one.id for one in organizations]
+        self.target = Target(sandbox, connector, list(organizations), ids)
         self.observer = Observer(sandbox, connector)
         self.incidents = Incidents(self.target, self.observer)
         self.api = Api(self.target, self.observer, self.incidents)
@@ -49,3 +60,11 @@ class Scene:
     def verdict(self) -> Verdict:
         """Judge what was accepted, but for what no intake takes."""
         return self.sandbox.verdict(without=self.target.excused)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Judge each of several organizations; return that by its name."""
+        if not self.target.organizations:
+            return {}
+        names = self.sandbox.jumpcloud.organizations
+        verdicts = self.sandbox.verdicts(without=self.target.excused)
+        return {names.get(organization, "none"): one for organization, one in verdicts.items()}

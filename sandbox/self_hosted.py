@@ -62,7 +62,7 @@ class ManyConnectorProcess(ConnectorProcess):
         if self._form == "within":
             self._write_module(rows)
         else:
-            self.write_list(_as_csv(rows) if self._form == "csv" else json.dumps(rows, indent=1))
+            self.write_list(as_csv(rows) if self._form == "csv" else json.dumps(rows, indent=1))
 
     def write_list(self, text: str) -> None:
         """Write whatever text in the place of the list."""
@@ -109,7 +109,9 @@ def entry_of(organization: Organization) -> Entry:
     return entry | ({"apikey": organization.api_key} if organization.api_key else {})
 
 
-def _as_csv(entries: list[Entry]) -> str:
+def as_csv(entries: Iterable[Entry]) -> str:
+    """Write a list as a table."""
+    entries = list(entries)
     columns = list(dict.fromkeys(name for entry in entries for name in entry))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

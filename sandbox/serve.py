@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass
 
 from sandbox.api import PREFIX
 from sandbox.control import Control
-from sandbox.events import Event, generate
+from sandbox.events import Event, dealt, generate
 from sandbox.guard import guarded
 from sandbox.http import Reply, Request, RequestLog, Server
 from sandbox.instants import now_ms
+from sandbox.organizations import many
+from sandbox.ranking import rows_of, table
 from sandbox.scene import Scene
 from sandbox.server import Ports, Sandbox
 
@@ -34,12 +36,14 @@ _NOT_POSSIBLE = 2
 class Service:
     """What to serve: from which port on (0: any), how many events wait and come a second.
 
+    To how many `organizations` that one API key reaches (0: to a single one).
     `for_a_program`: one line of JSON tells the addresses, and nothing else is said.
     """
 
     port: int = PORT
     events: int = 20_000
     per_second: float = 5.0
+    organizations: int = 0
     seed: int = 1
     keep_texts: bool = False
     for_a_program: bool = False
@@ -54,15 +58,23 @@ def serve(service: Service) -> int:
     ending = _Ending()
     base = service.port
     ports = Ports(base + 1, base + 2, base + 3) if base else Ports()
-    sandbox = Sandbox(_history(service), keep_texts=service.keep_texts, ports=ports)
+    organizations = many(service.organizations)
+    ids = [one.id for one in organizations]
+    sandbox = Sandbox(
+        dealt(_history(service), ids) if ids else _history(service),
+        organizations=organizations,
+        keep_texts=service.keep_texts,
+        ports=ports,
+    )
     try:
         sandbox.start()
         control = Control(sandbox)
-        with Scene(sandbox) as scene:
+        with Scene(sandbox, organizations=organizations) as scene:
             server = _server(scene, control, base)
             server.start()
             if service.per_second:
-                control.go_live({"per_second": service.per_second, "seed": service.seed})
+                rate = {"per_second": service.per_second, "seed": service.seed}
+                control.go_live({**rate, "organizations": scene.target.live})
             _tell(service, sandbox, server)
             if service.with_parent:
                 threading.Thread(target=ending.await_parent, daemon=True).start()
@@ -114,12 +126,18 @@ def _tell(service: Service, sandbox: Sandbox, server: Server) -> None:
     if service.for_a_program:
         print(json.dumps({**asdict(addresses), "control_url": server.url}), flush=True)
         return
+    of_intake, and_org = f"intake_key: {addresses.intake_key}", ""
+    if service.organizations:
+        of_intake, and_org = "intake_key: its own for each organization", ", and x-org-id"
     rows = [
-        ("JumpCloud", addresses.jumpcloud_url, f"x-api-key: {addresses.api_key}"),
-        ("intake", addresses.intake_url, f"intake_key: {addresses.intake_key}"),
+        ("JumpCloud", addresses.jumpcloud_url, f"x-api-key: {addresses.api_key}{and_org}"),
+        ("intake", addresses.intake_url, of_intake),
         ("platform", addresses.platform_url, f"token: {addresses.token}"),
         ("harm, verdict", server.url + PREFIX, "state, harms, incidents, verdict"),
     ]
+    if service.organizations:
+        whose = f"name, id and intake key of {service.organizations:,}"
+        rows.append(("organizations", f"{server.url}{PREFIX}organizations.csv", whose))
     print("\n".join(f"{name:<14} {url:<46} {key}" for name, url, key in rows))
     print(
         f"{service.events:,} events of the last day wait, {service.per_second:g} more come every"
@@ -137,5 +155,7 @@ def _judged(scene: Scene, ending: _Ending) -> bool:
         if ending.asked_again.wait(_LOOK_SECONDS):
             break
     verdict = scene.verdict()
+    if verdicts := scene.verdicts():
+        print("\n" + table(rows_of(verdicts, scene.target.touches)))
     print("\n" + verdict.table(), flush=True)
     return verdict.clean

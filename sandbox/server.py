@@ -219,10 +219,20 @@ class Sandbox:
         owner_of = self.jumpcloud.owner_of
         return judge_each(self.jumpcloud.published, self.intake, due, owner_of=owner_of)
 
-    def delays_ms(self) -> dict[str, list[int]]:
-        """List the times from visible to accepted, by the id of the events' organization."""
-        owner_of = self.jumpcloud.owner_of
-        return delays_ms_by_organization(self.jumpcloud.published, self.intake, owner_of)
+    def delays_ms(
+        self, since_ms: int | None = None, until_ms: int | None = None
+    ) -> dict[str, list[int]]:
+        """List the times from visible to accepted, by the id of the events' organization.
+
+        Of those that became visible since an instant and before another one, if these are named.
+        """
+        published = (
+            event
+            for event in self.jumpcloud.published
+            if (since_ms is None or event.visible_ms >= since_ms)
+            and (until_ms is None or event.visible_ms < until_ms)
+        )
+        return delays_ms_by_organization(published, self.intake, self.jumpcloud.owner_of)
 
     def _server(self, end: _Emulator, port: int, now_ms: Callable[[], int]) -> Server:
         end.errors = self.errors

@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
+from grafana_foundation_sdk.builders import common as build_common
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.builders import prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models import prometheus as models
 
-from jumpcloud_modules.sekoia.metrics import OF_THE_SDK, PREFIX
+from jumpcloud_modules.sekoia.metrics import BY_ORGANIZATION, OF_THE_SDK, PREFIX
 
 PATH: Final = Path(__file__).resolve().parent.parent / "deploy/grafana/jumpcloud.json"
 UID: Final = "jumpcloud-directory-insights"
 OURS: Final = '{job="$job",instance=~"$instance"}'
-"""Which samples a panel looks at."""
+"""Which samples a panel looks at, of metrics of a whole process."""
+THEIRS: Final = '{job="$job",instance=~"$instance",organization=~"$organization"}'
+"""Which samples a panel looks at, of metrics that each organization has."""
+EACH: Final = "by (instance, organization)"
 DATA_SOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="$datasource")
-Kind = TypeVar("Kind", stat.Panel, timeseries.Panel)
+Kind = TypeVar("Kind", stat.Panel, timeseries.Panel, table.Panel)
 COLUMNS: Final = 24
 STAT_HEIGHT: Final = 4
 LINES_HEIGHT: Final = 8
@@ -40,18 +45,27 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Answer one question; `red_from` is the value that is bad, None where none is."""
+    """Answer one question; `red_from` is the value that is bad, None where none is.
+
+    `is_of_many`: it is there for a list of organizations.
+    """
 
     title: str
     meaning: str
     queries: tuple[Query, ...]
-    kind: Literal["number", "name", "lines"] = "lines"
+    kind: Literal["number", "name", "lines", "table"] = "lines"
     unit: str = "short"
     red_from: float | None = None
+    is_of_many: bool = False
 
 
 def _rate(metric: str, by: str) -> str:
-    return f"sum by ({by}) (rate({metric}{OURS}[$__rate_interval]))"
+    return f"sum by ({by}) (rate({metric}{_samples(metric)}[$__rate_interval]))"
+
+
+def _samples(metric: str) -> str:
+    names = (metric.removesuffix("_total"), metric.removesuffix("_bucket"))
+    return OURS if BY_ORGANIZATION.isdisjoint(names) else THEIRS
 
 
 def _quantile(share: float, metric: str, by: str = "") -> str:
@@ -67,14 +81,14 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Fails now",
                 "How many of JumpCloud, the backlog, the intake and the state fail just now.",
-                (Query(f"sum({PREFIX}_failing{OURS})"),),
+                (Query(f"sum({PREFIX}_failing{THEIRS})"),),
                 "number",
                 red_from=1,
             ),
             Panel(
                 "New events are behind by",
                 "A first start or a backlog does not count.",
-                (Query(f"max({PREFIX}_new_events_lag_seconds{OURS})"),),
+                (Query(f"max({PREFIX}_new_events_lag_seconds{THEIRS})"),),
                 "number",
                 "s",
                 900,
@@ -82,21 +96,21 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Backlog left",
                 "The time that is still to be read after a first start or downtime.",
-                (Query(f"sum({PREFIX}_backlog_seconds{OURS})"),),
+                (Query(f"sum({PREFIX}_backlog_seconds{THEIRS})"),),
                 "number",
                 "s",
             ),
             Panel(
                 "Set aside in 24 h",
                 "Events that went to the quarantine: see docs/operations.md.",
-                (Query(f"sum(increase({OF_THE_SDK}_discarded_events_total{OURS}[24h]))"),),
+                (Query(f"sum(increase({OF_THE_SDK}_discarded_events_total{THEIRS}[24h]))"),),
                 "number",
                 red_from=1,
             ),
             Panel(
                 "Counted and not given",
                 "Events that JumpCloud counts and did not give when it was asked again.",
-                (Query(f"sum({PREFIX}_audit_shortfall_events{OURS})"),),
+                (Query(f"sum({PREFIX}_audit_shortfall_events{THEIRS})"),),
                 "number",
                 red_from=1,
             ),
@@ -109,21 +123,57 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         ),
     ),
     (
+        "Which organizations?",
+        (
+            Panel(
+                "Organizations, worst first",
+                "What fails, how late new events are, what is left of a backlog, events in 24 h.",
+                (
+                    Query(f"sum {EACH} ({PREFIX}_failing{THEIRS})", "failing"),
+                    Query(f"max {EACH} ({PREFIX}_new_events_lag_seconds{THEIRS})", "behind, s"),
+                    Query(f"sum {EACH} ({PREFIX}_backlog_seconds{THEIRS})", "backlog, s"),
+                    Query(
+                        f"sum {EACH} (increase({OF_THE_SDK}_forwarded_events_total{THEIRS}[24h]))",
+                        "events",
+                    ),
+                ),
+                "table",
+                is_of_many=True,
+            ),
+            Panel(
+                "Organizations of a list",
+                "How many there are, and of how many anything is tried again just now.",
+                (
+                    Query(f"sum({PREFIX}_organizations{OURS})", "in all"),
+                    Query(f"sum({PREFIX}_organizations_failing{OURS})", "failing"),
+                ),
+                is_of_many=True,
+            ),
+            Panel(
+                "Polls begin late by",
+                "The latest of the last minute or two: large where there is too much to do.",
+                (Query(f"max by (instance) ({PREFIX}_schedule_late_seconds{OURS})"),),
+                unit="s",
+                is_of_many=True,
+            ),
+        ),
+    ),
+    (
         "Is anything late?",
         (
             Panel(
                 "Behind by",
                 "New events, and the oldest instant that is not collected yet, backlog included.",
                 (
-                    Query(f"max({PREFIX}_new_events_lag_seconds{OURS})", "new events"),
-                    Query(f"max({OF_THE_SDK}_events_lags{OURS})", "oldest not collected"),
+                    Query(f"max({PREFIX}_new_events_lag_seconds{THEIRS})", "new events"),
+                    Query(f"max({OF_THE_SDK}_events_lags{THEIRS})", "oldest not collected"),
                 ),
                 unit="s",
             ),
             Panel(
                 "Backlog",
                 "It falls to 0; new events do not wait for it.",
-                (Query(f"sum({PREFIX}_backlog_seconds{OURS})", "still to read"),),
+                (Query(f"sum({PREFIX}_backlog_seconds{THEIRS})", "still to read"),),
                 unit="s",
             ),
             Panel(
@@ -138,7 +188,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Last whole search for late events",
                 "How long ago it ended.",
-                (Query(f"max({PREFIX}_audit_age_seconds{OURS})", "ago"),),
+                (Query(f"max({PREFIX}_audit_age_seconds{THEIRS})", "ago"),),
                 unit="s",
             ),
         ),
@@ -149,7 +199,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Failing",
                 "1 while it fails. `refused` needs a person; `unavailable` may pass by itself.",
-                (Query(f"max by (end, kind) ({PREFIX}_failing{OURS})", "{{end}} {{kind}}"),),
+                (Query(f"max by (end, kind) ({PREFIX}_failing{THEIRS})", "{{end}} {{kind}}"),),
             ),
             Panel(
                 "Failed tries a second",
@@ -176,7 +226,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "In the quarantine",
                 "Known once an event was set aside after a start.",
-                (Query(f"sum({PREFIX}_quarantined_events{OURS})", "events"),),
+                (Query(f"sum({PREFIX}_quarantined_events{THEIRS})", "events"),),
             ),
         ),
     ),
@@ -228,6 +278,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
 )
 """The questions of whoever looks, from the first one on."""
 PANELS: Final = tuple(panel for _, panels in ROWS for panel in panels)
+PANELS_OF_ONE: Final = tuple(panel for panel in PANELS if not panel.is_of_many)
 
 
 def document() -> str:
@@ -245,6 +296,13 @@ def document() -> str:
         .with_variable(
             _variable("instance", f'label_values({PREFIX}_build_info{{job="$job"}}, instance)')
             .include_all(True)
+            .multi(True)
+        )
+        .with_variable(
+            # A single organization has no such label: `.*` matches its absence, too.
+            _variable("organization", f"label_values({PREFIX}_collecting{OURS}, organization)")
+            .include_all(True)
+            .all_value(".*")
             .multi(True)
         )
     )
@@ -265,7 +323,9 @@ def _variable(name: str, query: str) -> build.QueryVariable:
     )
 
 
-def _built(panel: Panel, span: int) -> stat.Panel | timeseries.Panel:
+def _built(panel: Panel, span: int) -> stat.Panel | timeseries.Panel | table.Panel:
+    if panel.kind == "table":
+        return _table(panel, span)
     if panel.kind == "lines":
         lines = timeseries.Panel().height(LINES_HEIGHT).min(0).fill_opacity(10)
         return _filled(lines, panel, span)
@@ -280,8 +340,28 @@ def _filled(builder: Kind, panel: Panel, span: int) -> Kind:
     builder.datasource(DATA_SOURCE).thresholds(_thresholds(panel.red_from))
     for number, query in enumerate(panel.queries):
         target = prometheus.Dataquery().expr(query.expression).ref_id(chr(ord("A") + number))
+        if panel.kind == "table":
+            target.instant().format(models.PromQueryFormat.TABLE)
         builder.with_target(target.legend_format(query.legend or "__auto"))
     return builder
+
+
+def _table(panel: Panel, span: int) -> table.Panel:
+    """Return a row for each organization: what Prometheus says now, joined by its labels."""
+    rows = _filled(table.Panel().height(LINES_HEIGHT), panel, span)
+    columns = {
+        f"Value #{chr(ord('A') + number)}": query.legend
+        for number, query in enumerate(panel.queries)
+    }
+    organize = {"excludeByName": {"Time": True}, "renameByName": columns}
+    rows.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
+    rows.with_transformation(dashboard.DataTransformerConfig(id_val="organize", options=organize))
+    return rows.sort_by(
+        [
+            build_common.TableSortByFieldState().display_name(query.legend).desc(True)
+            for query in panel.queries[:2]
+        ]
+    )
 
 
 def _thresholds(red_from: float | None) -> build.ThresholdsConfig:

@@ -43,10 +43,13 @@ Points = Sequence[Sequence[float]]
 
 
 def picture(recording: dict[str, Any]) -> str:
-    """Return the SVG of a recording."""
+    """Return the SVG of a recording, which is of a single organization."""
     drawn = {panel["title"]: panel["series"] for panel in recording["panels"]}
     parts, top = list[str](), GAP
-    for title, panels in ROWS:
+    for title, every in ROWS:
+        panels = [panel for panel in every if not panel.is_of_many]
+        if not panels:
+            continue
         parts.append(_text(GAP, top + 16, title, "font-weight='bold' font-size='14'"))
         top += ROW_HEIGHT
         width = (WIDTH - GAP) / len(panels)

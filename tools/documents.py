@@ -39,10 +39,16 @@ from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
-from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS
+from jumpcloud_modules.sekoia.metrics import (
+    BY_ORGANIZATION,
+    DESCRIPTIONS,
+    ORGANIZATION_LABEL,
+    Description,
+)
 from sandbox import faults
-from sandbox.harm import HARMS, Amount
+from sandbox.harm import BY_NAME as HARMS
 from sandbox.scenarios import SCENARIOS
+from sandbox.target import Amount
 from tools import messages, texts
 from tools.manifests import environment_document
 
@@ -325,7 +331,7 @@ def sandbox_faults() -> str:
 
 def sandbox_harms() -> str:
     """Return each harm of the sandbox, what it does, and what is due then."""
-    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS]
+    rows = [(f"`{h.name}`", _amount(h.amount), h.does, h.should) for h in HARMS.values()]
     return table(("Harm", "Amount; by default", "What it does", "What is due then"), rows)
 
 
@@ -457,7 +463,7 @@ def metrics() -> str:
             f"`{described.shown_as}`",
             described.type,
             described.unit,
-            ", ".join(f"`{label}`" for label in described.labels),
+            ", ".join(f"`{label}`" for label in _labels(described)),
             described.documentation,
         )
         for described in sorted(DESCRIPTIONS, key=lambda described: described.shown_as)
@@ -465,15 +471,22 @@ def metrics() -> str:
     return table(("Metric", "Type", "Unit", "Labels", "Meaning"), rows)
 
 
+def _labels(described: Description) -> tuple[str, ...]:
+    of_many = (ORGANIZATION_LABEL,) if described.name in BY_ORGANIZATION else ()
+    return (*of_many, *described.labels)
+
+
 def alerts() -> str:
     """Return each alert rule under a heading of its own, in the words of its annotations."""
     groups = yaml.safe_load(RULES_PATH.read_text(encoding="utf-8"))["groups"]
-    return "\n\n".join(_alert(rule) for group in groups for rule in group["rules"])
+    rules = (rule for group in groups for rule in group["rules"])
+    return "\n\n".join(_alert(rule) for rule in rules if "alert" in rule)
 
 
 def _alert(rule: Mapping[str, Any]) -> str:
     annotations, severity = rule["annotations"], rule["labels"]["severity"].capitalize()
     summary = annotations["summary"].replace('{{ or $labels.instance "any address" }}', "`…`")
+    summary = summary.replace("{{ with $labels.organization }}{{ . }} at {{ end }}", "")
     summary = re.sub(r"\{\{.*?\}\}", "`…`", summary)
     fires = f"once it holds for {rule['for']}" if "for" in rule else "at once"
     return (

@@ -21,6 +21,7 @@ from jumpcloud_modules.commands.jumpcloud_checks import (
 from jumpcloud_modules.commands.report import Check, Report, failed, skipped
 from jumpcloud_modules.errors import CannotWork, Refused, StateUnavailable, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.http.throttle import Throttle
 from jumpcloud_modules.instants import to_text
 from jumpcloud_modules.intake.probe import NotTested, probe
 from jumpcloud_modules.state.inspection import Inspection, fault_of_folder, inspect
@@ -28,8 +29,8 @@ from jumpcloud_modules.state.inspection import Inspection, fault_of_folder, insp
 AFTER_THE_CONFIGURATION = ("jumpcloud", *OF_JUMPCLOUD, "intake")
 
 
-def check(installation: Installation, secrets: Secrets) -> Report:
-    """Check everything. `secrets` learns what no output may show."""
+def check(installation: Installation, secrets: Secrets, throttle: Throttle | None = None) -> Report:
+    """Check everything. `secrets` learns what no output may show; `throttle` spaces requests."""
     state = Question("The state", partial(_look_at_state, installation), SECONDS_FOR_ONE_ROUND)
     try:
         configured = _configured(installation)
@@ -43,7 +44,7 @@ def check(installation: Installation, secrets: Secrets) -> Report:
         SECONDS_FOR_ONE_ROUND,
     )
     try:
-        jumpcloud = JumpCloudChecks(configured, secrets)
+        jumpcloud = JumpCloudChecks(configured, secrets, throttle=throttle)
     except CannotWork as error:
         return _cannot_work(_cut(str(error), ": "), state)
     except Refused as error:  # a service account whose tokens nobody can be asked for

@@ -12,13 +12,23 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import requests
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sekoia_automation.configuration.filesystem import FileSystemConfiguration
 from sekoia_automation.storage import get_data_path
 
 from jumpcloud_modules.commands import data_folder, environment
 from jumpcloud_modules.commands.document import ConfigurationError, read_document
+from jumpcloud_modules.commands.organization_list import (
+    Entry,
+    Listed,
+    Named,
+    examine,
+    named,
+    names_a_list,
+)
+from jumpcloud_modules.commands.organization_source import shard_here
 from jumpcloud_modules.commands.run import faults_of
+from jumpcloud_modules.organizations.sharding import mine
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.spelling import unknown_keys
@@ -42,6 +52,15 @@ class Installation(Protocol):
     @property
     def liveness_port(self) -> int:
         """Return the port that a running connector answers on."""
+
+    def organizations(self) -> Mapping[str, "Installation"]:
+        """Return the organizations of a list, by name; none where there is no list."""
+
+    def of_this_process(self) -> Mapping[str, "Installation"]:
+        """Return those of them that a process with this environment collects from."""
+
+    def collected(self) -> list[Named]:
+        """Return what a list names, as far as it can be read; nothing where there is no list."""
 
     def faults(self) -> list[str]:
         """Return a sentence for each thing that would make a start fail."""
@@ -83,8 +102,44 @@ class SelfHosted:
         """Return LIVENESS_PORT."""
         return _port(self.environment.get("LIVENESS_PORT"))
 
+    def organizations(self) -> dict[str, "OfOrganization"]:
+        """Return those that module.json lists, by name; none where it lists none or is not there.
+
+        Raises ConfigurationError where the list cannot be read.
+        """
+        path = Path(self.name)
+        if not _lists(path):
+            return {}
+        return {one.name: OfOrganization(self, one.name) for one in named(path, self.environment)}
+
+    def of_this_process(self) -> dict[str, "OfOrganization"]:
+        """Return those of this shard where SHARD or SHARDS says so, else all, by name."""
+        of_all = self.organizations()
+        shard = shard_here(self.environment) if of_all else None
+        return {name: of_all[name] for name in mine(of_all, shard)} if shard else of_all
+
+    def collected(self) -> list[Named]:
+        """Return what the list names, as far as it can be read: it may just be being written."""
+        try:
+            return named(Path(self.name), self.environment)
+        except ConfigurationError:
+            return []
+
+    @cached_property
+    def listed(self) -> Listed:
+        """Return what can be collected of the list, and what is wrong with the rest.
+
+        Raises ConfigurationError.
+        """
+        return examine(Path(self.name), self.environment)
+
     def faults(self) -> list[str]:
-        """Return what a start would say of both parts, all at once."""
+        """Return what a start would say of both parts, all at once.
+
+        Of a list, what it would say of entries without a name; each organization says its own.
+        """
+        if of_all := self.organizations():
+            return [str(fault) for fault in self.listed.faults if fault.who not in of_all]
         return faults_of(read_document(Path(self.name), self.environment))
 
     def warnings(self) -> list[str]:
@@ -101,6 +156,69 @@ class SelfHosted:
 
     def _part(self, name: str) -> dict[str, Any]:
         return read_document(Path(self.name), self.environment, (name,))[name]
+
+
+@dataclass(frozen=True)
+class OfOrganization:
+    """Read one organization of the list that module.json has: both forms as they count for it."""
+
+    whole: SelfHosted
+    organization: str
+
+    @property
+    def name(self) -> str:
+        """Return the organization's name and the file's path."""
+        return f"{self.organization} in {self.whole.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Return the organization's folder in the data folder."""
+        return self.whole.folder / self.organization
+
+    @property
+    def liveness_port(self) -> int:
+        """Return the port of the process that collects from all of them."""
+        return self.whole.liveness_port
+
+    @property
+    def intake_url(self) -> None:
+        """Return None: there is no platform."""
+
+    def organizations(self) -> Mapping[str, Installation]:
+        """Return none: it is one itself."""
+        return {}
+
+    def of_this_process(self) -> Mapping[str, Installation]:
+        """Return none: it is one itself."""
+        return {}
+
+    def collected(self) -> list[Named]:
+        """Return none: it is one itself."""
+        return []
+
+    def faults(self) -> list[str]:
+        """Return what a start would say of this organization."""
+        faults = self.whole.listed.faults
+        return [fault.said for fault in faults if fault.who == self.organization]
+
+    def warnings(self) -> list[str]:
+        """Return what a start would say of the variables."""
+        return self.whole.warnings()
+
+    def module(self) -> dict[str, Any]:
+        """Return the account's form, its own keys laid over those of all."""
+        return _given(self._entry.account)
+
+    def connector(self) -> dict[str, Any]:
+        """Return the connector's form, its own keys laid over those of all."""
+        return _given(self._entry.connector)
+
+    @property
+    def _entry(self) -> Entry:
+        entries = (e for e in self.whole.listed.entries if e.name == self.organization)
+        if entry := next(entries, None):
+            return entry
+        raise ConfigurationError(" ".join(self.faults()))
 
 
 @dataclass(frozen=True)
@@ -137,6 +255,18 @@ class OnThePlatform:
     def intake_url(self) -> str | None:
         """Return the intake of the platform's region."""
         return self._text("intake_url")
+
+    def organizations(self) -> Mapping[str, Installation]:
+        """Return none: on the platform a connector has one organization."""
+        return {}
+
+    def of_this_process(self) -> Mapping[str, Installation]:
+        """Return none: on the platform a connector has one organization."""
+        return {}
+
+    def collected(self) -> list[Named]:
+        """Return none: on the platform a connector has one organization."""
+        return []
 
     def faults(self) -> list[str]:
         """Return nothing: each form has its own faults, told when it is read."""
@@ -222,6 +352,18 @@ def connector(installation: Installation) -> ConnectorConfiguration:
 def intake_url(installation: Installation, configuration: ConnectorConfiguration) -> str:
     """Return where events go: the form's address before the platform's."""
     return configuration.intake_server or installation.intake_url or ""
+
+
+def _given(form: BaseModel) -> dict[str, Any]:
+    """Return what was given of a form, keys too, which no dump of it has."""
+    return {name: getattr(form, name) for name in form.model_fields_set}
+
+
+def _lists(path: Path) -> bool:
+    try:
+        return names_a_list(path)
+    except ConfigurationError:  # who needs the file itself says what is wrong with it
+        return False
 
 
 def _port(text: str | None) -> int:

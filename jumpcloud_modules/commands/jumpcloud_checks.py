@@ -18,6 +18,7 @@ from jumpcloud_modules.commands.configured import Configured
 from jumpcloud_modules.commands.report import Check, failed, skipped
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
+from jumpcloud_modules.http.throttle import Throttle
 from jumpcloud_modules.instants import DAY_MS, SECOND_MS
 from jumpcloud_modules.jumpcloud.account import Account, credentials_of, events_client
 from jumpcloud_modules.jumpcloud.clock import TOLERATED_DIFFERENCE_MS, JumpCloudClock
@@ -44,13 +45,19 @@ class JumpCloudChecks:
     """Check one account's JumpCloud, and count what a connector would collect from it."""
 
     def __init__(
-        self, configured: Configured, secrets: Secrets, regions: Sequence[Region] = REGIONS
+        self,
+        configured: Configured,
+        secrets: Secrets,
+        regions: Sequence[Region] = REGIONS,
+        throttle: Throttle | None = None,
     ) -> None:
         self._configured = configured
         self._regions = regions
         self._clock = JumpCloudClock()
         credentials = credentials_of(configured.account, secrets)
-        client = events_client(configured.account, credentials, clock=self._clock)
+        client = events_client(
+            configured.account, credentials, clock=self._clock, throttle=throttle
+        )
         exclusion = Exclusion(configured.connector.excluded_types)
         self._api = JumpCloudApi(client, [ALL_SERVICES], exclusion)
 

@@ -27,12 +27,12 @@ from jumpcloud_modules.http.throttle import Pace
 from jumpcloud_modules.organizations.commons import Commons
 from jumpcloud_modules.organizations.member import Definition, Member
 from jumpcloud_modules.organizations.messages import Messages
-from jumpcloud_modules.organizations.report import Report
+from jumpcloud_modules.organizations.report import Report, is_failing
 from jumpcloud_modules.organizations.roster import Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
 from jumpcloud_modules.organizations.turns import Turns
 from jumpcloud_modules.sekoia.memory import keep_small
-from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, Seen
+from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, InAll, Seen
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.state.ownership import ownerships
 
@@ -141,8 +141,9 @@ class Process:
         """Return whether a restart would help, and what fails."""
         silent = monotonic() - self._heard_at
         longest = max((each.poll_every_seconds for each in self._definitions), default=0.0)
-        status = 200 if silent < HEALTH_GRACE_SECONDS + 2 * longest else 500
-        return status, self.report.health(round(silent, 1))
+        # A full disk keeps all threads, and a restart would forget what they have to write down.
+        is_alive = silent < HEALTH_GRACE_SECONDS + 2 * longest or self.report.waits_for_state
+        return 200 if is_alive else 500, self.report.health(round(silent, 1))
 
     def status(self) -> Answer:
         """Return how all organizations are doing, worst first."""
@@ -248,7 +249,17 @@ def _exposition(process: Process) -> ExpositionOfMany:
             key = fingerprint(member.definition.settings.intake.key)
             yield member.name, key, see(member.measurements, member)
 
-    return ExpositionOfMany(see_each, lambda: see(everything), commons.forward_seconds.distribution)
+    def see_in_all() -> InAll:
+        return InAll(
+            len(roster),
+            sum(map(is_failing, roster)),
+            commons.sums.polls_in_all,
+            commons.scheduler.lateness.seconds(),
+        )
+
+    return ExpositionOfMany(
+        see_each, lambda: see(everything), commons.forward_seconds.distribution, see_in_all
+    )
 
 
 def _per_second(environment: Mapping[str, str]) -> float:

@@ -28,6 +28,7 @@ from jumpcloud_modules.sekoia.spelling import nearest
 
 OF_KEY: Final = frozenset({"apikey"})
 OF_SERVICE_ACCOUNT: Final = frozenset({"client_id", "client_secret"})
+OF_ANOTHER_ACCOUNT: Final = OF_KEY | OF_SERVICE_ACCOUNT | {"base_url", "provider_id"}
 KEY_FILE: Final = "intake_key_file"
 OF_ENTRY: Final = ("name", KEY_FILE)
 KEYS: Final = (
@@ -47,6 +48,39 @@ class Entry:
     name: str
     account: ModuleConfiguration
     connector: ConnectorConfiguration = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Say what an entry is called, and which organization it names; neither is known to be right.
+
+    `is_reached_otherwise`: it has credentials or a region of its own.
+    """
+
+    name: str
+    organization_id: str
+    is_reached_otherwise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Say what is wrong with an entry: by its name, or by its place where it has none."""
+
+    who: str
+    said: str
+
+    def __str__(self) -> str:
+        """Write it as a sentence."""
+        return f"{self.who}: {self.said}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Hold what a list says, and what is wrong with it; `place` is where it stands."""
+
+    place: str
+    entries: tuple[Entry, ...]
+    faults: tuple[Fault, ...]
 
 
 class _FaultyError(Exception):
@@ -86,13 +120,19 @@ def read_organizations(path: Path, environment: Mapping[str, str]) -> list[Entry
     Raises ConfigurationError with a sentence for each thing that is wrong, led by the name of the
     organization that it is wrong with.
     """
+    listed = examine(path, environment)
+    if listed.faults:
+        raise ConfigurationError(f"{listed.place}: {' '.join(map(str, listed.faults))}")
+    return list(listed.entries)
+
+
+def examine(path: Path, environment: Mapping[str, str]) -> Listed:
+    """Return what can be collected of a list, and what is wrong with the rest, by whom.
+
+    Raises ConfigurationError where there is no list, or what counts for all cannot be read.
+    """
     document = read_whole(path)
-    listed, place = document[LIST], str(path)
-    if isinstance(listed, str):
-        place = str(path.parent / listed)
-        listed = organization_file.read(path.parent / listed)
-    if not isinstance(listed, list):
-        raise ConfigurationError(f"{path}: {LIST} is neither a list nor the name of a file.")
+    listed, place = _raw(document, path)
     if not listed:  # a file that somebody is just writing must not end them all
         raise ConfigurationError(f"{place}: lists no organization; name one at least.")
     try:
@@ -100,10 +140,47 @@ def read_organizations(path: Path, environment: Mapping[str, str]) -> list[Entry
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
     entries, faults = _entries(listed, _Shared(shared, environment, path.parent))
-    faults += _faults_of_all(entries)
-    if faults:
-        raise ConfigurationError(f"{place}: {' '.join(faults)}")
-    return entries
+    return Listed(place, tuple(entries), (*faults, *_faults_of_all(entries)))
+
+
+def named(path: Path, environment: Mapping[str, str]) -> list[Named]:
+    """Return what each entry with a possible name is called and collects, each name once.
+
+    No value needs to be possible, and no key to be there. Raises ConfigurationError where there is
+    no list.
+    """
+    document = read_whole(path)
+    found: dict[str, Named] = {}
+    for given in _raw(document, path)[0]:
+        if isinstance(given, dict):
+            name, identifier = (
+                _filled(given.get(key), environment) for key in ("name", "organization_id")
+            )
+            if NAME.fullmatch(name):
+                found.setdefault(name, Named(name, identifier, _is_reached_otherwise(given)))
+    return list(found.values())
+
+
+def _raw(document: Given, path: Path) -> tuple[list[Any], str]:
+    """Return the list as it stands, and where that is."""
+    listed, place = document.get(LIST), str(path)
+    if isinstance(listed, str):
+        place = str(path.parent / listed)
+        listed = organization_file.read(path.parent / listed)
+    if not isinstance(listed, list):
+        raise ConfigurationError(f"{path}: {LIST} is neither a list nor the name of a file.")
+    return listed, place
+
+
+def _filled(value: Any, environment: Mapping[str, str]) -> str:
+    try:
+        return str(fill_in(value or "", environment)).strip()
+    except ConfigurationError:  # a variable that is not set
+        return ""
+
+
+def _is_reached_otherwise(given: Given) -> bool:
+    return not OF_ANOTHER_ACCOUNT.isdisjoint(_not_blank(given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +192,14 @@ class _Shared:
     folder: Path
 
 
-def _entries(listed: list[Any], shared: _Shared) -> tuple[list[Entry], list[str]]:
-    entries, faults = list[Entry](), list[str]()
+def _entries(listed: list[Any], shared: _Shared) -> tuple[list[Entry], list[Fault]]:
+    entries, faults = list[Entry](), list[Fault]()
     for number, given in enumerate(listed, 1):
         try:
             entries.append(_entry(given, shared))
         except _FaultyError as error:
             who = _who(given, number)
-            faults += [f"{who}: {fault}" for fault in error.faults]
+            faults += [Fault(who, fault) for fault in error.faults]
     return entries, faults
 
 
@@ -219,19 +296,20 @@ def _form(model: type[Form], given: Given) -> tuple[Form | None, list[str]]:
         return None, explain(error)
 
 
-def _faults_of_all(entries: Sequence[Entry]) -> Iterator[str]:
+def _faults_of_all(entries: Sequence[Entry]) -> Iterator[Fault]:
     """Yield what is wrong between entries: names that are not theirs alone, or the same twice."""
     names = Counter(entry.name for entry in entries)
     for name, times in names.items():
         if times > 1:
-            yield f"{name}: {times} organizations have this name; give each its own."
+            yield Fault(name, f"{times} organizations have this name; give each its own.")
     collected: dict[tuple[object, ...], str] = {}
     for entry in entries:
         first = collected.setdefault(_what(entry), entry.name)
         if first != entry.name:
-            yield (
-                f"{entry.name}: collects the same as {first} into the same intake, so each event"
-                " would arrive twice; leave one of them out."
+            yield Fault(
+                entry.name,
+                f"collects the same as {first} into the same intake, so each event would arrive"
+                " twice; leave one of them out.",
             )
 
 

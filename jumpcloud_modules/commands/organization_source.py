@@ -33,7 +33,7 @@ class Source:
         self._folder = folder
         self._environment = environment
         self._user_agent = user_agent
-        self.shard = _shard(environment)
+        self.shard = shard_here(environment)
         self._seen: dict[Path, tuple[int, int] | None] = {}
 
     def read(self) -> list[Definition]:
@@ -75,7 +75,8 @@ def _look(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _shard(environment: Mapping[str, str]) -> Shard | None:
+def shard_here(environment: Mapping[str, str]) -> Shard | None:
+    """Return this process's part of the list, None for all of it. Raises ConfigurationError."""
     try:
         return shard_of(environment, socket.gethostname())
     except ValueError as error:

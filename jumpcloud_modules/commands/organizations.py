@@ -1,14 +1,14 @@
 """List the organizations that the key or the service account reaches; changes nothing.
 
-Each with its name, its ID, whether it is the one that is configured, and how many events it had in
-the last 24 hours, of all services under `all`. One that cannot be counted is listed with the
-reason, and the exit status is 1. No intake key is needed.
+Each with its name, its ID, whether it is the one that is configured or one of those that
+module.json lists, and how many events it had in the last 24 hours, of all services under `all`. One
+that cannot be counted is listed with the reason, and the exit status is 1. No intake key is needed.
 """
 
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ import orjson
 from jumpcloud_modules.commands import configured, installation, reach
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.organization_list import Named
 from jumpcloud_modules.commands.organization_names import names_of
 from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.errors import Refused, TryAgain
@@ -71,7 +72,7 @@ class Reach:
         """Return the organizations. Raises TryAgain or Refused."""
         return reach.list_organizations(self._console)
 
-    def rows(self, listing: Listing) -> list[Row]:
+    def rows(self, listing: Listing, configured_ids: Set[str]) -> list[Row]:
         """Return the organizations by name, each with its events of the last day."""
         end_ms = self._clock.now_ms()
         counts = reach.count_each(
@@ -80,9 +81,8 @@ class Reach:
                 for organization in listing.organizations
             }
         )
-        chosen = _chosen(self._account, listing)
         return [
-            Row(organization, organization.id == chosen, counts[organization.id])
+            Row(organization, organization.id in configured_ids, counts[organization.id])
             for organization in _by_name(listing)
         ]
 
@@ -106,7 +106,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """List, and return the exit status."""
     secrets, stderr = Secrets(), Terminal(sys.stderr)
-    account = configured.account(installation.find())
+    place = installation.find()
+    account, collected = configured.account(place), place.collected()
     try:
         asking = Reach(account, secrets)
         with stderr.waiting("Asking JumpCloud for its organizations …"):
@@ -119,10 +120,10 @@ def run(options: argparse.Namespace) -> int:
         _write_csv(listing)
     else:
         with stderr.waiting(f"Counting the events of {len(listing.organizations)} organizations …"):
-            rows = asking.rows(listing)
+            rows = asking.rows(listing, _configured(account, collected, listing))
         show = _write_json if options.json else _show
         show(rows, listing, secrets)
-    warnings = _warnings(account, listing)
+    warnings = _warnings(account, collected, listing)
     for warning in warnings:
         stderr.say(warning, "bad")
     return NOT_WELL if warnings or any(row.failure for row in rows) else WELL
@@ -136,6 +137,14 @@ def _refusal(account: Account, error: Refused | TryAgain) -> str:
     return str(error)
 
 
+def _configured(account: Account, collected: Sequence[Named], listing: Listing) -> set[str]:
+    """Return the organizations that are collected: those of the list, or else the one."""
+    if collected:
+        return {one.organization_id for one in collected}
+    chosen = _chosen(account, listing)
+    return {chosen} if chosen else set()
+
+
 def _chosen(account: Account, listing: Listing) -> str | None:
     """Return the organization that is collected: the one that is named, or else the only one."""
     is_only = len(listing.organizations) == 1 and listing.is_complete
@@ -144,10 +153,20 @@ def _chosen(account: Account, listing: Listing) -> str | None:
     return listing.organizations[0].id
 
 
-def _warnings(account: Account, listing: Listing) -> list[str]:
+def _warnings(account: Account, collected: Sequence[Named], listing: Listing) -> list[str]:
     said = []
     reached = {organization.id for organization in listing.organizations}
-    if account.organization_id and account.organization_id not in reached:
+    unreached = [
+        f"{one.name} ({one.organization_id})"
+        for one in collected
+        if one.organization_id not in {*reached, ""} and not one.is_reached_otherwise
+    ]
+    if unreached:
+        said.append(
+            f"module.json lists organizations that are none of these: {', '.join(unreached)}."
+            " Correct their organization_id, or give them credentials of their own."
+        )
+    if not collected and account.organization_id and account.organization_id not in reached:
         said.append(f"organization_id names {account.organization_id}, which is none of these.")
     if not listing.is_complete:
         said.append(

@@ -19,7 +19,7 @@ from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.reading import Reading
-from jumpcloud_modules.commands import configured, installation
+from jumpcloud_modules.commands import choice, configured
 from jumpcloud_modules.commands.configured import Configured
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.spans import instant_before
@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="from when on, the oldest first: 30m, 2h, 7d, or 2026-11-01T00:00:00Z"
         " (default: %(default)s)",
     )
+    choice.add_option(parser)
 
 
 def _count(text: str) -> int:
@@ -65,7 +66,8 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Show events, and return the exit status."""
-    found, stderr = configured.read(installation.find()), Terminal(sys.stderr)
+    place, stderr = choice.chosen(None, options.organization), Terminal(sys.stderr)
+    found = configured.read(place)
     if options.service:
         found = _asking_for(found, options.service)
     secrets, clock = Secrets(), JumpCloudClock()

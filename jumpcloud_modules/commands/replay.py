@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from jumpcloud_modules.commands import installation
+from jumpcloud_modules.commands import choice, installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.dispatch import run as dispatched
 from jumpcloud_modules.commands.document import ConfigurationError
@@ -36,11 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--list", "--dry-run", action="store_true", help="list what would be sent, and send nothing"
     )
     parser.add_argument("--data", metavar="DIR", help="the data folder (default: configured)")
+    choice.add_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Replay or list the quarantine, and return the exit status: 0 where all of it went."""
-    place = installation.find(data=options.data)
+    place = choice.chosen(options.data, options.organization)
     if not is_of_a_connector(place.folder):
         raise ConfigurationError(
             f"{place.folder} holds no state of a connector; name its data folder with --data."

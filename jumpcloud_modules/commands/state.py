@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from jumpcloud_modules.checkpoint import Checkpoint
-from jumpcloud_modules.commands import installation
+from jumpcloud_modules.commands import choice, installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.spans import instant_before
@@ -52,15 +52,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reset.set_defaults(do=_reset)
     for action in (show, reset):
         action.add_argument("--data", metavar="DIR", help="the data folder (default: configured)")
+        choice.add_option(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Show or reset, and return the exit status."""
-    folder = installation.find(data=options.data).folder
+    folder = _folder(options)
     if options.data and not is_of_a_connector(folder):
         raise ConfigurationError(f"{folder} holds no state of a connector; name another folder.")
     status: int = options.do(options, folder)
     return status
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Return the folder that is meant: one that is named may be that of one among several."""
+    if options.data and options.organization is None:
+        folder = installation.find(data=options.data).folder
+        if is_of_a_connector(folder):
+            return folder
+    return choice.chosen(options.data, options.organization).folder
 
 
 # Showing

@@ -1,19 +1,23 @@
 """Show how collecting is doing: what a running connector says, or else what its state says.
 
-    status            once
-    status --watch    again and again, until Ctrl-C
-    status --json     as GET /status gives it
+    status                        once
+    status --watch                again and again, until Ctrl-C
+    status --json                 as GET /status gives it
+    status --organization NAME    of several organizations, one in full
 
 The connector that runs on the data folder is asked on LIVENESS_PORT of this machine. Where it does
-not answer there, the folder is read, which tells how far collecting got and what is left.
+not answer there, the folder is read, which tells how far collecting got and what is left. Of
+several organizations those that are worst off come first, and the sums last.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +25,12 @@ import orjson
 import requests
 
 from jumpcloud_modules.checkpoint import Checkpoint, of_all
-from jumpcloud_modules.commands import installation
+from jumpcloud_modules.commands import choice, installation, status_of_many
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.terminal import Cell, Terminal, Tone
 from jumpcloud_modules.errors import StateUnavailable
+from jumpcloud_modules.organizations.report import in_all
 from jumpcloud_modules.state.inspection import (
     Inspection,
     inspect,
@@ -44,6 +49,8 @@ from jumpcloud_modules.status import (
 
 TIMEOUT_SECONDS: Final = (1.0, 3.0)
 SECONDS_BETWEEN_LOOKS: Final = 2.0
+FOLDERS_AT_ONCE: Final = 16
+"""Folders that are read side by side: on S3 each takes several requests."""
 KEYS: Final = {field.name for field in fields(Status)}
 
 Shown = dict[str, Any]
@@ -54,35 +61,79 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write it as JSON, one object a look")
     parser.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("--data", metavar="DIR", help="the data folder (default: configured)")
+    choice.add_option(parser)
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help=f"show all organizations, not just the {status_of_many.ROWS_SHOWN} that are worst off",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the status, and return the exit status: of the last look, where it is watched."""
-    place, terminal = installation.find(data=options.data), Terminal()
-    if options.data and not is_of_a_connector(place.folder):
-        raise ConfigurationError(f"{place.folder} holds no state of a connector; name another one.")
-    shown = look(place.liveness_port, place.folder)
-    _show(shown, terminal, as_json=options.json)
+    terminal, look = Terminal(), _look_of(options)
+    shown = look()
+    _show(shown, terminal, options)
     if options.watch:
         with suppress(KeyboardInterrupt):
-            for shown in _looks(place):
+            while True:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                shown = look()
                 _separate(terminal, as_json=options.json)
-                _show(shown, terminal, as_json=options.json)
+                _show(shown, terminal, options)
     return WELL if shown["well"] else NOT_WELL
 
 
-def _looks(place: installation.Installation) -> Iterator[Shown]:
-    while True:
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-        yield look(place.liveness_port, place.folder)
+def _look_of(options: argparse.Namespace) -> Callable[[], Shown]:
+    """Return what looks at what is meant. Raises ConfigurationError where there is none."""
+    place = installation.find(data=options.data)
+    port, folder = place.liveness_port, place.folder
+    is_of_one = bool(options.data) and is_of_a_connector(folder)
+    if options.data and not is_of_one and not _holds_any(folder, place.of_this_process()):
+        raise ConfigurationError(f"{folder} holds no state of a connector; name another one.")
+    if options.organization is not None:
+        return partial(look_at_one, port, folder, options.organization, place.organizations)
+    return partial(look_at, port, folder, tuple if is_of_one else place.of_this_process)
 
 
-def look(port: int, folder: Path) -> Shown:
-    """Return what the connector on a folder says, or else what its state says."""
+def _holds_any(folder: Path, names: Iterable[str]) -> bool:
+    return any(is_of_a_connector(folder / name) for name in names)
+
+
+def look_at(port: int, folder: Path, listed: Callable[[], Iterable[str]]) -> Shown:
+    """Return what the connector on a folder says, or else what its state says.
+
+    `listed` returns the organizations that have folders of their own in it. It is not called while
+    the connector answers: a list that somebody is just changing does not matter then.
+    """
     shown = _running(port, folder)
     if shown is None:
-        return _stopped(folder)
-    if shown["quarantined"] is None:  # it has not looked itself
+        names = tuple(listed())
+        return _all_stopped(folder, names) if names else _stopped(folder).to_json()
+    return shown if status_of_many.is_of_many(shown) else _with_quarantine(shown, folder)
+
+
+def look_at_one(port: int, folder: Path, name: str, listed: Callable[[], Iterable[str]]) -> Shown:
+    """Return how one of several organizations is doing.
+
+    Raises ConfigurationError where neither the connector nor the list has one of that name.
+    """
+    shown = _running(port, folder)
+    if shown is not None and status_of_many.is_of_many(shown):
+        rows = {row["name"]: row for row in shown["organizations"]}
+        if name in rows:
+            return _with_quarantine(rows[name], folder / name)
+    names = tuple(listed())
+    if not names:
+        raise ConfigurationError(choice.WITHOUT_LIST.format(name=name))
+    if name not in names:
+        raise ConfigurationError(choice.unknown(name, names))
+    return {"name": name, **_stopped(folder / name).to_json()}
+
+
+def _with_quarantine(shown: Shown, folder: Path) -> Shown:
+    """Add what is in the quarantine, where the connector has not looked itself."""
+    if shown["quarantined"] is None:
         with suppress(StateUnavailable):
             shown["quarantined"] = quarantined(folder)
     return shown
@@ -99,7 +150,9 @@ def _running(port: int, folder: Path) -> Shown | None:
             shown = answer.json()
         except (requests.RequestException, ValueError):
             return None
-    is_status = answer.status_code == 200 and isinstance(shown, dict) and shown.keys() >= KEYS
+    if answer.status_code != 200 or not isinstance(shown, dict):
+        return None
+    is_status = shown.keys() >= KEYS or status_of_many.is_of_many(shown)
     return shown if is_status and _is_same(shown["folder"], folder) else None
 
 
@@ -108,12 +161,19 @@ def _is_same(name: str, folder: Path) -> bool:
     return name == str(folder) or (is_local and Path(name).resolve() == folder.resolve())
 
 
-def _stopped(folder: Path) -> Shown:
+def _all_stopped(folder: Path, names: Sequence[str]) -> Shown:
+    """Return what the states of organizations say by themselves."""
+    with ThreadPoolExecutor(FOLDERS_AT_ONCE) as pool:
+        statuses = pool.map(lambda name: _stopped(folder / name), names)
+        return in_all(zip(names, statuses, strict=True), "", str(folder))
+
+
+def _stopped(folder: Path) -> Status:
     """Return what a state says by itself."""
     try:
         inspection = inspect(folder)
     except StateUnavailable as error:
-        return Status("stopped", folder=str(folder), warnings=(str(error),)).to_json()
+        return Status("stopped", folder=str(folder), warnings=(str(error),))
     status = Status(
         "not answering" if inspection.owner else "stopped",
         folder=str(folder),
@@ -122,7 +182,7 @@ def _stopped(folder: Path) -> Shown:
     )
     begun = inspection.begun
     if not begun:
-        return status.to_json()
+        return status
     together = _stream("", of_all([checkpoint for _, checkpoint in begun]))
     return replace(
         status,
@@ -130,7 +190,7 @@ def _stopped(folder: Path) -> Shown:
         lag_seconds=together.lag_seconds,
         backlog=together.backlog,
         streams=tuple(_stream(stream.services, checkpoint) for stream, checkpoint in begun),
-    ).to_json()
+    )
 
 
 def _stream(services: str, checkpoint: Checkpoint) -> Stream:
@@ -160,11 +220,17 @@ def _separate(terminal: Terminal, *, as_json: bool) -> None:
         terminal.say("")
 
 
-def _show(shown: Shown, terminal: Terminal, *, as_json: bool) -> None:
-    if as_json:
+def _show(shown: Shown, terminal: Terminal, options: argparse.Namespace) -> None:
+    if options.json:
         sys.stdout.write(orjson.dumps(shown).decode() + "\n")
-        sys.stdout.flush()
-        return
+    elif status_of_many.is_of_many(shown):
+        status_of_many.show(shown, terminal, None if options.all else status_of_many.ROWS_SHOWN)
+    else:
+        _show_one(shown, terminal)
+    sys.stdout.flush()
+
+
+def _show_one(shown: Shown, terminal: Terminal) -> None:
     tone: Tone = "good" if shown["well"] else "bad"
     rows = [(Cell("state", "dim"), Cell(shown["state"], tone))]
     rows += [(Cell(name, "dim"), Cell(text)) for name, text in _facts(shown) if text]
@@ -177,12 +243,12 @@ def _show(shown: Shown, terminal: Terminal, *, as_json: bool) -> None:
         )
     for warning in shown["warnings"]:
         terminal.say(warning, "bad")
-    sys.stdout.flush()
 
 
 def _facts(shown: Shown) -> list[tuple[str, str]]:
     last = shown["last_deliveries"]
     return [
+        ("organization", shown.get("name", "")),
         ("version", shown["version"]),
         ("folder", shown["folder"]),
         ("collected up to", shown["watermark"] or "nothing yet"),

@@ -23,7 +23,10 @@ REFUSED_CREDENTIALS: Final = 401
 REFUSALS_THAT_COUNT: Final = 5
 """Refusals in a row, whoever asked, after which the credentials are taken to be at fault."""
 REFUSED_SECONDS: Final = 30.0
-"""The time from one try of refused credentials to the next."""
+"""The time from one try of refused credentials to the next, of those that were refused before."""
+UNTRIED_SECONDS: Final = 0.1
+"""The same of those that were not: it may be a matter of the others alone. A thousand of them have
+been tried after two minutes."""
 
 
 class Pace:
@@ -61,8 +64,12 @@ class Pace:
 class Throttle:
     """Admit requests with one set of credentials, which several organizations may share.
 
-    After a 429 none is sent for a while, and after several 401 in a row hardly any: each is then
+    After a 429 none is sent for a while. After several 401 in a row hardly any is: each is then
     refused here. After the rest one request alone tells how things are.
+
+    JumpCloud says 401 of a key and of a key's right to one organization alike. So whoever's last
+    request was not refused itself goes on asking while only others are refused. Where that ends in
+    refusals, too, each of them asks once, in turn. `who` names the organization that asks.
     """
 
     def __init__(
@@ -71,24 +78,30 @@ class Throttle:
         self._pace = pace
         self._clock = clock
         self._error: TryAgain | Refused | None = None
-        self._rests_until = self._probed_from = 0.0
-        self._refusals = 0
+        self._rests_until = self._probed_from = self._untried_from = 0.0
+        self._refusals = self._refusals_of_untried = 0
+        self._refused = set[str]()
+        self._turns = dict[str, float]()
         self._lock = threading.Lock()
 
-    def admit(self) -> None:
+    def admit(self, who: str = "") -> None:
         """Return when a request may be sent.
 
-        Raises TryLater while the credentials rest after a 429, and Refused while they are refused.
+        Raises TryLater while the credentials rest after a 429, and Refused while they are refused:
+        or TryLater, where the one that asks has not been refused itself.
         """
         if self._error is not None:
-            self._rest_or_probe()
+            self._rest_or_probe(who)
         if self._pace:
             self._pace.wait()
 
-    def _rest_or_probe(self) -> None:
+    def _rest_or_probe(self, who: str) -> None:
         with self._lock:
             error, now = self._error, self._clock()
             if error is None:
+                return
+            if isinstance(error, Refused) and who not in self._refused:
+                self._wait_for_turn(who, now)
                 return
             if now >= self._rests_until:
                 self._rests_until = now + PROBE_SECONDS
@@ -99,22 +112,37 @@ class Throttle:
         # Not all at once, when it is over.
         raise TryLater(self._rests_until - now + random.uniform(0.0, PROBE_SECONDS))
 
-    def failed(self, error: CollectorError) -> None:
+    def _wait_for_turn(self, who: str, now: float) -> None:
+        """Let one that was not refused itself ask when its turn has come. Raises TryLater."""
+        if self._refusals_of_untried < REFUSALS_THAT_COUNT:
+            return
+        if who not in self._turns:
+            self._untried_from = max(self._untried_from, now) + UNTRIED_SECONDS
+            self._turns[who] = self._untried_from
+        if (seconds := self._turns[who] - now) > 0:
+            raise TryLater(seconds)
+        del self._turns[who]
+
+    def failed(self, error: CollectorError, who: str = "") -> None:
         """Take note of a request that was answered by an error."""
         with self._lock:
             if isinstance(error, TryAgain) and error.limited:
                 self._rest(error, _limited_seconds(error.retry_after_seconds))
             elif isinstance(error, Refused) and error.status == REFUSED_CREDENTIALS:
                 self._refusals += 1
+                self._refusals_of_untried += who not in self._refused
+                self._refused.add(who)
                 if self._refusals >= REFUSALS_THAT_COUNT:
                     self._rest(error, REFUSED_SECONDS)
 
-    def succeeded(self) -> None:
+    def succeeded(self, who: str = "") -> None:
         """Take note of a request that was answered as it should be."""
-        if self._error is None and not self._refusals:
+        if self._error is None and not self._refusals and not self._refused:
             return
         with self._lock:
-            self._refusals = 0
+            self._refusals = self._refusals_of_untried = 0
+            self._refused.discard(who)
+            self._turns.clear()
             # One that was sent before a 429 says nothing of what came after it.
             if isinstance(self._error, Refused) or self._clock() >= self._probed_from:
                 self._error = None

@@ -93,8 +93,12 @@ class Client:
             with answer:
                 raise self._refusal(answer, f"{method} {path.partition('?')[0]}")
         if self._throttle:
-            self._throttle.succeeded()
+            self._throttle.succeeded(self._who)
         return answer
+
+    @property
+    def _who(self) -> str:
+        return self._about.get("x-org-id", "")
 
     def read(self, answer: requests.Response, max_bytes: int) -> Body:
         """Return an answer's body.
@@ -111,7 +115,7 @@ class Client:
         self, method: str, path: str, body: bytes | None, carried: Mapping[str, str]
     ) -> requests.Response:
         if self._throttle:
-            self._throttle.admit()
+            self._throttle.admit(self._who)
         asked_ms = self._clock.span_ms()
         headers = {**self._about, **carried}
         answer = self._transport.send(method, self._url + path, body, headers)
@@ -143,7 +147,7 @@ class Client:
         remedy = REMEDIES.get(answer.status_code, "Check base_url.")
         error = self._transport.refusal(answer, request, remedy)
         if self._throttle:
-            self._throttle.failed(error)
+            self._throttle.failed(error, self._who)
         return error
 
 

@@ -30,12 +30,14 @@ class Sums:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts, self._polls = Counts(), 0
+        self.polls_in_all = 0
 
     def polled(self, counts: Counts) -> None:
         """Take note of a poll."""
         with self._lock:
             self._counts += counts
             self._polls += 1
+            self.polls_in_all += 1
 
     def take(self) -> tuple[Counts, int]:
         """Return the counts and how many polls there were, and begin again at nothing."""

@@ -97,6 +97,11 @@ class Member:
         """Tell whether any of its streams failed or was slow the last time."""
         return self._job.is_suspect or any(stream.job.is_suspect for stream in self._streams)
 
+    @property
+    def waits_for_state(self) -> bool:
+        """Tell whether it waits until it can write down what was delivered."""
+        return self._parts is not None and self._parts.state_retry.is_failing
+
     def lag_seconds(self) -> float:
         """Return 0 when caught up, or the age of the oldest instant not collected yet."""
         parts, every = self._parts, self.definition.poll_every_seconds
@@ -185,6 +190,9 @@ class Member:
         if not all(stream.is_idle for stream in self._streams if stream.job is job):
             return SECONDS_BETWEEN_LOOKS_AT_AN_END
         job.is_over = True
+        if job is self._job:
+            for stream in self._streams[1:]:  # `end` may have come before there were any
+                self._commons.scheduler.hurry(stream.job)
         if self.is_over and self._parts is not None:
             self._parts.owner.release()
             self._is_owner = False

@@ -3,14 +3,23 @@
 The worst come first. Knows nothing of how that is shown.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from jumpcloud_modules.organizations.commons import Commons
 from jumpcloud_modules.organizations.member import Member
 from jumpcloud_modules.organizations.roster import Roster
-from jumpcloud_modules.status import Status
+from jumpcloud_modules.status import State, Status
 
 NAMES_SHOWN = 10
+OF_ALL: Final[tuple[State, ...]] = (
+    "collecting",
+    "not answering",
+    "starting",
+    "waiting for another owner",
+    "stopped",
+)
+"""The state of all is the first of these that any of them is in."""
 
 
 class Report:
@@ -24,24 +33,7 @@ class Report:
     def status(self) -> dict[str, Any]:
         """Return all organizations, the worst first, and their sums."""
         found = [(member.name, member.status()) for member in self._roster]
-        found.sort(key=lambda named: _badness(*named))
-        statuses = [status for _, status in found]
-        lags = [status.lag_seconds for status in statuses if status.lag_seconds is not None]
-        well = sum(status.is_well for status in statuses)
-        return {
-            "well": well == len(found),
-            "state": "collecting" if any(s.state == "collecting" for s in statuses) else "starting",
-            "version": self._commons.version,
-            "folder": self.folder,
-            "organizations_in_all": len(found),
-            "organizations_well": well,
-            "organizations_collecting": sum(s.state == "collecting" for s in statuses),
-            "lag_seconds": max(lags, default=None),
-            "delivered": sum(status.delivered or 0 for status in statuses),
-            "late_events": sum(status.late_events or 0 for status in statuses),
-            "withheld": sum(status.withheld or 0 for status in statuses),
-            "organizations": [{"name": name, **status.to_json()} for name, status in found],
-        }
+        return in_all(found, self._commons.version, self.folder)
 
     def health(self, silent_seconds: float) -> dict[str, Any]:
         """Return what a probe is told besides the HTTP status."""
@@ -53,6 +45,11 @@ class Report:
             "failing_in_all": len(failing),
             "seconds_since_last_step": silent_seconds,
         }
+
+    @property
+    def waits_for_state(self) -> bool:
+        """Tell whether any organization waits until it can write its state."""
+        return any(member.waits_for_state for member in self._roster)
 
     def sums(self, seconds: float) -> str:
         """Return a line on what all polls did since the last one."""
@@ -76,6 +73,29 @@ class Report:
             f"Stopped: {delivered} events of {len(members)} organizations delivered by this"
             f" process, {aside} set aside."
         )
+
+
+def in_all(found: Iterable[tuple[str, Status]], version: str, folder: str) -> dict[str, Any]:
+    """Return organizations by name, the worst first, and their sums, as they are written."""
+    ordered = sorted(found, key=lambda named: _badness(*named))
+    statuses = [status for _, status in ordered]
+    states = {status.state for status in statuses}
+    lags = [status.lag_seconds for status in statuses if status.lag_seconds is not None]
+    well = sum(status.is_well for status in statuses)
+    return {
+        "well": well == len(ordered),
+        "state": next((state for state in OF_ALL if state in states), "starting"),
+        "version": version,
+        "folder": folder,
+        "organizations_in_all": len(ordered),
+        "organizations_well": well,
+        "organizations_collecting": sum(s.state == "collecting" for s in statuses),
+        "lag_seconds": max(lags, default=None),
+        "delivered": sum(status.delivered or 0 for status in statuses),
+        "late_events": sum(status.late_events or 0 for status in statuses),
+        "withheld": sum(status.withheld or 0 for status in statuses),
+        "organizations": [{"name": name, **status.to_json()} for name, status in ordered],
+    }
 
 
 def is_failing(member: Member) -> bool:

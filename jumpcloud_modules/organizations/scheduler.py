@@ -16,6 +16,8 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Final
 
+from jumpcloud_modules.organizations.lateness import Lateness
+
 QUICK_LANE: Final = 16
 """Jobs that run at a time while they run as they should."""
 SLOW_LANE: Final = 128
@@ -80,8 +82,7 @@ class Scheduler:
         self._handed: SimpleQueue[Job | None] = SimpleQueue()
         self._threads = self._idle = 0
         self._is_stopped = False
-        self.late_seconds = 0.0
-        """By how much the last job began late."""
+        self.lateness = Lateness(clock)
 
     def add(self, job: Job, in_seconds: float = 0.0) -> None:
         """Run a job after some seconds, and then as often as it says."""
@@ -158,7 +159,7 @@ class Scheduler:
                 job = ready.popleft()
                 self._free[is_slow] -= 1
                 self._running[job] = _Running(job, now, is_slow)
-                self.late_seconds = now - job.due_at
+                self.lateness.saw(now - job.due_at)
                 self._hand_over(job)
 
     def _hand_over(self, job: Job) -> None:

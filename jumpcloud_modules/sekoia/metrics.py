@@ -52,6 +52,16 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class InAll:
+    """Hold what is read of a process of many organizations: how many there are, and its pace."""
+
+    organizations: int
+    failing: int
+    polls: int
+    late_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """Say what a metric is. A counter's name gets `_total` when it is shown."""
 
@@ -394,10 +404,53 @@ COUNTED_BY_THE_SDK: Final = (
     ),
 )
 """What all modules of Sekoia show, and its dashboards rely on."""
+OF_A_LIST: Final[tuple[tuple[Description, Callable[[InAll], float]], ...]] = (
+    (
+        Description(
+            f"{PREFIX}_organizations",
+            "gauge",
+            "organizations",
+            documentation="organizations of the list that this process collects from",
+        ),
+        lambda seen: seen.organizations,
+    ),
+    (
+        Description(
+            f"{PREFIX}_organizations_failing",
+            "gauge",
+            "organizations",
+            documentation="those of them of which anything is tried again just now",
+        ),
+        lambda seen: seen.failing,
+    ),
+    (
+        Description(
+            f"{PREFIX}_polls",
+            "counter",
+            "polls",
+            documentation="polls of all organizations that went well",
+        ),
+        lambda seen: seen.polls,
+    ),
+    (
+        Description(
+            f"{PREFIX}_schedule_late_seconds",
+            "gauge",
+            "seconds",
+            documentation=(
+                "by how much the latest of the polls and other steps of the last minute or two"
+                " began late: large where the process has more to do than it can"
+            ),
+        ),
+        lambda seen: seen.late_seconds,
+    ),
+)
+"""What is shown besides where a process has a list of organizations, without any label."""
 DESCRIPTIONS: Final = (
     *(measured.description for measured in MEASURED),
     COLLECTED_MESSAGES_DESCRIPTION,
     *COUNTED_BY_THE_SDK,
+    *(description for description, _ in OF_A_LIST),
 )
 """Every metric that there is."""
 
@@ -426,6 +479,10 @@ OF_MANY: Final = (
     Measured(_of_the_sdk("events_lags"), lambda seen: _single(seen.lag_seconds)),
 )
 """What the SDK shows of a single organization."""
+BY_ORGANIZATION: Final = frozenset(
+    measured.description.name for measured in (*MEASURED, *OF_MANY) if not measured.is_of_process
+)
+"""The metrics that have the label `organization` where there are many."""
 
 
 class Exposition(Source):
@@ -460,8 +517,8 @@ class Exposition(Source):
 class ExpositionOfMany(Exposition):
     """Show what is seen of many organizations, by name and key, and of the process as a whole.
 
-    `see_process` has the measurements of all. What was always 0 of an organization is left out: of
-    a thousand, nobody wants to read it.
+    `see_process` has the measurements of all, `see_in_all` their numbers. What was always
+    0 of an organization is left out: of a thousand, nobody wants to read it.
     """
 
     def __init__(
@@ -469,8 +526,10 @@ class ExpositionOfMany(Exposition):
         see: Callable[[], Iterable[tuple[str, str, Seen]]],
         see_process: Callable[[], Seen],
         forward_seconds: Callable[[], Distribution],
+        see_in_all: Callable[[], InAll],
     ) -> None:
         super().__init__(see_process, "")
+        self._see_in_all = see_in_all
         self._see_all = see
         self._forward_seconds = forward_seconds
 
@@ -492,6 +551,11 @@ class ExpositionOfMany(Exposition):
         family = _family(_of_the_sdk("forward_events_duration"))
         _add(family, (), self._forward_seconds())
         yield family
+        in_all = self._see_in_all()
+        for description, read in OF_A_LIST:
+            family = _family(description)
+            _add(family, (), float(read(in_all)))
+            yield family
 
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily

@@ -75,7 +75,8 @@ function offerHarm(harm) {
     write(answer, refused);
     if (refused) announce(refused);
   });
-  harms.set(harm.name, { button, answer, done });
+  form.hidden = harm.to_one; // until it is known that there are several
+  harms.set(harm.name, { form, button, answer, done });
   return form;
 }
 
@@ -235,6 +236,24 @@ function showCourse({ ends_in_seconds: left, outcome, good, report }) {
   if (report) byId("report").querySelector("a").setAttribute("href", `/reports/${report}`);
 }
 
+function showOrganizations(shown) {
+  byId("organizations").hidden = byId("to-organizations").hidden = !shown;
+  if (!shown) return;
+  showState(states.get("organizations"), shown);
+  const body = byId("organizations").querySelector("tbody");
+  while (body.children.length > shown.rows.length) body.lastElementChild.remove();
+  while (body.children.length < shown.rows.length) body.append(copyOf("of-organization"));
+  shown.rows.forEach((row, place) => {
+    const [name, state, published, accepted, lag] = body.children[place].children;
+    write(name, row.name);
+    showState(state, row);
+    write(published, row.published);
+    write(accepted, row.accepted);
+    write(lag, row.lag);
+  });
+  write(byId("organizations").querySelector(".more"), shown.more);
+}
+
 function beginAnew(number) {
   run = number;
   byId("log").replaceChildren();
@@ -254,9 +273,11 @@ function show(content) {
     const slot = figures.get(name);
     if (slot) write(slot, text);
   }
-  for (const [name, reason] of Object.entries(content.missing)) {
-    const harm = harms.get(name);
-    if (!harm) continue;
+  showOrganizations(content.organizations);
+  for (const [name, harm] of harms) {
+    const reason = content.missing[name];
+    harm.form.hidden = reason === undefined;
+    if (harm.form.hidden) continue;
     harm.button.setAttribute("aria-disabled", String(Boolean(reason)));
     if (reason) write(harm.answer, reason);
     else if (harm.wasMissing) write(harm.answer, "");

@@ -11,16 +11,19 @@ from dataclasses import asdict
 from typing import Any
 
 from sandbox.charts import Chart, charts
-from sandbox.harm import HARMS, Place
+from sandbox.harm import offered
 from sandbox.incidents import Incident, counted, harm_spans
 from sandbox.observer import SECONDS_BETWEEN_SAMPLES, Line, Sample
 from sandbox.running_verdict import SoFar
 from sandbox.scene import Scene
+from sandbox.standings import Standing, count_well
+from sandbox.target import Place
 
 _SECONDS_DRAWN = 120
 _SAMPLES_DRAWN = int(_SECONDS_DRAWN / SECONDS_BETWEEN_SAMPLES)
 _SAMPLES_OF_A_RATE = 5
 _INCIDENTS_SHOWN = 20
+_ROWS_SHOWN = 10
 _OF_JUMPCLOUD: tuple[Place, ...] = ("JumpCloud", "events")
 
 Tone = str  # "well", "busy" or "ill": each has a sign and a word beside its colour
@@ -41,7 +44,34 @@ def view(scene: Scene) -> dict[str, Any]:
         ),
         "charts": [_chart(chart) for chart in charts(samples, spans)],
         "incidents": [_incident(one) for one in incidents[-_INCIDENTS_SHOWN:]],
-        "missing": {harm.name: harm.missing(scene.target) for harm in HARMS},
+        "organizations": _organizations(scene.observer.standings),
+        "missing": {harm.name: harm.missing(scene.target) for harm in offered(scene.target)},
+    }
+
+
+def _organizations(found: Sequence[Standing]) -> dict[str, Any] | None:
+    """Return the worst of several organizations, and how many are well; None where there is one."""
+    if not found:
+        return None
+    shown, rest, well = found[:_ROWS_SHOWN], found[_ROWS_SHOWN:], count_well(found)
+    tones = {one.tone for one in found}
+    return {
+        "tone": "ill" if "ill" in tones else "busy" if "busy" in tones else "well",
+        "word": f"{well:,} of {len(found):,} are well",
+        "rows": [_organization(one) for one in shown],
+        "more": f"{len(rest):,} more, {count_well(rest):,} of them well." if rest else "",
+    }
+
+
+def _organization(one: Standing) -> dict[str, str]:
+    lag = one.lag_seconds
+    return {
+        "name": one.name,
+        "tone": one.tone,
+        "word": one.word,
+        "published": f"{one.so_far.produced:,}",
+        "accepted": f"{one.so_far.accepted:,}",
+        "lag": "not known" if lag is None else f"{lag:,.0f} s",
     }
 
 
@@ -61,7 +91,9 @@ def _verdict(so_far: SoFar, kills: int, *, is_calm: bool) -> dict[str, str]:
         f"{so_far.produced:,} published, {so_far.accepted:,} accepted, "
         f"{so_far.waiting:,} on their way, {so_far.twice:,} twice, {so_far.strange:,} altered."
     )
-    if so_far.strange or (so_far.twice and not kills):
+    if so_far.misdelivered:
+        detail += f" {so_far.misdelivered:,} came with another organization's intake key."
+    if so_far.strange or so_far.misdelivered or (so_far.twice and not kills):
         return _tone("ill", "Not as promised") | {"detail": detail}
     if so_far.twice:
         detail += " What came twice was in flight when it was killed; no more is promised then."

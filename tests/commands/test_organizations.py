@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jumpcloud_modules.commands.organization_list import read_organizations
 from sandbox import ORGANIZATION_ID, Reply, Request, Sandbox, faults, generate
 from sandbox.connector import ConnectorProcess, Settings, platform_variables
 from sandbox.instants import now_ms
@@ -180,6 +181,60 @@ def test_it_works_in_the_platforms_container(tmp_path: Path) -> None:
 
     assert ended.status == 0
     assert [row["configured"] for row in rows_of(ended)] == [True, False, False]
+
+
+# With a list
+
+
+def a_list(folder: Path, listed: Any) -> dict[str, str]:
+    """Write a module.json that lists organizations, and say where it is."""
+    document = json.loads((ROOT / "module.json").read_bytes())
+    path = folder / "listing.json"
+    path.write_text(json.dumps({**document, "organizations": listed}))
+    return {"MODULE_JSON": str(path)}
+
+
+def test_each_that_the_list_names_is_configured(tmp_path: Path) -> None:
+    """Those that the key does not reach are named, but for those with credentials of their own."""
+    entries: list[dict[str, str]] = [
+        {"name": "berlin", "organization_id": BERLIN, "intake_key": "${NOT_SET_YET}"},
+        {"name": "rome", "organization_id": ROME},
+        {"name": "oslo", "organization_id": "0" * 16},
+        {"name": "bonn", "organization_id": "1" * 16, "apikey": "${ANOTHER}"},
+        {"name": "lima", "organization_id": "2" * 16, "base_url": "https://api.eu.jumpcloud.com"},
+    ]
+    with Sandbox(organizations=THREE) as sandbox:
+        ended = listed(sandbox, tmp_path, "--json", **a_list(tmp_path, entries))
+        reached = listed(sandbox, tmp_path, "--json", **a_list(tmp_path, entries[:2]))
+
+    assert [row["configured"] for row in rows_of(ended)] == [True, False, True]
+    assert (ended.status, reached.status, reached.err) == (1, 0, "")
+    assert ended.err == (
+        f"module.json lists organizations that are none of these: oslo ({'0' * 16})."
+        " Correct their organization_id, or give them credentials of their own.\n"
+    )
+
+
+@pytest.mark.parametrize("before", [None, ""])
+def test_csv_may_be_written_where_the_list_is_to_be(tmp_path: Path, before: str | None) -> None:
+    """The file is not there yet, or the shell has just emptied it; with keys it is a list."""
+    if before is not None:
+        (tmp_path / "organizations.csv").write_text(before)
+    variables = a_list(tmp_path, "organizations.csv")
+    with Sandbox(organizations=THREE) as sandbox:
+        ended = listed(sandbox, tmp_path, "--csv", **variables)
+        environment = {**self_hosted(sandbox, tmp_path), **variables}
+    (tmp_path / "organizations.csv").write_text(ended.out.replace(",\n", ",key-of-${WHICH}\n"))
+
+    entries = read_organizations(Path(variables["MODULE_JSON"]), {**environment, "WHICH": "all"})
+
+    assert (ended.status, ended.err) == (0, "")
+    assert [(entry.name, entry.connector.organization_id) for entry in entries] == [
+        ("berlin", BERLIN),
+        ("paris", PARIS),
+        ("rome", ROME),
+    ]
+    assert {entry.connector.intake_key for entry in entries} == {"key-of-all"}
 
 
 # What is not well

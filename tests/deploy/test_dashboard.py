@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS
+from jumpcloud_modules.sekoia.metrics import BY_ORGANIZATION, DESCRIPTIONS
 from tests.prometheus import RULES, sped_up
 from tools import dashboard, dashboard_picture
-from tools.dashboard import PANELS
+from tools.dashboard import OURS, PANELS, PANELS_OF_ONE, THEIRS
 
 RECORDING = json.loads(dashboard_picture.RECORDING.read_text(encoding="utf-8"))
 OF_THE_CLIENT = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
@@ -29,8 +29,8 @@ def test_the_recorded_run_asked_what_the_dashboard_asks() -> None:
     """Panel by panel, each query with something to draw; causes stand beside it."""
     recorded = {panel["title"]: panel["series"] for panel in RECORDING["panels"]}
 
-    assert recorded.keys() == {panel.title for panel in PANELS}
-    for panel in PANELS:
+    assert recorded.keys() == {panel.title for panel in PANELS_OF_ONE}
+    for panel in PANELS_OF_ONE:
         asked = {series["query"] for series in recorded[panel.title] if series["points"]}
         assert asked == {query.expression for query in panel.queries}, panel.title
     assert len({cause["alert"] for cause in RECORDING["causes"]}) >= 5
@@ -38,14 +38,32 @@ def test_the_recorded_run_asked_what_the_dashboard_asks() -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
 def test_a_panel_asks_for_metrics_that_there_are(panel: dashboard.Panel) -> None:
-    """And only for those of the chosen job and instances."""
+    """And only for those of the chosen job and instances, and organizations where it has them."""
+    names_of = {described.shown_as: described.name for described in DESCRIPTIONS}
     for query in panel.queries:
-        names = re.findall(r"\b((?:symphony_module|process)_\w+)\{", query.expression)
-        shown = {described.shown_as for described in DESCRIPTIONS} | OF_THE_CLIENT
+        asked = re.findall(r"\b((?:symphony_module|process)_\w+)(\{.*?\})", query.expression)
+        assert asked
+        assert query.expression.count("{") == len(asked)
+        for name, samples in asked:
+            known = name if name in OF_THE_CLIENT else names_of[SUFFIXES.sub("", name)]
+            assert samples == (THEIRS if known in BY_ORGANIZATION else OURS)
 
-        assert names
-        assert {SUFFIXES.sub("", name) for name in names} <= shown
-        assert query.expression.count(dashboard.OURS) == len(names)
+
+def test_the_dashboard_is_by_organization_and_works_without_any() -> None:
+    """All of them match also samples without the label; the worst off come first in a table."""
+    document = json.loads(dashboard.document())
+    (variable,) = [v for v in document["templating"]["list"] if v["name"] == "organization"]
+    (rows,) = [panel for panel in document["panels"] if panel["type"] == "table"]
+
+    assert variable["includeAll"] is True
+    assert variable["multi"] is True
+    assert variable["allValue"] == ".*"
+    assert {target["format"] for target in rows["targets"]} == {"table"}
+    assert all(target["instant"] for target in rows["targets"])
+    assert [(by["displayName"], by["desc"]) for by in rows["options"]["sortBy"]] == [
+        ("failing", True),
+        ("behind, s", True),
+    ]
 
 
 def test_only_time_is_sped_up_for_the_tests() -> None:

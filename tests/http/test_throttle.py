@@ -10,6 +10,7 @@ from jumpcloud_modules.http.throttle import (
     PROBE_SECONDS,
     REFUSALS_THAT_COUNT,
     REFUSED_SECONDS,
+    UNTRIED_SECONDS,
     Pace,
     Throttle,
 )
@@ -187,3 +188,47 @@ def test_refusals_of_a_single_organization_hold_up_no_other() -> None:
         throttle.failed(REFUSAL)
         throttle.admit()
         throttle.succeeded()
+
+
+def test_refusals_of_all_others_hold_up_nobody_who_is_answered() -> None:
+    """A key that has lost its right to ninety-nine of a hundred organizations collects the last."""
+    throttle = Throttle(clock=_Time().clock)
+    for number in range(99):
+        throttle.failed(REFUSAL, f"refused {number}")
+    throttle.succeeded("well")
+
+    for number in range(REFUSALS_THAT_COUNT):
+        throttle.admit(f"refused {number}")
+        throttle.failed(REFUSAL, f"refused {number}")
+    with pytest.raises(Refused):
+        throttle.admit("refused 0")
+    for _ in range(10):
+        throttle.admit("well")
+
+
+def test_of_refused_credentials_each_organization_is_tried_once_in_turn() -> None:
+    """Or the only one that is in order would wait for its luck."""
+    time = _Time()
+    throttle = Throttle(clock=time.clock)
+    due = dict.fromkeys((f"organization {number}" for number in range(1_000)), 0.0)
+    asked = list[str]()
+    began = time.now
+
+    while "organization 999" not in asked:
+        time.now += 0.05
+        for who in [who for who, at in due.items() if at <= time.now]:
+            try:
+                throttle.admit(who)
+            except TryLater as later:
+                due[who] = time.now + later.seconds
+            except Refused:
+                due[who] = time.now + 30.0
+            else:
+                asked.append(who)
+                due[who] = time.now + 30.0
+                throttle.failed(REFUSAL, who)
+    throttle.succeeded("organization 999")
+
+    assert time.now - began < 1_100 * UNTRIED_SECONDS
+    assert len(asked) < 1_000 + 120 / REFUSED_SECONDS + 1
+    throttle.admit("organization 0")

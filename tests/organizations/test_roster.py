@@ -34,7 +34,7 @@ from jumpcloud_modules.organizations.messages import Messages
 from jumpcloud_modules.organizations.roster import GOLDEN_RATIO, Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
 from jumpcloud_modules.organizations.turns import Turns
-from jumpcloud_modules.state.ownership import ownership, ownerships
+from jumpcloud_modules.state.ownership import Owner, ownership, ownerships
 from sandbox import Sandbox, faults, generate, wait_until
 from sandbox.instants import now_ms
 from tests.doubles import account_at
@@ -206,6 +206,25 @@ def test_one_that_was_changed_begins_anew_with_what_it_knows(tmp_path: Path) -> 
         assert wait_until(is_another)
         assert change.changed == ("a",)
         assert all_of.delivered("a") == 0
+
+
+def test_one_that_is_ended_while_it_is_being_made_ends_with_all_its_streams(tmp_path: Path) -> None:
+    """Or one that a list changes at that moment would never begin anew."""
+    with world(tmp_path, "a") as all_of:
+        made: list[Member] = []
+
+        def owner_of(path: Path) -> Owner:
+            made[0].end()
+            return ownership(path)
+
+        definition = all_of.definition("b")
+        settings = replace(definition.settings, streams=[["all"], ["pam"]])
+        commons = replace(all_of.commons, owner_of=owner_of)
+        made.append(Member(replace(definition, settings=settings), commons, phase=0.0))
+        made[0].begin()
+
+        assert wait_until(lambda: made[0].is_over)
+        assert ownership(tmp_path / "b").try_acquire(lambda _: None)
 
 
 def test_the_state_of_another_process_is_waited_for(tmp_path: Path) -> None:

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import Sandbox, generate, wait_until
+from sandbox import Sandbox, dealt, generate, many, wait_until
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faketime import LIBRARY, MISSING
 from sandbox.guard import guarded
 from sandbox.harm import HARMS
+from sandbox.harm_to_one import HARMS_TO_ONE
 from sandbox.http import RequestLog, Server
 from sandbox.instants import now_ms
 from sandbox.live import Live
 from sandbox.scene import Scene
+from sandbox.self_hosted import ManyConnectorProcess
 
 DAY_MS = 86_400_000
 SETTLE_SECONDS = 100.0
@@ -72,9 +74,58 @@ def _api() -> Iterator[str]:
         door.stop()
 
 
+TOLD_OF_ONE = {
+    "one-expired-key": "JumpCloud (customer-0020) was tried",
+    "one-hangs": "customer-0019: JumpCloud hung.",
+    "one-refused-intake-key": "The intake answered",
+    "list-change": "2 added (customer-0021, customer-0022), 1 changed",
+}
+"""What is told of those to one organization among twenty."""
+
+
+@contextmanager
+def _api_of_several() -> Iterator[str]:
+    """Give the API's address of a run with twenty organizations."""
+    now, organizations = now_ms(), many(20, own_key_every=10)
+    ids = [one.id for one in organizations]
+    events = dealt(generate(1_000, now - DAY_MS, now, seed=1), ids)
+    settings = Settings(history_hours=72)
+    with (
+        Sandbox(events, organizations=organizations, keep_texts=False) as sandbox,
+        ManyConnectorProcess(sandbox.addresses, organizations, settings) as connector,
+        Scene(sandbox, connector, organizations) as scene,
+        Live(sandbox.jumpcloud, per_second=20, organizations=scene.target.live),
+    ):
+        door = Server("api", guarded(scene.api.answer), RequestLog(), sandbox.errors)
+        door.start()
+        assert wait_until(lambda: sandbox.intake.count > 1_000, timeout_seconds=60)
+        yield f"{door.url}/api"
+        door.stop()
+
+
 def test_every_harm_is_tried_here() -> None:
     """None is offered that nobody has seen."""
     assert TOLD.keys() == {harm.name for harm in HARMS}
+    assert TOLD_OF_ONE.keys() == {harm.name for harm in HARMS_TO_ONE}
+
+
+@pytest.mark.parametrize("name", TOLD_OF_ONE)
+def test_harm_to_one_organization_is_told_and_is_no_other_s(name: str) -> None:
+    """Nothing is lost, and what the others did meanwhile is told, too."""
+    wish = {"amount": 2 if name == "list-change" else USUALLY_SECONDS}
+    with _api_of_several() as api:
+        begun = requests.post(f"{api}/harms/{name}", json=wish, timeout=10)
+        assert begun.status_code == 201, begun.text
+        incident = _settled(api, begun.json()["number"])
+        each = requests.get(f"{api}/state", timeout=10).json()["organizations"]
+
+    told = "\n".join(incident["told"])
+    assert incident["state"] == "recovered", told
+    assert TOLD_OF_ONE[name] in told
+    assert "An event of any other took" in told
+    assert incident["clean"], told
+    assert len(each) == (22 if name == "list-change" else 20)
+    assert not any(one["so_far"]["misdelivered"] for one in each)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sandbox.instants import now_ms
 from sandbox.live import Live
 from tests.process.scene import Scene, history, scene
 from tests.prometheus import MISSING, PROGRAM, Prometheus, eventually, prometheus
-from tools.dashboard import PANELS
+from tools.dashboard import PANELS_OF_ONE
 
 RECORDING = os.environ.get("RECORD_DASHBOARD")
 """Where to write what the dashboard shows of the run, for the picture in the documents."""
@@ -148,6 +148,7 @@ def _shown(run: _Run, expression: str) -> list[dict[str, Any]]:
         "$__rate_interval": "10s",
         "$job": "jumpcloud",
         "$instance": ".*",
+        "$organization": ".*",
     }.items():
         expression = expression.replace(variable, value)
     return run.watch.matrix(expression, run.began, time())
@@ -157,7 +158,7 @@ def _without_data(run: _Run) -> list[str]:
     """List the panels with a query that returns nothing that could be drawn."""
     return [
         panel.title
-        for panel in PANELS
+        for panel in PANELS_OF_ONE
         for query in panel.queries
         if not any(
             math.isfinite(float(value))
@@ -192,7 +193,7 @@ def _recorded(run: _Run) -> dict[str, Any]:
                     for series in _shown(run, query.expression)
                 ],
             }
-            for panel in PANELS
+            for panel in PANELS_OF_ONE
         ],
     }
 

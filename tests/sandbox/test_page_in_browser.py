@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,13 +11,14 @@ import pytest
 from sandbox import Sandbox, generate, wait_until
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faketime import LIBRARY
-from sandbox.harm import HARMS, Harm
+from sandbox.harm import HARMS
 from sandbox.instants import now_ms
 from sandbox.live import Live
 from sandbox.page.server import Page
-from sandbox.report import Report
 from sandbox.scenarios import EVERYDAY, SCENARIOS
 from sandbox.scene import Scene
+from sandbox.target import Harm
+from tests.sandbox.stage import DAY_MS, NARROW, PATIENCE_MS, WIDE, Stage, report_of
 from tools.browser import MISSING, browser
 
 if not MISSING:
@@ -26,29 +26,8 @@ if not MISSING:
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
-DAY_MS = 86_400_000
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-SOON_MS = 15_000
-PATIENCE_MS = 100_000
 LEAST = {"kill": "1 s", "stop": "1 s", "late-events": "1 day", "burst": "1,000"}
 """What is chosen where the usual would take longer than it shows more; else three seconds."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A run that goes on, its page, and the browser that looks at it."""
-
-    scene: Scene
-    page: Page
-    chromium: Any
-
-    def open(self, **more: Any) -> Any:
-        """Open the page, once it shows figures."""
-        tab = self.chromium.new_page(**{"viewport": WIDE, **more})
-        tab.set_default_timeout(SOON_MS)
-        tab.goto(f"{self.page.url}/")
-        tab.get_by_text("published,").wait_for()
-        return tab
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +48,13 @@ def stage() -> Iterator[Stage]:
         assert wait_until(lambda: sandbox.intake.count > 1_000, timeout_seconds=60)
         yield Stage(scene, page, chromium)
         page.stop()
+
+
+def test_a_single_organization_is_no_table(tab: Any) -> None:
+    """Nor is harm to one of several offered."""
+    assert not tab.locator("#organizations").is_visible()
+    assert not tab.locator("#to-organizations").is_visible()
+    assert not tab.locator("[data-harm=one-hangs]").is_visible()
 
 
 @pytest.fixture
@@ -270,20 +256,8 @@ def test_nobody_is_shut_out(
 @pytest.fixture(scope="module")
 def report(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     """Return what writes a report of the run up to now, and gives its address on the disk."""
-    scene = stage.scene
 
     def written() -> str:
-        made = Report(
-            scenario=EVERYDAY,
-            verdict=scene.verdict(),
-            kills=scene.target.kills,
-            samples=scene.observer.samples,
-            incidents=scene.incidents.all,
-            lines=scene.observer.lines_after(0),
-            is_good=True,
-            cpu_seconds=1.0,
-            peak_rss_bytes=100_000_000,
-        )
-        return made.write(tmp_path_factory.mktemp("reports")).as_uri()
+        return report_of(stage.scene).write(tmp_path_factory.mktemp("reports")).as_uri()
 
     return written

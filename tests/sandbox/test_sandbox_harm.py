@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,12 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import INTAKE_KEY, Event, Sandbox, make_event, wait_until
+from sandbox import API_KEY, INTAKE_KEY, Event, Sandbox, make_event, many, wait_until
 from sandbox.guard import guarded, refused_for
 from sandbox.harm import HARMS
+from sandbox.harm_to_one import HARMS_TO_ONE
 from sandbox.http import Request, RequestLog, Server
-from sandbox.incidents import counted
+from sandbox.incidents import Incident, counted
 from sandbox.instants import now_ms
 from sandbox.running_verdict import RunningVerdict
 from sandbox.scene import Scene
@@ -126,10 +128,142 @@ def test_each_harm_is_listed_with_its_bounds_and_what_is_missing(api: str) -> No
     """What is offered lies within what is allowed; a process that is not ours is left alone."""
     listed = requests.get(f"{api}/harms", timeout=10).json()
 
-    assert [harm["name"] for harm in listed] == [harm.name for harm in HARMS]
+    assert [harm["name"] for harm in listed] == [harm.name for harm in (*HARMS, *HARMS_TO_ONE)]
     for harm in listed:
         assert all(harm["least"] <= value <= harm["most"] for value in harm["choices"].values())
-        assert bool(harm["missing"]) == (harm["place"] == "connector")
+        assert bool(harm["missing"]) == (harm["place"] == "connector" or harm["to_one"])
+
+
+@pytest.fixture
+def several() -> Iterator[Scene]:
+    """Return a sandbox of three organizations, the third with an API key of its own."""
+    organizations = many(3, own_key_every=3)
+    events = [make_event(now_ms() - 5_000, organization=one.id) for one in organizations]
+    with (
+        Sandbox(events, organizations=organizations) as sandbox,
+        Scene(sandbox, organizations=organizations) as scene,
+    ):
+        yield scene
+
+
+def _asked(scene: Scene) -> list[int]:
+    """Ask about each organization with its key, and return the answers' statuses."""
+    return [
+        requests.post(
+            f"{scene.sandbox.jumpcloud.url}/insights/directory/v1/events/count",
+            json={"service": ["all"], "start_time": "2026-11-01T00:00:00Z"},
+            headers={"x-api-key": one.api_key or API_KEY, "x-org-id": one.id},
+            timeout=30,
+        ).status_code
+        for one in scene.target.organizations
+    ]
+
+
+def _sent(scene: Scene) -> list[int]:
+    """Send each organization's events with its key, and return the answers' statuses."""
+    published = scene.sandbox.jumpcloud.published
+    sent = set(scene.sandbox.intake.digests)
+    return [
+        requests.post(
+            f"{scene.sandbox.intake.url}/batch",
+            json={
+                "intake_key": one.intake_key,
+                "jsons": [
+                    event.text.decode()
+                    for event in published
+                    if event.organization == one.id and event.digest() not in sent
+                ],
+            },
+            timeout=10,
+        ).status_code
+        for one in scene.target.organizations
+    ]
+
+
+def _end(scene: Scene, incident: Incident) -> list[str]:
+    """End it, let a client send what came after it, and return what is told of it."""
+    scene.incidents.end(incident.number)
+    assert wait_until(lambda: incident.state == "recovering")
+    assert wait_until(lambda: _sent(scene) and incident.settled.is_set())
+    return list(incident.told)
+
+
+def test_a_key_of_one_organization_is_refused_and_no_other(several: Scene) -> None:
+    """First of one that has its own, then of one of those that share one."""
+    assert _sent(several) == [200, 200, 200]
+    for place in (2, 1):
+        incident = several.incidents.begin("one-expired-key", 600)
+        assert wait_until(lambda: 401 in _asked(several))
+        asked = _asked(several)
+        told = _end(several, incident)
+
+        assert [number for number, status in enumerate(asked) if status == 401] == [place]
+        assert told[0] == f"customer-000{place + 1}: its API key was refused."
+        assert told[-1].endswith("0 lost, 0 twice, 0 altered: clean.")
+    assert _asked(several) == [200, 200, 200]
+
+
+def test_an_intake_key_of_one_organization_is_refused_and_no_other(several: Scene) -> None:
+    """Until it is over."""
+    assert _sent(several) == [200, 200, 200]
+    incident = several.incidents.begin("one-refused-intake-key", 600)
+    assert wait_until(lambda: 401 in _sent(several))
+    sent = _sent(several)
+    told = _end(several, incident)
+
+    assert sorted(sent) == [200, 200, 401]
+    assert told[0].endswith(": its intake key was refused.")
+    assert _sent(several) == [200, 200, 200]
+
+
+def test_of_all_keys_none_is_accepted_by_the_harm_to_all(several: Scene) -> None:
+    """Those of single organizations are among them."""
+    for name in ("refused-key", "refused-intake-key"):
+        several.incidents.begin(name, 600)
+
+    assert wait_until(lambda: set(_asked(several)) == {401})
+    assert wait_until(lambda: set(_sent(several)) == {401})
+    several.incidents.end_all()
+    assert wait_until(lambda: set(_asked(several)) == set(_sent(several)) == {200})
+
+
+def test_harm_with_events_comes_to_all_organizations(several: Scene) -> None:
+    """Late ones, a burst, and those that show that collecting goes on."""
+    several.incidents.begin("burst", 30)
+    published = several.sandbox.jumpcloud
+    assert wait_until(lambda: len(published.published) >= 36)
+
+    counts = Counter(event.organization for event in published.published)
+    assert set(counts.values()) == {12}
+
+
+def test_one_organization_s_harm_needs_several(api: str) -> None:
+    """With how to have them."""
+    answer = requests.post(f"{api}/harms/one-hangs", timeout=10)
+
+    assert answer.status_code == 409
+    assert "--organizations" in answer.json()["message"]
+
+
+def test_the_verdict_and_the_keys_of_several_are_told(several: Scene) -> None:
+    """The keys in the form of a connector's list."""
+    server = Server("api", guarded(several.api.answer), RequestLog(), several.sandbox.errors)
+    server.start()
+    _sent(several)
+    several.observer.look()
+
+    verdict = requests.get(f"{server.url}/api/verdict", timeout=10).json()
+    listed = requests.get(f"{server.url}/api/organizations.csv", timeout=10).text
+    state = requests.get(f"{server.url}/api/state", timeout=10).json()
+    server.stop()
+
+    first = several.target.organizations[0]
+    assert verdict["organizations"][first.id]["clean"] is True
+    assert listed.splitlines()[:2] == [
+        "name,organization_id,intake_key,apikey",
+        f"customer-0001,{first.id},{first.intake_key},",
+    ]
+    assert [one["word"] for one in state["organizations"]] == ["all arrived"] * 3
 
 
 def test_a_client_that_is_not_ours_is_judged_by_the_same_verdict(api: str, scene: Scene) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox import (
     API_KEY,
@@ -275,6 +277,53 @@ def test_equal_events_of_two_organizations_are_owed_to_both() -> None:
         assert [waiting[one].waiting for one in (A, B)] == [0, 1]
         assert sandbox.verdict().clean
         assert running.look().waiting == 0
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["publish", "copy", "send", "misdeliver", "stranger"]),
+        st.integers(0, 2),
+        st.integers(0, 50),
+    )
+)
+
+
+@given(STEPS)
+def test_what_is_counted_meanwhile_is_the_verdict_of_each(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """Whatever came for whom with whose key."""
+    organizations = many(3)
+    sandbox = Sandbox(organizations=organizations)
+    running = RunningVerdict(sandbox.jumpcloud, sandbox.intake)
+    published: list[Event] = []
+    for kind, place, number in steps:
+        chosen = published[number % len(published)] if published else None
+        if kind == "publish" or chosen is None:
+            event = make_event(now_ms() - 1_000, organization=organizations[place].id)
+            published.append(event)
+            sandbox.jumpcloud.publish([event])
+        elif kind == "copy":
+            published.append(chosen)
+            sandbox.jumpcloud.publish([chosen])
+        else:
+            owner = [A, B, C].index(chosen.organization)
+            key = organizations[(owner + (kind == "misdeliver")) % 3].intake_key
+            text = b"{}" if kind == "stranger" else chosen.text
+            batch = {"intake_key": key, "jsons": [text.decode()]}
+            assert sandbox.intake._take(batch).status == 200
+        if number % 2:
+            running.look()
+
+    each, verdicts = running.by_organization(), sandbox.verdicts()
+
+    assert each.keys() <= verdicts.keys()
+    for organization, so_far in each.items():
+        verdict = verdicts[organization]
+        assert (so_far.produced, so_far.accepted) == (verdict.produced, verdict.accepted)
+        assert (so_far.waiting, so_far.twice) == (verdict.lost, verdict.duplicated)
+        assert (so_far.strange, so_far.misdelivered) == (verdict.foreign, verdict.misdelivered)
+    assert running.look().accepted == sandbox.verdict().accepted == sandbox.intake.count
 
 
 def test_organizations_without_a_key_of_their_own_are_judged_as_one() -> None:

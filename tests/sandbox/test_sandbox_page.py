@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import Sandbox, make_event, wait_until
+from sandbox import Sandbox, make_event, many, wait_until
 from sandbox import run as running
 from sandbox.http import Reply, RequestLog, Server
 from sandbox.instants import now_ms
 from sandbox.page import server as serving
 from sandbox.page.server import Page
+from sandbox.page.view import view
 from sandbox.run import Plan, run
 from sandbox.scenarios import BY_NAME, EVERYDAY, Scenario, Step
 from sandbox.scene import Scene
@@ -51,6 +52,12 @@ def _contents(page: Page) -> Iterator[dict[str, Any]]:
         for line in answer.iter_lines():
             if line:
                 yield json.loads(line.removeprefix(b"data: "))
+
+
+def _status_of_a_stream(page: Page) -> int:
+    """Return a status without reading on: one that is let in has no end."""
+    with requests.get(f"{page.url}/stream", stream=True, timeout=10) as answer:
+        return answer.status_code
 
 
 @pytest.mark.parametrize(
@@ -110,11 +117,41 @@ def test_another_run_takes_the_place_of_the_one_before(page: Page) -> None:
     assert second["figures"]["published"] == "0"
 
 
+def test_several_organizations_are_shown_the_worst_first() -> None:
+    """With how many are well; of a single one there is nothing to show."""
+    organizations = many(14)
+    events = [make_event(now_ms() - 5_000, organization=one.id) for one in organizations]
+    with Sandbox(events, organizations=organizations) as sandbox:
+        of_last = {"intake_key": organizations[-1].intake_key, "jsons": [events[0].text.decode()]}
+        requests.post(f"{sandbox.intake.url}/batch", json=of_last, timeout=10).raise_for_status()
+        with Scene(sandbox, organizations=organizations) as scene:
+            shown = view(scene)
+    with Sandbox() as sandbox, Scene(sandbox) as scene:
+        single = view(scene)
+
+    told = shown["organizations"]
+    assert single["organizations"] is None
+    assert (told["tone"], told["word"]) == ("ill", "0 of 14 are well")
+    assert told["rows"][0] == {
+        "name": "customer-0001",
+        "tone": "ill",
+        "word": "1 misdelivered",
+        "published": "1",
+        "accepted": "0",
+        "lag": "not known",
+    }
+    assert (len(told["rows"]), told["more"]) == (10, "4 more, 0 of them well.")
+    assert shown["verdict"]["word"] == "Not as promised"
+    assert "1 came with another organization's intake key" in shown["verdict"]["detail"]
+    assert "one-hangs" in shown["missing"]
+    assert "one-hangs" not in single["missing"]
+
+
 def test_the_page_is_not_open_without_end(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs a thread; one that is closed makes room."""
     monkeypatch.setattr(serving, "_MOST_STREAMS", 1)
     with requests.get(f"{page.url}/stream", stream=True, timeout=10):
-        assert wait_until(lambda: requests.get(f"{page.url}/stream", timeout=10).status_code == 503)
+        assert wait_until(lambda: _status_of_a_stream(page) == 503)
 
     assert wait_until(lambda: page._streams == 0)
     assert _first(page)["run"] == 1

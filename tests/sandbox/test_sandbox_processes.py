@@ -12,6 +12,7 @@ import sys
 import termios
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,12 @@ from sandbox.connector import (
     platform_variables,
     wait_for_health,
 )
-from sandbox.display import Display, Figures
+from sandbox.display import Display, Figures, OrganizationFigures
 from sandbox.instants import instant_text, now_ms
 from sandbox.live import Live
 from sandbox.real import arrived_table
+from sandbox.running_verdict import SoFar
+from sandbox.standings import Reported, standings
 from tests import leaks
 
 STAND_IN = """
@@ -308,6 +311,43 @@ def test_a_run_whose_connector_dies_is_not_clean(
 
 
 FIGURES = Figures(1.0, 20_000, 5, 2, 1, None, state="starting", late=3, rss_bytes=90_000_000)
+
+
+OF_SEVERAL = replace(
+    FIGURES,
+    organizations=OrganizationFigures(
+        tuple(
+            standings(
+                {str(number): f"customer-{number:04}" for number in range(40)},
+                {"7": SoFar(12_345, 12_000, 345, 0, 0)},
+                {f"customer-{number:04}": Reported("collecting", 3.0) for number in range(39)}
+                | {"customer-0007": Reported("collecting", 90.0, ("JumpCloud",))},
+            )
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("columns", [40, 78])
+def test_of_several_organizations_a_line_says_how_many_are_well(columns: int) -> None:
+    """And a terminal shows the worst of them, each with a sign and a word."""
+    plain, terminal = io.StringIO(), _Terminal()
+
+    Display(plain).show(OF_SEVERAL)
+    display = Display(terminal, columns=lambda _: columns)
+    display.show(OF_SEVERAL)
+    display.leave()
+
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    lines = written.replace("\r", "\n").splitlines()
+    assert plain.getvalue().endswith(" | lag - | 39 of 40 well\n")
+    assert any(re.match(r"together +39 of 40 well", line) for line in lines)
+    shown = [line for line in lines if line.startswith("customer-")]
+    assert shown[0].startswith("customer-0007  … waits for")
+    assert len(set(shown)) == 6
+    assert max(map(len, lines)) <= columns
+    if columns == 78:
+        assert shown[0].endswith("… waits for JumpCloud  12,000 of 12,345  lag 90 s")
 
 
 def test_a_file_gets_plain_lines() -> None:

@@ -19,7 +19,7 @@ from sandbox.observer import Line, Sample
 from sandbox.report import Report
 from sandbox.run import Plan, run
 from sandbox.running_verdict import SoFar
-from sandbox.scenarios import BY_NAME, EVERYDAY, SCENARIOS, Scenario
+from sandbox.scenarios import BY_NAME, EVERYDAY, SCENARIOS, Scenario, Step
 from sandbox.verdict import Verdict
 from tests import leaks
 
@@ -73,6 +73,45 @@ def test_a_scenario_ends_with_a_verdict_and_a_report(
     assert told["good"] is told["verdict"]["clean"] is True
     assert [one["harm"] for one in told["incidents"]] == ["late-events"]
     assert re.search(r"It found [6-9]\d events late", page.read_text("utf-8"))
+
+
+def test_a_scenario_of_several_organizations_is_judged_for_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that something was done to have a row of their own, there and in the report."""
+    several = Scenario(
+        "several",
+        "Several",
+        "The list changes.",
+        events=600,
+        organizations=12,
+        per_second=10.0,
+        steps=(Step("one-refused-intake-key", 3), Step("list-change", 2)),
+        live_seconds=1.0,
+    )
+
+    status = run(Plan(several, reports=tmp_path, with_page=False))
+
+    output = capsys.readouterr().out
+    page, content = sorted(tmp_path.iterdir())
+    told = json.loads(content.read_text("utf-8"))
+    leaks.note(output, name="make run")
+    leaks.note(page.read_text("utf-8"), content.read_bytes(), name="the report")
+    rows = re.findall(r"^(\S+(?: others)?)  +[\d,]+ .*  (\S.*)$", output, re.MULTILINE)
+    assert status == 0, output
+    assert rows == [
+        ("customer-0009", "got another intake key"),
+        ("customer-0011", "left the list"),
+        ("customer-0012", "its intake key was refused"),
+        ("customer-0013", "came to the list"),
+        ("customer-0014", "came to the list"),
+        ("9 others", "all of them clean"),
+    ]
+    assert re.search(r" \| lag \d+ s \| 12 of 12 well\n", output)
+    assert "12 organizations, each with an intake key of its own. 1 with an API key" in output
+    assert len(told["organizations"]) == 14
+    assert all(verdict["clean"] for verdict in told["organizations"].values())
+    assert "got another intake key" in page.read_text("utf-8")
 
 
 class _Tags(HTMLParser):

@@ -10,17 +10,22 @@ from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sekoia_automation.connector import metrics as sdk
 
-from jumpcloud_modules.collecting.measurements import Measurements
+from jumpcloud_modules.collecting.measurements import Histogram, Measurements, Traffic
+from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.commands.fingerprint import fingerprint
 from jumpcloud_modules.sekoia import connector as connector_module
 from jumpcloud_modules.sekoia.metrics import (
+    BY_ORGANIZATION,
     COLLECTED_MESSAGES_DESCRIPTION,
     COUNTED_BY_THE_SDK,
     DESCRIPTIONS,
     MEASURED,
+    OF_A_LIST,
     OF_THE_SDK,
     Description,
     Exposition,
+    ExpositionOfMany,
+    InAll,
     Seen,
 )
 
@@ -110,7 +115,11 @@ def test_no_two_metrics_share_a_name() -> None:
     """Prometheus would drop the whole answer."""
     names = [described.shown_as for described in DESCRIPTIONS]
 
-    assert len(names) == len(set(names)) == len(MEASURED) + 1 + len(COUNTED_BY_THE_SDK)
+    assert (
+        len(names)
+        == len(set(names))
+        == (len(MEASURED) + 1 + len(COUNTED_BY_THE_SDK) + len(OF_A_LIST))
+    )
 
 
 def test_a_fingerprint_tells_keys_apart_and_is_what_the_shell_makes_of_them() -> None:
@@ -118,3 +127,83 @@ def test_a_fingerprint_tells_keys_apart_and_is_what_the_shell_makes_of_them() ->
     assert fingerprint("abc") == "ba7816bf8f01"
     assert fingerprint(KEY) != fingerprint(KEY + "x")
     assert KEY[:4] not in fingerprint(KEY)
+
+
+# Of many organizations
+
+BY_NAME = {"acme": "key-of-acme-0123456789", "beta": "key-of-beta-0123456789"}
+
+
+def of_many() -> list[tuple[str, dict[str, str], float]]:
+    """Return the samples of a process of two organizations, of which one failed and delivered."""
+    traffic = Traffic()
+    each = {name: Measurements(traffic) for name in BY_NAME}
+    traffic.answered("jumpcloud", "events", 401, 0.2)
+    each["beta"].failed("jumpcloud", "refused", 401)
+    each["beta"].stats._add(Counts(delivered=7, read=9, known=2))
+    forward = Histogram((1.0,))
+    forward.observe(0.5)
+
+    def see_each() -> Iterator[tuple[str, str, Seen]]:
+        for name, measurements in each.items():
+            yield name, fingerprint(BY_NAME[name]), Seen(measurements, "2.0.0", 0.0)
+
+    exposition = ExpositionOfMany(
+        see_each,
+        lambda: Seen(Measurements(traffic), "2.0.0", 0.0),
+        forward.distribution,
+        lambda: InAll(organizations=2, failing=1, polls=30, late_seconds=0.25),
+    )
+    exposition.register()
+    try:
+        text = generate_latest(REGISTRY).decode()
+    finally:
+        exposition.unregister()
+    assert not any(key in text for key in BY_NAME.values())
+    return [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("symphony")
+    ]
+
+
+def test_an_organization_s_metrics_carry_its_name_and_those_of_the_process_none() -> None:
+    """Each metric by what is documented of it, and its key as a fingerprint."""
+    names = {one.shown_as: one.name for one in DESCRIPTIONS}
+    for name, labels, _ in of_many():
+        known = names.get(name) or re.sub(r"_(bucket|count|sum)$", "", name)
+        assert ("organization" in labels) == (known in BY_ORGANIZATION), name
+        assert ("intake_key" in labels) == ("organization" in labels)
+        if "organization" in labels:
+            assert labels["intake_key"] == fingerprint(BY_NAME[labels["organization"]])
+
+
+def test_each_series_of_many_is_there_once() -> None:
+    """Prometheus would drop the whole answer."""
+    series = [(name, *sorted(labels.items())) for name, labels, _ in of_many()]
+
+    assert len(series) == len(set(series))
+
+
+def test_of_many_each_has_its_own_numbers_and_the_process_its_sums() -> None:
+    """What the SDK counts for one is counted for each; what never failed is not listed."""
+    found = {
+        (name, labels.get("organization"), labels.get("kind")): value
+        for name, labels, value in of_many()
+    }
+
+    common, ours = "symphony_module_common", "symphony_module_jumpcloud"
+    assert found[f"{common}_forwarded_events_total", "beta", None] == 7
+    assert found[f"{common}_forwarded_events_total", "acme", None] == 0
+    assert found[f"{ours}_collected_messages_total", "beta", None] == 7
+    assert found[f"{ours}_failed_tries_total", "beta", "refused"] == 1
+    assert (f"{ours}_failed_tries_total", "acme", "refused") not in found
+    assert not [key for key in found if key[0] == f"{ours}_failing"]
+    assert found[f"{ours}_collecting", "acme", None] == 0
+    assert found[f"{ours}_http_requests_total", None, None] == 1
+    assert found[f"{common}_forward_events_duration_count", None, None] == 1
+    assert found[f"{ours}_organizations", None, None] == 2
+    assert found[f"{ours}_organizations_failing", None, None] == 1
+    assert found[f"{ours}_polls_total", None, None] == 30
+    assert found[f"{ours}_schedule_late_seconds", None, None] == 0.25

@@ -1,0 +1,123 @@
+"""The list of a process's organizations changes while it runs, and keeps being wrong at times."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from sandbox import Organization, dealt, many
+from sandbox.connector import Settings
+from sandbox.live import Live
+from sandbox.self_hosted import Entry, Form, entry_of
+from tests.process.scene import history
+from tests.process.scene_of_many import SceneOfMany, scene_of_many
+
+Tell = Callable[[SceneOfMany], object]
+BY_SIGNAL: Tell = lambda on: on.connector.hang_up()  # noqa: E731 -- a table of two
+BY_LOOKING: Tell = lambda _: None  # noqa: E731
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize(
+    ("form", "tell"),
+    [("csv", BY_SIGNAL), ("within", BY_LOOKING)],
+    ids=["a table and SIGHUP", "module.json and its change"],
+)
+def test_organizations_are_added_changed_and_ended_while_it_runs(form: Form, tell: Tell) -> None:
+    """Events flow meanwhile: none is lost or comes twice, none has another's key."""
+    seven = many(7)
+    stays, rekeyed, slowed, widened, ends, *added = seven
+    with (
+        scene_of_many(
+            seven, events=dealt(history(350), _ids(seven)), listed=seven[:5], form=form
+        ) as on,
+        Live(on.sandbox.jumpcloud, per_second=30, seed=1, organizations=_ids(seven)) as live,
+    ):
+        on.polls(seven[:5])
+        other_key = Organization(rekeyed.id, rekeyed.name, "another_intake_key_of_the_same")
+        on.sandbox.add(other_key)
+        on.connector.write_entries(
+            [
+                entry_of(stays),
+                entry_of(other_key),
+                _changed(slowed, frequency="2"),
+                _changed(widened, service="all,pam"),
+                *map(entry_of, added),
+            ]
+        )
+        tell(on)
+        on.is_told(
+            "The list was read again, 6 organizations: 2 added (customer-0006, customer-0007),"
+            " 3 changed (customer-0002, customer-0003, customer-0004), 1 ended (customer-0005)."
+        )
+        on.polls(added)
+        # From here on only the new key is taken: what arrives has it.
+        on.sandbox.intake.refused_keys.add(rekeyed.intake_key)
+        asked = on.answered(ends)
+        on.polls([stays, other_key, slowed, widened, *added])
+        asked_after = on.answered(ends)
+        on.connector.rewrite([stays, other_key, slowed, widened, ends, *added])
+        tell(on)
+        on.is_told("1 added (customer-0005)")
+        live.stop()
+        on.loses_nothing()
+        on.polls(seven)
+
+        assert on.judgement == "clean"
+        assert asked_after == asked
+        assert on.connector.stop(timeout_seconds=10) == 0
+
+
+def test_a_faulty_list_is_told_and_the_former_one_goes_on() -> None:
+    """Whatever is wrong with it; one that is right again is applied."""
+    three = many(3)
+    with scene_of_many(three, listed=three[:2], form="json") as on:
+        on.delivers(three[:2])
+        faults = {
+            "not JSON": "is not JSON",
+            '[{"name": "customer-0001"}]': "organizations.json: customer-0001: ",
+            "[]": "lists no organization",
+        }
+        for text, said in faults.items():
+            on.connector.write_list(text)
+            on.connector.hang_up()
+            on.is_told(said)
+            on.delivers(three[:2])
+        on.connector.list_path.unlink()
+        on.connector.hang_up()
+        on.waits(lambda: on.connector.output.count("the former one goes on") > len(faults))
+        on.delivers(three[:2])
+        on.connector.rewrite(three)
+        on.is_told("1 added (customer-0003)")
+        on.delivers(three)
+
+        assert on.judgement == "clean"
+
+
+def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> None:
+    """Added and ended over and over, amid deliveries: its state is given back and taken again."""
+    three = many(3)
+    comes_and_goes = three[2]
+    with (
+        scene_of_many(three, Settings(chunk_size=20)) as on,
+        Live(on.sandbox.jumpcloud, per_second=60, seed=2, organizations=_ids(three)) as live,
+    ):
+        for _ in range(6):
+            on.polls([comes_and_goes], 1)
+            on.connector.rewrite(three[:2])
+            on.connector.hang_up()
+            on.polls(three[:1], 1)
+            on.connector.rewrite(three)
+            on.connector.hang_up()
+        live.stop()
+        on.loses_nothing()
+        on.polls(three)
+
+        assert on.judgement == "clean"
+
+
+def _changed(one: Organization, **keys: str) -> Entry:
+    return entry_of(one) | keys
+
+
+def _ids(organizations: Sequence[Organization]) -> list[str]:
+    return [one.id for one in organizations]
