@@ -107,7 +107,7 @@ def _of_organizations(effort: Effort) -> tuple[Figure, ...]:
     print("Measuring many organizations ...", file=sys.stderr, flush=True)
     scale = organizations.QUICK if effort.at_once > 1 else organizations.FULL
     figures: list[Figure] = []
-    for found in organizations.figures(scale):
+    for found in organizations.figures(scale, effort.at_once):
         print(organizations_table(found), flush=True)
         figures += found
     return tuple(figures)

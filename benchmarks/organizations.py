@@ -6,6 +6,7 @@ Knows figures and limits; `runs_of_many` knows how they are measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks import runs_of_many as runs
@@ -59,16 +60,16 @@ QUICK = Scale(
 """Enough to see that everything runs; its numbers say nothing."""
 
 
-def figures(scale: Scale) -> Iterator[list[Figure]]:
-    """Measure one thing after the other, and yield the figures of each."""
+def figures(scale: Scale, at_once: int) -> Iterator[list[Figure]]:
+    """Measure so many things side by side (1, or the numbers are no use), and yield the figures."""
     parts: tuple[Callable[[Scale], list[Figure]], ...] = (
         quiet,
         beside_a_backfill,
         lambda scale: beside_failing(scale, "refused"),
         lambda scale: beside_failing(scale, "hanging"),
     )
-    for part in parts:
-        yield part(scale)
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(lambda part: part(scale), parts)
 
 
 def quiet(scale: Scale) -> list[Figure]:

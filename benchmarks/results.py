@@ -36,6 +36,10 @@ class Results:
         """Return the figure of a title. Raises StopIteration where there is none."""
         return next(figure for figure in self.figures if figure.title == title)
 
+    def of_many(self, title: str) -> Figure:
+        """Return the figure of many organizations of a title. Raises StopIteration."""
+        return next(figure for figure in self.organizations if figure.title == title)
+
 
 def this_machine() -> dict[str, Any]:
     """Tell what the numbers depend on, and nothing that names the machine."""

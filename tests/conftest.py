@@ -8,11 +8,13 @@ import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leaks
+from tests.side_by_side import ByFile
 from tests.world import World
 
 leaks.install()
@@ -26,6 +28,12 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _PATIENT, max_examples=60)
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Share tests by file."""
+    return ByFile(config, log)
 
 
 @pytest.fixture

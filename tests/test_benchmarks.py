@@ -144,7 +144,7 @@ def test_a_broken_limit_of_many_organizations_ends_a_run_with_status_1(
 ) -> None:
     """They have limits as the others have."""
     broken = replace(OF_MANY[0], ours=301.0)
-    monkeypatch.setattr(organizations, "figures", lambda _: iter([[broken]]))
+    monkeypatch.setattr(organizations, "figures", lambda _, _at_once: iter([[broken]]))
 
     assert main(["--only", "organizations"]) == 1
     assert main(["--only", "organizations", "--quick"]) == 0

@@ -18,13 +18,13 @@ PACKAGE_OF = {
     "sekoia_automation": "sekoia-automation-sdk",
     "mpl_toolkits": "matplotlib",
     "yaml": "pyyaml",
+    "xdist": "pytest-xdist",
 }
 # Run rather than imported, or imported by what is.
 COMMANDS = {
     "ruff",
     "mypy",
     "pytest-timeout",
-    "pytest-xdist",
     "flask",
     "flask-cors",
     "moto",

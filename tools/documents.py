@@ -34,6 +34,7 @@ from benchmarks.results import (
 )
 from jumpcloud_modules.commands.dispatch import COMMANDS
 from jumpcloud_modules.commands.document import VARIABLE
+from jumpcloud_modules.commands.many import REQUESTS_A_POLL
 from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
@@ -66,6 +67,8 @@ PART = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.
 STANDING_FOR_SOMETHING = {"FOREVER_MS", "UNDATED_HOUR", "AHEAD"}  # rather than limiting it
 
 ORGANIZATIONS_SHOWN = (1, 10, 50, 200)
+ORGANIZATIONS_OF_A_CLUSTER = 10_000
+SHARDS_SHOWN = ((60, 20), (60, 10), (300, 20), (300, 10), (300, 5))  # frequency, shards
 
 Row = Sequence[str]
 
@@ -400,6 +403,43 @@ def many_organizations() -> str:
     return table(headings, rows)
 
 
+def shards() -> str:
+    """Return what each shard of a cluster takes: a thousand organizations' figures in proportion.
+
+    The memory of a process of one organization is taken to be what every process needs.
+    """
+    found = results()
+    memory = found.of_many("Peak memory, 1,000 quiet organizations")
+    processor = found.of_many("Processor, 1,000 quiet organizations polled every 60 s, of one core")
+    of_one_mb = (memory.against or 0.0) / 1_000
+    of_each_mb = (memory.ours - of_one_mb) / 1_000
+    rows = []
+    for frequency, count in SHARDS_SHOWN:
+        each = ORGANIZATIONS_OF_A_CLUSTER // count
+        requests = each * REQUESTS_A_POLL / frequency
+        rows.append(
+            (
+                f"{frequency} s",
+                str(count),
+                f"{each:,}",
+                _mb(of_one_mb + each * of_each_mb),
+                f"{processor.ours * each / 1_000 * 60 / frequency:.1f} %",
+                f"{requests:.0f}",
+                f"{requests * count:.0f}",
+            )
+        )
+    headings = (
+        "`frequency`",
+        "Shards",
+        "Organizations each",
+        "Memory each",
+        "Of one core each",
+        "Requests a second each",
+        "Of all",
+    )
+    return table(headings, rows)
+
+
 def _mb(megabytes: float) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
 
@@ -485,6 +525,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "alerts": alerts,
     "many-organizations": many_organizations,
+    "shards": shards,
 }
 """What is written for each name."""
 

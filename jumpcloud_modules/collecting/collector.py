@@ -60,7 +60,12 @@ class Collector:
         )
         deliveries = Deliveries(intake, record, self.stats)
         self._late_events = LateEvents(
-            jumpcloud, process, record.count, plan.audit_ms, plan.audit_every_ms
+            jumpcloud,
+            process,
+            record.count,
+            plan.audit_ms,
+            plan.audit_every_ms,
+            plan.first_audit_after_ms,
         )
         tail_pages, looks, pages_beside = _pages(plan, jumpcloud, process)
         self._tail = Tail(

@@ -54,7 +54,8 @@ class LateEvents:
     """Compare JumpCloud's counts with how many events are `known` to be delivered in a span.
 
     Each poll compares the last 15 minutes; every `every_ms` the last `audit_ms` are compared.
-    `audit_ms` 0 turns both off.
+    `audit_ms` 0 turns both off. Nothing is compared in the first `first_after_ms`: where many
+    organizations start together, their polls come before their counts.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class LateEvents:
         known: Callable[[int, int], int],
         audit_ms: int,
         every_ms: int,
+        first_after_ms: int = 0,
     ) -> None:
         clock, on_limited = jumpcloud.clock, jumpcloud.concurrency.lower
         self._source: Counting = jumpcloud.source
@@ -72,6 +74,7 @@ class LateEvents:
         self._witness = Witness(known, jumpcloud.clock)
         self._audit_ms = audit_ms
         self._every_ms = every_ms
+        self._from_span_ms = clock.span_ms() + first_after_ms
         self._clock = clock
         self._tell = process.tell
         self._warn = process.warn
@@ -106,7 +109,7 @@ class LateEvents:
 
         None overlaps a window that is being read. What is asked again, and when, is noted.
         """
-        if not self._audit_ms:
+        if not self._audit_ms or self._clock.span_ms() < self._from_span_ms:
             return
         end_ms = checkpoint.watermark_ms + 1
         if self._is_whole_audit_due:

@@ -18,6 +18,7 @@ class Plan:
 
     `scope` names what is asked for (services, organisation, region). `readers` 0 reads the
     backlog in the polling thread. `max_rows` limits a page, and `max_tail_rows` one of new events.
+    Late events are looked for once `first_audit_after_ms` have passed since the start.
     """
 
     history_ms: int
@@ -27,6 +28,7 @@ class Plan:
     max_rows: int
     readers: int = MAX_READERS
     max_tail_rows: int = MAX_PAGE_ROWS
+    first_audit_after_ms: int = 0
 
     @property
     def reach(self) -> Reach:

@@ -26,6 +26,10 @@ def each(places: Mapping[str, Installation]) -> Iterator[tuple[str, Report, Secr
         secrets = Secrets()
         return check(place, secrets, Throttle(pace)), secrets
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for name, (report, secrets) in zip(places, pool.map(checked, places.values()), strict=True):
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        reports = pool.map(checked, places.values())
+        for name, (report, secrets) in zip(places, reports, strict=True):
             yield name, report, secrets
+    finally:  # whoever had enough of it does not wait for those that have not begun
+        pool.shutdown(cancel_futures=True)

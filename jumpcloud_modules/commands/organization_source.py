@@ -15,6 +15,8 @@ from jumpcloud_modules.organizations.member import Definition
 from jumpcloud_modules.organizations.sharding import Shard, mine, shard_of
 from jumpcloud_modules.sekoia.settings import account_of, settings_of
 
+FIRST_AUDIT_AFTER_MS: Final = 60_000
+"""A start of many is polls alone in its first minute, so that each has one in it."""
 MAX_TAIL_ROWS: Final = 2_000
 """New events of many organizations are in memory at once, so their pages are smaller."""
 
@@ -62,7 +64,11 @@ class Source:
             intake_url=configuration.intake_server or "",
             user_agent=self._user_agent,
         )
-        plan = replace(settings.plan, max_tail_rows=MAX_TAIL_ROWS)
+        plan = replace(
+            settings.plan,
+            max_tail_rows=MAX_TAIL_ROWS,
+            first_audit_after_ms=FIRST_AUDIT_AFTER_MS,
+        )
         every = float(configuration.poll_every_seconds)
         return Definition(entry.name, replace(settings, plan=plan), every)
 

@@ -220,3 +220,18 @@ def test_how_late_events_were_is_measured(world: World) -> None:
     assert dict(late.at_most)[3_600.0] == 0
     assert dict(late.at_most)[21_600.0] == 3
     assert world.measurements.traffic.commits.distribution().count > 0
+
+
+def test_where_many_start_together_late_events_are_looked_for_a_minute_later(world: World) -> None:
+    """Then every organization has been polled; what is late by then is found all the same."""
+    collector = world.boot(replace(_WEEK, first_audit_after_ms=10 * MINUTE_MS))
+    _publish_at(world, world.clock.now_ms)
+    world.poll(collector)
+    late = _publish_at(world, world.clock.now_ms - 90_000)
+
+    world.poll(collector, times=5)
+    found_too_early = late in world.accepted
+    world.poll(collector, times=6)
+
+    assert not found_too_early
+    assert late in world.accepted

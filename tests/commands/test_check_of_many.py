@@ -79,7 +79,7 @@ def test_a_faulty_entry_is_told_among_the_others_that_are_checked(tmp_path: Path
         faulty = checked(connector, "--organization", SECOND.name)
 
     assert (ended.status, one.status, faulty.status) == (2, 0, 2)
-    nameless, unread = ended.err.splitlines()
+    nameless, *_, unread = ended.err.splitlines()
     assert nameless.startswith("organization 3: name: give one of small letters")
     assert unread == "The environment variable LOG_LEVLE is not read; did you mean LOG_LEVEL?"
     assert ended.out.splitlines()[:2] == [
