@@ -68,6 +68,7 @@ OF_HTTP_IN_COLLECTING = {"http", "http.backoff", "http.retry"}
 """Waiting and trying again is for any end, the disk too."""
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Return the full names of what a file imports."""
     found: set[str] = set()

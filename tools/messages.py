@@ -417,6 +417,11 @@ REASONS: Final = (
         "check the object storage",
     ),
     Reason(
+        "The lease … changed while it was begun",
+        "somebody else writes there, or an answer of the storage was lost; it is tried again",
+        "check who else uses this bucket and folder, if it happens again",
+    ),
+    Reason(
         "The lease … changed … times",
         "somebody else writes the lease",
         "check who else uses this bucket and folder",
@@ -562,6 +567,7 @@ PIECES: Final = (
 UNSAID: Final = (
     "An end that failed before is not asked yet",  # of TryLater, which no failure log is told
     "stopped while",  # of Stopped, which ends a wait and is shown to nobody
+    "… is not right below …",  # a mistake of the program's, with its stack
     "the page was given back",  # a mistake of the program's, with its stack
     "Check ",  # what to do by status: docs/troubleshooting.md
     "Directory Insights is not enabled",

@@ -18,6 +18,7 @@ ABSENT = ("NoSuchKey", "404")
 REFUSED_STATUSES = (409, 412)
 UNKNOWN_CONDITION = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 REMOVED_AT_ONCE = 100
+"""Old objects that one sweep removes, at most: it is in the way of what begins."""
 SOME_OTHER_ETAG = '"00000000000000000000000000000000"'
 
 

@@ -99,14 +99,15 @@ class Processes(RuleBasedStateMachine):
         path = self.folders[folder]
         if process.name in self.paused or path not in process.folders_among(self.folders):
             return
-        lane, work = {
+        ways: dict[str, tuple[str, Callable[[], object]]] = {
             "look": ("work", partial(process.look, path)),
             "check": ("work", partial(process.check, path)),
             "give back": ("work", partial(process.give_back, path)),
             "end": ("work", process.end),
             "renew": ("renewal", process.renew),
             "mark free": ("return", process.mark_free),
-        }[what]
+        }
+        lane, work = ways[what]
         command = process.begin(lane, work)
         self.paused.add(process.name)
         for _ in range(steps):
