@@ -16,7 +16,7 @@ from jumpcloud_modules.organizations.sharding import Shard, mine, shard_of
 from jumpcloud_modules.sekoia.settings import account_of, settings_of
 
 FIRST_AUDIT_AFTER_MS: Final = 60_000
-"""A start of many is polls alone in its first minute, so that each has one in it."""
+"""A start of many is polls alone at first, so that each has one in its frequency or a minute."""
 MAX_TAIL_ROWS: Final = 2_000
 """New events of many organizations are in memory at once, so their pages are smaller."""
 
@@ -64,12 +64,12 @@ class Source:
             intake_url=configuration.intake_server or "",
             user_agent=self._user_agent,
         )
+        every = float(configuration.poll_every_seconds)
         plan = replace(
             settings.plan,
             max_tail_rows=MAX_TAIL_ROWS,
-            first_audit_after_ms=FIRST_AUDIT_AFTER_MS,
+            first_audit_after_ms=min(FIRST_AUDIT_AFTER_MS, int(every * 1000)),
         )
-        every = float(configuration.poll_every_seconds)
         return Definition(entry.name, replace(settings, plan=plan), every)
 
 
