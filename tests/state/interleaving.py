@@ -43,6 +43,7 @@ class Command:
         self.at = ""
         self._work = work
         self._fails_with: BaseException | None = None
+        self.loses_answer = False
         self._stands, self._goes = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -52,9 +53,9 @@ class Command:
         self._thread.start()
         self._stands.acquire()
 
-    def go_on(self, fails_with: BaseException | None = None) -> None:
+    def go_on(self, fails_with: BaseException | None = None, *, loses_answer: bool = False) -> None:
         """Go on, or fail there, and return once it stands still again or is over."""
-        self._fails_with = fails_with
+        self._fails_with, self.loses_answer = fails_with, loses_answer
         self._goes.release()
         self._stands.acquire()
 
@@ -79,6 +80,8 @@ class Command:
 
 
 _running: dict[threading.Thread, Command] = {}
+_at_once: list[str] = []
+"""The process that does something in the test's own thread."""
 
 
 class SteppedS3(FakeS3):
@@ -109,6 +112,8 @@ class SteppedS3(FakeS3):
         finally:
             if self._stops_at_answers:
                 command.stand_still("answer")
+            elif command.loses_answer:
+                raise ConnectionError("reset")
 
 
 @dataclass
@@ -151,8 +156,17 @@ class Process:
         """Tell whether nothing is under way in a lane."""
         return lane not in self.lanes or self.lanes[lane].is_over
 
+    def does(self, work: Callable[[], object]) -> None:
+        """Do something without standing still."""
+        _at_once.append(self.life)
+        try:
+            with suppress(*_EXPECTED):
+                work()
+        finally:
+            _at_once.pop()
+
     def begin(self, lane: str, work: Callable[[], object]) -> Command:
-        """Begin a command in a lane that is idle."""
+        """Begin a command that stands still, in a lane that is idle."""
         command = self.lanes[lane] = Command(self.life, work)
         command.begin()
         return command
@@ -243,7 +257,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch, is_alive: Callable[[str], bool] | N
 
     def name_of_this() -> str | None:
         command = _running.get(threading.current_thread())
-        return command.process if command else None
+        return command.process if command else _at_once[-1]
 
     def has_ended(name: str | None) -> bool:
         return is_alive is not None and name is not None and not is_alive(name)
