@@ -116,16 +116,16 @@ class World:
             self.arrive()
 
     def _stand_still(self, process: Process, story: Story, folder: S3Path) -> None:
-        work: Callable[[], object] = {
+        ways: dict[str, Callable[[], object]] = {
             "look": partial(process.look, folder),
             "check": partial(process.check, folder),
             "give back": partial(process.give_back, folder),
             "end": process.end,
             "renew": process.renew,
             "mark free": process.mark_free,
-        }[story.what]
+        }
         self.paused.add(process.name)
-        process.begin(LANES.get(story.what, "work"), work)
+        process.begin(LANES.get(story.what, "work"), ways[story.what])
         for _ in range(story.steps):
             self._step(process)
 
