@@ -79,6 +79,22 @@ class Installation(Protocol):
         """Return the intake of the platform's region, None where there is no platform."""
 
 
+class _WithoutAList:
+    """Have no list: it is one organization of a list itself, or is on the platform."""
+
+    def organizations(self) -> Mapping[str, Installation]:
+        """Return none."""
+        return {}
+
+    def of_this_process(self) -> Mapping[str, Installation]:
+        """Return none."""
+        return {}
+
+    def collected(self) -> list[Named]:
+        """Return none."""
+        return []
+
+
 @dataclass(frozen=True)
 class SelfHosted:
     """Read module.json and the environment."""
@@ -159,7 +175,7 @@ class SelfHosted:
 
 
 @dataclass(frozen=True)
-class OfOrganization:
+class OfOrganization(_WithoutAList):
     """Read one organization of the list that module.json has: both forms as they count for it."""
 
     whole: SelfHosted
@@ -183,18 +199,6 @@ class OfOrganization:
     @property
     def intake_url(self) -> None:
         """Return None: there is no platform."""
-
-    def organizations(self) -> Mapping[str, Installation]:
-        """Return none: it is one itself."""
-        return {}
-
-    def of_this_process(self) -> Mapping[str, Installation]:
-        """Return none: it is one itself."""
-        return {}
-
-    def collected(self) -> list[Named]:
-        """Return none: it is one itself."""
-        return []
 
     def faults(self) -> list[str]:
         """Return what a start would say of this organization."""
@@ -222,7 +226,7 @@ class OfOrganization:
 
 
 @dataclass(frozen=True)
-class OnThePlatform:
+class OnThePlatform(_WithoutAList):
     """Read what the platform mounted or set, and fetch the secrets as the SDK does."""
 
     configuration: FileSystemConfiguration
@@ -255,18 +259,6 @@ class OnThePlatform:
     def intake_url(self) -> str | None:
         """Return the intake of the platform's region."""
         return self._text("intake_url")
-
-    def organizations(self) -> Mapping[str, Installation]:
-        """Return none: on the platform a connector has one organization."""
-        return {}
-
-    def of_this_process(self) -> Mapping[str, Installation]:
-        """Return none: on the platform a connector has one organization."""
-        return {}
-
-    def collected(self) -> list[Named]:
-        """Return none: on the platform a connector has one organization."""
-        return []
 
     def faults(self) -> list[str]:
         """Return nothing: each form has its own faults, told when it is read."""

@@ -126,7 +126,7 @@ class Member:
 
     def _step(self) -> float | None:
         """Own the state and start the first stream, then poll it. Return when to go on."""
-        return self._guarded(self._job, self._own_and_poll)
+        return self.guarded(self._job, self._own_and_poll)
 
     def _own_and_poll(self) -> float:
         parts = self._assembled()
@@ -153,7 +153,7 @@ class Member:
             self._faults.over()
         return self._parts
 
-    def _guarded(self, job: Job, step: Callable[[], float]) -> float | None:
+    def guarded(self, job: Job, step: Callable[[], float]) -> float | None:
         """Do a step, and return when to do the next one; None where it has ended."""
         began = monotonic()
         self._commons.heartbeat()  # one that fails is alive, too
@@ -223,10 +223,6 @@ class Member:
     def polled(self, counts: Counts) -> None:
         """Take note of what a poll did."""
         self._commons.sums.polled(counts)
-
-    def guarded(self, job: Job, step: Callable[[], float]) -> float | None:
-        """Do a step of another stream than the first."""
-        return self._guarded(job, step)
 
     # What its parts are given
 
