@@ -23,6 +23,8 @@ QUICK_LANE: Final = 16
 SLOW_LANE: Final = 128
 """Jobs that run at a time besides, because they hang or failed: threads that wait cost little."""
 SLOW_AFTER_SECONDS: Final = 1.0
+SECONDS_WITHOUT_A_THREAD: Final = 1.0
+"""When to ask for a thread again that the system refused."""
 
 Run = Callable[[], float | None]
 """Do a part of the work, and return after how many seconds to go on; None ends it."""
@@ -125,11 +127,6 @@ class Scheduler:
             self._is_stopped = True
             self._changed.notify_all()
 
-    def join(self, timeout_seconds: float) -> bool:
-        """Wait for what runs to end, and return whether it did."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._running, max(0.0, timeout_seconds))
-
     # With the lock held
 
     def _put(self, job: Job, at: float) -> None:
@@ -155,24 +152,31 @@ class Scheduler:
 
     def _start_ready(self, now: float) -> None:
         for is_slow, ready in self._ready.items():
-            while ready and self._free[is_slow]:
+            while ready and self._free[is_slow] and self._has_thread():
                 job = ready.popleft()
                 self._free[is_slow] -= 1
                 self._running[job] = _Running(job, now, is_slow)
                 self.lateness.saw(now - job.due_at)
-                self._hand_over(job)
+                self._idle -= 1
+                self._handed.put(job)
 
-    def _hand_over(self, job: Job) -> None:
+    def _has_thread(self) -> bool:
+        """Tell whether a thread waits for a job, or could be started; the system may refuse one."""
         if self._idle:
-            self._idle -= 1
-        else:
-            self._threads += 1
+            return True
+        try:
             threading.Thread(target=self._work, name="worker", daemon=True).start()
-        self._handed.put(job)
+        except RuntimeError:
+            return False
+        self._threads += 1
+        self._idle += 1
+        return True
 
     def _seconds_to_wait(self, now: float) -> float | None:
         """Return when to look again; whoever ends or adds a job calls earlier."""
         instants = [self._due[0].at] if self._due else []
+        if any(ready and self._free[is_slow] for is_slow, ready in self._ready.items()):
+            instants.append(now + SECONDS_WITHOUT_A_THREAD)
         if self._free[True]:
             instants += [
                 running.since + SLOW_AFTER_SECONDS
@@ -186,21 +190,17 @@ class Scheduler:
     def _work(self) -> None:
         is_kept = True
         while is_kept and (job := self._handed.get()) is not None:
-            seconds = None
+            seconds, is_kept = None, False
             try:
                 seconds = job.run()
-            finally:
+                is_kept = True
+            finally:  # a mistake ends the thread
                 with self._changed:
                     self._ended(job, seconds)
-                    is_kept = self._is_kept()
-
-    def _is_kept(self) -> bool:
-        """Tell whether the thread waits for another job, of which more than a few need not."""
-        if self._idle >= self._kept_threads:
-            self._threads -= 1
-            return False
-        self._idle += 1
-        return True
+                    # More than a few need not wait for another job.
+                    is_kept = is_kept and self._idle < self._kept_threads
+                    self._idle += is_kept
+                    self._threads -= not is_kept
 
     def _ended(self, job: Job, seconds: float | None) -> None:
         running = self._running.pop(job)

@@ -55,14 +55,14 @@ class Turns:
         return spawn
 
     def _add(self, queue: _Queue, task: Task) -> None:
+        """Have a task done; one for which the system gives no thread is not kept."""
         with self._lock:
+            if self._free:
+                threading.Thread(target=self._work, name="reader", daemon=True).start()
+                self._free -= 1
             queue.tasks.append(task)
             if len(queue.tasks) == 1:
                 self._waiting.append(queue)
-            if not self._free:
-                return
-            self._free -= 1
-        threading.Thread(target=self._work, name="reader", daemon=True).start()
 
     def _work(self) -> None:
         while True:

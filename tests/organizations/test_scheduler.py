@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from jumpcloud_modules.organizations.scheduler import SLOW_AFTER_SECONDS, Job, Scheduler
 from sandbox import wait_until
 
@@ -143,3 +145,44 @@ def test_jobs_that_are_due_together_all_run() -> None:
         for job in done:
             scheduler.add(job)
         assert wait_until(lambda: all(job.is_over for job in done))
+
+
+def test_where_the_system_gives_no_more_threads_those_that_there_are_do_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container may have a limit; the scheduler goes on, and nothing is left out."""
+    held, start, refused = _Gate(), threading.Thread.start, threading.Event()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "worker" and held.runs:
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with scheduling(quick=2) as scheduler:
+        scheduler.add(held.job)
+        assert held.began.acquire(timeout=20)
+        others = [Job(lambda: None) for _ in range(5)]
+        for job in others:
+            scheduler.add(job)
+        assert refused.wait(20)
+        held.gate.set()
+        assert wait_until(lambda: all(job.is_over for job in others))
+
+
+def test_a_thread_that_ends_with_a_mistake_is_not_counted_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What comes next has a new one."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def fail() -> None:
+        raise ValueError("a mistake")
+
+    after = Job(lambda: None)
+    with scheduling(quick=1, slow=1) as scheduler:
+        scheduler.do(fail, is_suspect=False)
+        assert wait_until(lambda: not any(t.name == "worker" for t in threading.enumerate()))
+        scheduler.add(after)
+        assert wait_until(lambda: after.is_over)

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from jumpcloud_modules.collecting.readers import FOR_COUNTS, Task
 from jumpcloud_modules.organizations.turns import Turns
 from sandbox import wait_until
@@ -10,14 +12,16 @@ from sandbox import wait_until
 def test_organizations_take_turns_however_much_one_of_them_has() -> None:
     """One with a long backlog does not make the others wait for its end."""
     done: list[str] = []
-    gate = threading.Event()
+    began, gate = threading.Event(), threading.Event()
     turns = Turns(FOR_COUNTS, threads=1)
     large, small = turns.of(lambda: False), turns.of(lambda: False)
 
     def first() -> None:
+        began.set()
         gate.wait(60)
 
     large(first, 0.0)
+    assert began.wait(20)
     for _ in range(4):
         large(lambda: done.append("large"), 0.0)
     small(lambda: done.append("small"), 0.0)
@@ -69,5 +73,25 @@ def test_a_task_that_ends_leaves_its_thread_to_the_next_one() -> None:
 
     turns.of(lambda: True)(lambda: None, 0.0)
     turns.of(lambda: True)(done.set, 0.0)
+
+    assert done.wait(20)
+
+
+def test_where_the_system_gives_no_thread_the_task_is_not_kept_and_no_place_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever gave the task is told, and may give it again."""
+    done = threading.Event()
+    turns = Turns(FOR_COUNTS, threads=1)
+    spawn = turns.of(lambda: False)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            spawn(lambda: pytest.fail("it was given up"), 0.0)
+    spawn(done.set, 0.0)
 
     assert done.wait(20)
