@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import monotonic
@@ -109,6 +110,7 @@ class Process:
         commons = self.commons
         self.say(self._starting(), "info")
         self._warn_of_too_many()
+        self._hide_keys()
         self.roster.apply(self._definitions)
         scheduling = threading.Thread(target=commons.scheduler.run, name="scheduler", daemon=True)
         scheduling.start()
@@ -164,9 +166,14 @@ class Process:
             said = "The list of organizations cannot be used; the former one goes on."
             self.say(f"{said} {error}", "error")
             return
+        self._hide_keys()
         change = self.roster.apply(self._definitions)
         self.say(f"The list was read again, {len(self.roster)} organizations: {change}.", "info")
         self._warn_of_too_many()
+
+    def _hide_keys(self) -> None:
+        """Have no message show a key: of all at once, which takes a hundredth of one by one."""
+        self._secrets.add(*(each.settings.intake.key for each in self._definitions))
 
     def _warn_of_too_many(self) -> None:
         needed = sum(REQUESTS_A_POLL / each.poll_every_seconds for each in self._definitions)
@@ -181,7 +188,8 @@ class Process:
 
     def _failed_unexpectedly(self, name: str, error: Exception, times: int) -> None:
         since = f" (failures since this was last said: {times})" if times > 1 else ""
-        said = f"Collecting failed unexpectedly and goes on{since}: {type(error).__name__}: {error}"
+        stack = "".join(traceback.format_exception(error)).rstrip()
+        said = f"Collecting failed unexpectedly and goes on{since}: {stack}"
         self.commons.messages.say(name, "", said, "error")
         sentry_sdk.capture_exception(error)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.commands import many as product
 from sandbox import Sandbox, make_event, many, wait_until
 from sandbox.instants import now_ms
@@ -38,3 +39,27 @@ def test_a_process_that_waits_for_a_full_disk_is_not_restarted(
         process.stop()
         running.join(20)
         assert sandbox.verdict().clean
+
+
+def test_a_mistake_of_the_program_is_logged_with_its_stack_and_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As that of a single connector is: without it nobody can find the mistake."""
+    (one,) = many(1)
+
+    def fail(_: Collector) -> None:
+        raise ValueError(f"a mistake with {one.intake_key}")
+
+    monkeypatch.setattr(Collector, "poll", fail)
+    with Sandbox(organizations=[one]) as sandbox:
+        told = ManyConnectorProcess(sandbox.addresses, [one])
+        process = product.build(told.module_path, tmp_path, {}, "9.9.9", "tests")
+        running = threading.Thread(target=process.run, daemon=True)
+        running.start()
+        assert wait_until(lambda: "a mistake" in caplog.text)
+        process.stop()
+        running.join(20)
+
+    assert f"{one.name}: Collecting failed unexpectedly and goes on" in caplog.text
+    assert "in start_and_poll" in caplog.text
+    assert one.intake_key not in caplog.text
