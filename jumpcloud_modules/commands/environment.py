@@ -4,7 +4,8 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Final
 
-from jumpcloud_modules.commands.document import VARIABLE
+from jumpcloud_modules.commands import organization_file
+from jumpcloud_modules.commands.document import VARIABLE, ConfigurationError
 from jumpcloud_modules.http.route import BUNDLE_VARIABLES
 from jumpcloud_modules.sekoia.spelling import nearest
 
@@ -56,10 +57,27 @@ def variables_of(path: Path) -> set[str]:
     return {found["name"] for found in VARIABLE.finditer(text)}
 
 
-def warnings(environment: Mapping[str, str], of_the_document: Set[str]) -> list[str]:
+def variables_of_list(path: Path, environment: Mapping[str, str]) -> set[str]:
+    """Return the variables that the file of a module.json's list names."""
+    try:
+        file = organization_file.file_of(path, environment)
+    except (ConfigurationError, KeyError):
+        return set()
+    return variables_of(file) if file else set()
+
+
+def warnings_for(path: Path, environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that neither a module.json names nor anybody reads."""
+    return warnings(environment, variables_of(path), variables_of_list(path, environment))
+
+
+def warnings(
+    environment: Mapping[str, str], of_the_document: Set[str], of_its_list: Set[str] = frozenset()
+) -> list[str]:
     """Return a sentence for each variable that is set but not read, as far as can be told."""
     known = OWN | OF_THE_NETWORK | OF_S3 | of_the_document
-    read = known | {name.lower() for name in OF_THE_NETWORK}
+    # What a list names is not looked at for what is near: it may be thousands, all alike.
+    read = known | of_its_list | {name.lower() for name in OF_THE_NETWORK}
     said = []
     for name in sorted(environment.keys() - read):
         if name.lower().endswith("_proxy"):  # of other programs, as ftp_proxy

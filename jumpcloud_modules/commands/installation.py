@@ -160,7 +160,7 @@ class SelfHosted:
 
     def warnings(self) -> list[str]:
         """Return what a start would say of the variables."""
-        return environment.warnings(self.environment, environment.variables_of(Path(self.name)))
+        return environment.warnings_for(Path(self.name), self.environment)
 
     def module(self) -> dict[str, Any]:
         """Return the part `module`."""
@@ -202,8 +202,7 @@ class OfOrganization(_WithoutAList):
 
     def faults(self) -> list[str]:
         """Return what a start would say of this organization."""
-        faults = self.whole.listed.faults
-        return [fault.said for fault in faults if fault.who == self.organization]
+        return self.whole.listed.faults_of(self.organization)
 
     def warnings(self) -> list[str]:
         """Return what a start would say of the variables."""

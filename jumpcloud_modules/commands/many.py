@@ -47,6 +47,8 @@ SECONDS_TO_FINISH: Final = 3.0
 HEALTH_GRACE_SECONDS: Final = 900.0
 """Health is 500 after this time plus twice the largest `frequency` without a step."""
 TOKENS_KEPT: Final = 10_000
+MAX_FAULTS_LOGGED: Final = 20
+"""Of a list that cannot be used; `check` tells all of them."""
 REQUESTS_A_POLL: Final = 2
 LOG_LEVELS: Final[dict[Level, int]] = {
     "info": logging.INFO,
@@ -164,7 +166,7 @@ class Process:
             self._definitions = self._source.read()
         except ConfigurationError as error:
             said = "The list of organizations cannot be used; the former one goes on."
-            self.say(f"{said} {error}", "error")
+            self.say(f"{said} {_on_one_line(error)}", "error")
             return
         self._hide_keys()
         change = self.roster.apply(self._definitions)
@@ -270,6 +272,12 @@ def _exposition(process: Process) -> ExpositionOfMany:
     return ExpositionOfMany(
         see_each, lambda: see(everything), commons.forward_seconds.distribution, see_in_all
     )
+
+
+def _on_one_line(error: ConfigurationError) -> str:
+    """Return what is wrong, as much of it as a log should have."""
+    lines = str(error).splitlines()
+    return " ".join(lines[:MAX_FAULTS_LOGGED]) + (" …" if len(lines) > MAX_FAULTS_LOGGED else "")
 
 
 def _per_second(environment: Mapping[str, str]) -> float:

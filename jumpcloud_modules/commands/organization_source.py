@@ -20,6 +20,9 @@ FIRST_AUDIT_AFTER_MS: Final = 60_000
 MAX_TAIL_ROWS: Final = 2_000
 """New events of many organizations are in memory at once, so their pages are smaller."""
 
+Look = tuple[int, int, int]
+"""What changes with a file, or with what a link leads to: its number, its time (ns), its size."""
+
 
 class Source:
     """Read the list of organizations, as this process's part of it, and tell when it changes."""
@@ -36,11 +39,12 @@ class Source:
         self._environment = environment
         self._user_agent = user_agent
         self.shard = shard_here(environment)
-        self._seen: dict[Path, tuple[int, int] | None] = {}
+        self._seen: dict[Path, Look | None] = {}
 
     def read(self) -> list[Definition]:
         """Return the organizations. Raises ConfigurationError for all that is wrong with them."""
-        self._seen = self._looks()
+        files = files_of(self._path, self._environment)
+        self._seen = {file: _look(file) for file in files}  # before they are read
         entries = read_organizations(self._path, self._environment)
         if self.shard:
             names = set(mine([entry.name for entry in entries], self.shard))
@@ -50,10 +54,7 @@ class Source:
     @property
     def has_changed(self) -> bool:
         """Tell whether a file of the list is another one than when it was read."""
-        return self._looks() != self._seen
-
-    def _looks(self) -> dict[Path, tuple[int, int] | None]:
-        return {path: _look(path) for path in files_of(self._path)}
+        return any(_look(file) != seen for file, seen in self._seen.items())
 
     def _definition(self, entry: Entry) -> Definition:
         configuration = entry.connector
@@ -73,12 +74,12 @@ class Source:
         return Definition(entry.name, replace(settings, plan=plan), every)
 
 
-def _look(path: Path) -> tuple[int, int] | None:
+def _look(path: Path) -> Look | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def shard_here(environment: Mapping[str, str]) -> Shard | None:

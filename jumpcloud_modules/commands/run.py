@@ -129,7 +129,7 @@ def run() -> int:
     try:
         logs.set_up(os.environ)
         path = Path(os.environ.get("MODULE_JSON") or "module.json")
-        for warning in environment.warnings(os.environ, environment.variables_of(path)):
+        for warning in environment.warnings_for(path, os.environ):
             logging.getLogger(__name__).warning(warning)
         folder = data_folder.find(os.environ)
         is_list = names_a_list(path)

@@ -80,7 +80,7 @@ def test_a_faulty_entry_is_told_among_the_others_that_are_checked(tmp_path: Path
 
     assert (ended.status, one.status, faulty.status) == (2, 0, 2)
     nameless, *_, unread = ended.err.splitlines()
-    assert nameless.startswith("organization 3: name: give one of small letters")
+    assert nameless.startswith("line 4: name: give one of small letters")
     assert unread == "The environment variable LOG_LEVLE is not read; did you mean LOG_LEVEL?"
     assert ended.out.splitlines()[:2] == [
         f"ok       {FIRST.name}  0 events in the last 24 hours",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules.commands.environment import variables_of, warnings
+from jumpcloud_modules.commands.environment import variables_of, warnings, warnings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = variables_of(ROOT / "module.json")
@@ -61,3 +61,16 @@ def test_certificates_named_where_nobody_looks_are_told(bundle: dict[str, str]) 
 
     assert "SSL_CERT_FILE is not read" in said
     assert warnings({"SSL_CERT_FILE": "/a.pem", "REQUESTS_CA_BUNDLE": "/a.pem"}, OURS) == []
+
+
+def test_what_a_list_of_organizations_names_is_read(tmp_path: Path) -> None:
+    """Also where it looks like another one; thousands of them are not compared with the rest."""
+    path = tmp_path / "module.json"
+    path.write_text('{"module": {}, "connector": {}, "organizations": "${LIST}"}')
+    (tmp_path / "list.csv").write_text("name,apikey\nacme,${JUMPCLOUD_API_KEY_ACME}\n")
+    environment = {"LIST": "list.csv", "JUMPCLOUD_API_KEY_ACME": "x", "JUMPCLOUD_API_KEY_ACNE": "x"}
+
+    assert warnings_for(path, environment) == []
+    assert warnings_for(path, environment | {"SHARDES": "5"}) == [
+        "The environment variable SHARDES is not read; did you mean SHARDS?"
+    ]

@@ -1,11 +1,137 @@
-"""Where a process has its organizations from, and what it takes for a change."""
+"""Where a process has its organizations from: its part of the list, and what changes it."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
+import pytest
+
+from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.organization_source import Source
 
-SHARED = {"connector": {"intake_server": "https://intake.example.org"}}
+TABLE = "name,organization_id,intake_key,intake_key_file\n"
+ACME, BETA = "acme,id-of-acme,,keys/acme\n", "beta,id-of-beta,key-of-beta,\n"
+
+
+def source(folder: Path, **environment: str) -> Source:
+    """Return the source of a module.json that names the list in the folder `mounted`."""
+    document = {
+        "module": {"apikey": "a-shared-key"},
+        "connector": {"intake_server": "https://intake.example.org"},
+        "organizations": "mounted/list.csv",
+    }
+    path = folder / "module.json"
+    path.write_text(json.dumps(document))
+    return Source(path, folder / "data", environment, "agent")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """Return a folder that holds the list, as Kubernetes mounts it: links into a hidden one."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/acme").write_text("key-of-acme")
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    publish(folder, TABLE + ACME + BETA)
+    (folder / "list.csv").symlink_to("..data/list.csv")
+    return folder
+
+
+def publish(folder: Path, text: str) -> None:
+    """Let another file be the list at once, as the kubelet does: its folder's link is replaced."""
+    release = Path(mkdtemp(prefix="..", dir=folder))
+    (release / "list.csv").write_text(text)
+    os.utime(release / "list.csv", (1_000_000_000, 1_000_000_000))
+    (folder / "..new").symlink_to(release.name)
+    (folder / "..new").replace(folder / "..data")
+
+
+def names(source: Source) -> list[str]:
+    """Return the names that a source has."""
+    return [definition.name for definition in source.read()]
+
+
+def test_each_has_a_folder_of_its_own(tmp_path: Path, mounted: Path) -> None:
+    """And what the list says of it."""
+    assert mounted.exists()
+
+    acme, beta = source(tmp_path).read()
+
+    assert acme.settings.data_path == tmp_path / "data/acme"
+    assert acme.settings.account.organization_id == "id-of-acme"
+    assert acme.settings.intake.key == "key-of-acme"
+    assert beta.settings.intake.url == "https://intake.example.org"
+
+
+def test_what_stays_as_it_was_is_the_same(tmp_path: Path, mounted: Path) -> None:
+    """So that only those begin anew that were changed."""
+    place = source(tmp_path)
+    acme, beta = place.read()
+    publish(mounted, TABLE + ACME + BETA.replace("key-of-beta", "another-key"))
+
+    same, other = place.read()
+
+    assert same == acme
+    assert other != beta
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: publish(folder / "mounted", TABLE + ACME),
+        lambda folder: publish(folder / "mounted", TABLE + BETA + ACME),  # as long, and as old
+        lambda folder: (folder / "keys/acme").write_text("another-key"),
+        lambda folder: (folder / "keys/acme").unlink(),
+        lambda folder: (folder / "mounted/..data").unlink(),
+        lambda folder: (folder / "module.json").write_text("{}"),
+    ],
+    ids=["shorter", "same size and time", "key", "no key", "no list", "module.json"],
+)
+def test_a_change_of_any_of_its_files_is_noticed(
+    tmp_path: Path, mounted: Path, change: Callable[[Path], object]
+) -> None:
+    """Once: until it is read again."""
+    assert mounted.exists()
+    place = source(tmp_path)
+    place.read()
+    assert not place.has_changed
+
+    change(tmp_path)
+
+    assert place.has_changed
+
+
+def test_a_list_that_is_being_written_or_gone_is_looked_at_again(
+    tmp_path: Path, mounted: Path
+) -> None:
+    """It is told once that it cannot be used, and comes into force as soon as it can."""
+    place = source(tmp_path)
+    place.read()
+
+    for broken in (TABLE + ACME + 'beta,"id-of-be', TABLE, "", None):
+        (mounted / "..data").unlink() if broken is None else publish(mounted, broken)
+        assert place.has_changed
+        with pytest.raises(ConfigurationError):
+            place.read()
+        assert not place.has_changed
+
+    publish(mounted, TABLE + BETA)
+    assert place.has_changed
+    assert names(place) == ["beta"]
+
+
+def test_a_process_has_its_part_of_the_list(tmp_path: Path, mounted: Path) -> None:
+    """All parts together are the list; what is wrong with any other part is told all the same."""
+    publish(mounted, TABLE + "".join(f"n{i},id-{i},key-{i},\n" for i in range(40)))
+
+    parts = [names(source(tmp_path, SHARD=f"{number}/3")) for number in (1, 2, 3)]
+
+    assert sorted(name for part in parts for name in part) == sorted(f"n{i}" for i in range(40))
+    assert all(parts)
+    with pytest.raises(ConfigurationError, match="such as 2/5"):
+        source(tmp_path, SHARD="third")
 
 
 def projected(volume: Path, revision: str, names: list[str]) -> None:
@@ -15,7 +141,11 @@ def projected(volume: Path, revision: str, names: list[str]) -> None:
     listed = [
         {"name": name, "organization_id": name, "intake_key": f"{name}-key"} for name in names
     ]
-    document = {"module": {"apikey": "a-key"}, **SHARED, "organizations": "organizations.json"}
+    document = {
+        "module": {"apikey": "a-key"},
+        "connector": {"intake_server": "https://intake.example.org"},
+        "organizations": "organizations.json",
+    }
     (folder / "module.json").write_text(json.dumps(document))
     (folder / "organizations.json").write_text(json.dumps(listed))
     new = volume / "..data_tmp"

@@ -437,7 +437,7 @@ def test_the_product_reads_what_a_pod_sees(case: str, tmp_path: Path) -> None:
         environment["JUMPCLOUD_API_KEY"] = KEY  # as the list could have it for each
 
     assert names_a_list(path)
-    assert path in files_of(path)
+    assert path in files_of(path, environment)
     assert len(read_organizations(path, environment)) == 2
 
 
