@@ -161,12 +161,11 @@ def assemble(settings: Settings, voice: Voice, around: Surroundings) -> Parts:
     Raises CannotWork for what waiting does not solve.
     """
     # First: what waiting does not solve would be tried for ever, once the parts are at work.
-    storage.check_writable(settings.data_path, LOCK_FILE_NAME, LEDGER, QUARANTINE)
-    aside, reasons = settings.data_path / QUARANTINE, settings.data_path / REASONS
-    quarantine = Quarantine(_private(aside), _private(reasons))
-    connections = around.connections
-    clock = connections.clock(settings.account.base_url)
-    owner = around.owner_of(settings.data_path)
+    folder = settings.data_path
+    storage.check_writable(folder, LOCK_FILE_NAME, LEDGER, QUARANTINE)
+    quarantine = Quarantine(_private(folder / QUARANTINE), _private(folder / REASONS))
+    clock = around.connections.clock(settings.account.base_url)
+    owner = around.owner_of(folder)
     intake_log, state_log = (
         FailureLog(end, voice.about(end)) for end in ("The Sekoia intake", "The state")
     )
@@ -182,12 +181,11 @@ def assemble(settings: Settings, voice: Voice, around: Surroundings) -> Parts:
         on_set_aside=voice.on_set_aside,
         secrets=voice.secrets,
         check_owner=owner.check,
-        observe=connections.observe("intake"),
-        transports=connections.transports,
+        observe=around.connections.observe("intake"),
+        transports=around.connections.transports,
     )
     claims = Claims(around.stop)
-    shared = _Shared(settings, voice, around, clock, owner, state_retry, intake, claims)
-    streams = _streams(shared)
+    streams = _streams(_Shared(settings, voice, around, clock, owner, state_retry, intake, claims))
     return Parts(
         owner=owner,
         intake=intake,
@@ -246,14 +244,9 @@ def _streams(shared: _Shared) -> list[_Stream]:
 
 def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_Stream]) -> _Stream:
     """Make one stream of several; `streams` will hold all of them."""
-    settings, voice, around, retry = (
-        shared.settings,
-        shared.voice,
-        shared.around,
-        shared.state_retry,
-    )
-    connections, account = around.connections, settings.account
-    concurrency = connections.concurrency(account, settings.jumpcloud)
+    settings, voice, around = shared.settings, shared.voice, shared.around
+    retry, connections = shared.state_retry, around.connections
+    concurrency = connections.concurrency(settings.account, settings.jumpcloud)
     scope = _scope(settings, services)
     storage.keep_private(folder / LEDGER)
 
@@ -275,7 +268,7 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
         _retry(end, log, voice, around, concurrency)
         for end, log in zip(SOURCE_ENDS, logs, strict=True)
     )
-    client = connections.client(account, settings.jumpcloud)
+    client = connections.client(settings.account, settings.jumpcloud)
     source = JumpCloudApi(client, services, Exclusion(settings.excluded_event_types, voice.warn))
     collector = Collector(
         replace(settings.plan, scope=scope, readers=settings.plan.readers if first is None else 1),
@@ -284,20 +277,24 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
         ),
         Durable(CheckpointStore(folder), ledger_of, retry, shared.owner.check),
         Once(shared.intake, delivered_by_others),
-        Process(
-            around.stop,
-            voice.tell,
-            voice.warn,
-            voice.measurements,
-            around.count_beside,
-            around.read_beside,
-        ),
+        _process(voice, around),
         OtherStreams(
             known_from_ms=lambda: first.checkpoint.beginning_ms if first else 0,
             needed_from_ms=lambda: [other.collector.needed_from_ms for other in others()],
         ),
     )
     return _Stream(collector, ledger, (tail_retry, backfill_retry), logs)
+
+
+def _process(voice: Voice, around: Surroundings) -> Process:
+    return Process(
+        around.stop,
+        voice.tell,
+        voice.warn,
+        voice.measurements,
+        around.count_beside,
+        around.read_beside,
+    )
 
 
 def _scope(settings: Settings, services: list[str]) -> str:
