@@ -32,8 +32,9 @@ from jumpcloud_modules.organizations.report import Report, is_failing
 from jumpcloud_modules.organizations.roster import Roster
 from jumpcloud_modules.organizations.scheduler import Scheduler
 from jumpcloud_modules.organizations.turns import Turns
+from jumpcloud_modules.sekoia.exposition import ExpositionOfMany
 from jumpcloud_modules.sekoia.memory import keep_small
-from jumpcloud_modules.sekoia.metrics import ExpositionOfMany, InAll, Seen
+from jumpcloud_modules.sekoia.metrics import InAll, Seen
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.state.open_files import raise_limit
 from jumpcloud_modules.state.ownership import ownerships

@@ -25,15 +25,11 @@ from jumpcloud_modules.failure_log import Repetition
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.sekoia import announcements
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
+from jumpcloud_modules.sekoia.exposition import Exposition
 from jumpcloud_modules.sekoia.form_faults import explain
 from jumpcloud_modules.sekoia.log_shipping import PlatformLogs, Record, post
 from jumpcloud_modules.sekoia.memory import keep_small
-from jumpcloud_modules.sekoia.metrics import (
-    COLLECTED_MESSAGES_DESCRIPTION,
-    KEY_LABEL,
-    Exposition,
-    Seen,
-)
+from jumpcloud_modules.sekoia.metrics import COLLECTED_MESSAGES_DESCRIPTION, KEY_LABEL, Seen
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
 from jumpcloud_modules.sekoia.polling import Listeners, Polling

@@ -14,6 +14,7 @@ from jumpcloud_modules.collecting.measurements import Histogram, Measurements, T
 from jumpcloud_modules.collecting.stats import Counts
 from jumpcloud_modules.commands.fingerprint import fingerprint
 from jumpcloud_modules.sekoia import connector as connector_module
+from jumpcloud_modules.sekoia.exposition import Exposition, ExpositionOfMany
 from jumpcloud_modules.sekoia.metrics import (
     BY_ORGANIZATION,
     COLLECTED_MESSAGES_DESCRIPTION,
@@ -23,8 +24,6 @@ from jumpcloud_modules.sekoia.metrics import (
     OF_A_LIST,
     OF_THE_SDK,
     Description,
-    Exposition,
-    ExpositionOfMany,
     InAll,
     Seen,
 )
