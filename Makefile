@@ -105,10 +105,10 @@ lint: install ## look for mistakes with ruff
 types: install ## check the types with mypy --strict
 	@$(PY) -m mypy $(CODE)
 
-manifests: install ## write the manifests and module.json from the configuration models
+manifests: install ## write the manifests, module.json and the chart's schema from the configuration models
 	@$(PY) -m tools.manifests
 
-check-manifests: install ## tell which manifest differs from the configuration models
+check-manifests: install ## tell which of them differs from the configuration models
 	@$(PY) -m tools.manifests --check
 
 docs: install ## write the generated parts of the documents, the dashboard and its picture

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from tools import chart_schema
 from tools.manifests import ROOT, differing, main, manifests
 
 FILES = (
@@ -27,7 +28,9 @@ MODELS: dict[str, type[BaseModel]] = {
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Copy what the tool reads."""
-    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    for path in ("pyproject.toml", chart_schema.PATH):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
     return tmp_path
 
 
@@ -74,6 +77,24 @@ def test_what_was_written_passes_the_check(tree: Path) -> None:
     assert main([], root=tree) == 0
     assert main(["--check"], root=tree) == 0
     assert sorted(path.name for path in tree.glob("*.json")) == sorted(FILES)
+
+
+def test_a_field_that_the_chart_does_not_know_is_noticed(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chart refuses what its schema does not name, once for all and once in the list."""
+    main([], root=tree)
+    schema = json.loads((tree / chart_schema.PATH).read_bytes())
+    values = schema["properties"]
+    entry = values["organizations"]["properties"]["list"]["items"]["properties"]
+    del values["connector"]["properties"]["frequency"], entry["frequency"]
+    (tree / chart_schema.PATH).write_text(json.dumps(schema), encoding="utf-8")
+
+    assert main(["--check"], root=tree) == 1
+    assert chart_schema.PATH in capsys.readouterr().err
+
+    assert main([], root=tree) == 0
+    assert (tree / chart_schema.PATH).read_bytes() == (ROOT / chart_schema.PATH).read_bytes()
 
 
 def test_the_trigger_is_the_connector_s_twin() -> None:

@@ -1,4 +1,6 @@
-"""Write the manifests and module.json from the configuration models, or tell which one differs.
+"""Write what the configuration models say into the manifests, module.json and the chart's schema.
+
+With --check, tell which of them differs.
 
 ::
 
@@ -15,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
+from tools import chart_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -112,25 +115,33 @@ def text_of(manifest: dict[str, Any]) -> str:
     return json.dumps(manifest, indent=2)
 
 
+def texts(root: Path) -> dict[str, str]:
+    """Return the text of each file by its path."""
+    by_hand = (root / chart_schema.PATH).read_text(encoding="utf-8")
+    return {
+        **{name: text_of(manifest) for name, manifest in manifests(version_of(root)).items()},
+        chart_schema.PATH: chart_schema.with_fields_of_the_forms(by_hand),
+    }
+
+
 def differing(root: Path) -> list[str]:
-    """Return the names of the files that are not what the models say."""
+    """Return the paths of the files that are not what the models say."""
     return [
-        name
-        for name, manifest in manifests(version_of(root)).items()
-        if not (root / name).is_file()
-        or (root / name).read_text(encoding="utf-8") != text_of(manifest)
+        path
+        for path, text in texts(root).items()
+        if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
     ]
 
 
 def write(root: Path) -> None:
-    """Write every manifest."""
-    for name, manifest in manifests(version_of(root)).items():
-        (root / name).write_text(text_of(manifest), encoding="utf-8")
+    """Write every file."""
+    for path, text in texts(root).items():
+        (root / path).write_text(text, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Write or check the manifests, and return the exit status."""
-    parser = argparse.ArgumentParser(description="Write the manifests from the models.")
+    """Write or check the files, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Write what the configuration models say.")
     parser.add_argument("--check", action="store_true", help="only tell which file differs")
     if not parser.parse_args(arguments).check:
         write(root)

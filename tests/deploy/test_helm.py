@@ -27,7 +27,6 @@ from jumpcloud_modules.commands.organization_list import (
     read_organizations,
 )
 from jumpcloud_modules.organizations.sharding import mine, shard_of
-from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import Sandbox, make_event, many, wait_until
 from sandbox.instants import now_ms
 from tests.commands.test_run import self_hosted
@@ -495,21 +494,6 @@ def test_two_pods_collect_all_organizations_with_what_the_chart_gives_them(tmp_p
 
         kept = {name.split("/")[1] for name in _names(storage) if name.startswith(tmp_path.name)}
     assert kept >= {one.name for one in organizations}
-
-
-def test_the_chart_s_keys_are_those_of_the_two_forms() -> None:
-    """But for the secrets, which have their own place; and no value that the forms refuse."""
-    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["properties"]
-    module, connector = ModuleConfiguration.model_fields, ConnectorConfiguration.model_fields
-    entry = schema["organizations"]["properties"]["list"]["items"]["properties"]
-
-    assert set(schema["module"]["properties"]) == set(module) - {
-        "apikey",
-        "client_id",
-        "client_secret",
-    }
-    assert set(schema["connector"]["properties"]) == set(connector) - {"intake_key"}
-    assert set(entry) == {"name", "intake_key_file", *module, *connector}
 
 
 # What it refuses
