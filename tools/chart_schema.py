@@ -15,7 +15,7 @@ PATH: Final = "deploy/helm/jumpcloud-directory-insights/values.schema.json"
 ADDRESSES: Final = frozenset({"base_url", "intake_server"})
 GIVEN_AS_CREDENTIALS: Final = frozenset({"apikey", "client_id", "client_secret"})
 GIVEN_FOR_EACH_ORGANIZATION: Final = frozenset({"intake_key"})
-KEPT: Final = ("type", "minimum", "maximum")
+KEPT: Final[tuple[str, ...]] = ("type", "minimum", "maximum")
 NOT_EMPTY: Final = {"type": "string", "minLength": 1}
 ENTRY_S_OWN: Final = {
     "name": {"type": "string", "pattern": "^[a-z0-9-]{1,63}$"},
