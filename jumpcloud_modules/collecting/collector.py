@@ -31,7 +31,7 @@ from jumpcloud_modules.instants import to_ms
 
 EVENTS_OF_A_LOOK = 3
 
-IsFinal = Callable[[CollectorError], bool]
+IsCallersToHandle = Callable[[CollectorError], bool]
 
 
 class Collector:
@@ -218,9 +218,11 @@ def _pages(plan: Plan, jumpcloud: JumpCloud, process: Process) -> tuple[Pages, P
     events.
     """
 
-    def of(size: PageSize, retry: Retry, room: PageRoom, is_final: IsFinal) -> Pages:
+    def of(
+        size: PageSize, retry: Retry, room: PageRoom, is_callers_to_handle: IsCallersToHandle
+    ) -> Pages:
         source, now_ms = jumpcloud.source, jumpcloud.clock.now_ms
-        return Pages(source, size, retry, process.stop, now_ms, room, is_final)
+        return Pages(source, size, retry, process.stop, now_ms, room, is_callers_to_handle)
 
     size = of_tail = PageSize(plan.max_rows)
     if plan.max_tail_rows < plan.max_rows:

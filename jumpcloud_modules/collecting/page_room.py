@@ -1,7 +1,8 @@
 """Room for pages in memory: a page waits for it before its body is read.
 
-How many fit is `queries.PAGES_IN_MEMORY`, which `collector` divides among its pagers. Knows neither
-where pages come from nor what becomes of them.
+Each tail has room for one; `connections` makes one more room, of the rest of
+`queries.PAGES_IN_MEMORY`, for all that is read beside the tails, of however many organizations.
+Knows neither where pages come from nor what becomes of them.
 """
 
 import threading

@@ -36,9 +36,9 @@ _STOP_CHECK_SECONDS = 0.2
 class Pages:
     """Read windows as pages from one source.
 
-    Each page waits for `room` in memory, however many windows are read side by side. A
-    failure for which `is_for_the_reader` returns true is raised after two tries; any other is tried
-    until it works.
+    Each page waits for `room` in memory, however many windows are read side by side. A failure for
+    which `is_callers_to_handle` returns true is raised after two tries; any other is tried until it
+    works.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Pages:
         stop: threading.Event,
         now_ms: Callable[[], int],
         room: PageRoom,
-        is_for_the_reader: Callable[[CollectorError], bool] = lambda _: False,
+        is_callers_to_handle: Callable[[CollectorError], bool] = lambda _: False,
     ) -> None:
         self._source = source
         self._size = size
@@ -57,7 +57,7 @@ class Pages:
         self._stop = stop
         self._now_ms = now_ms
         self._room = room
-        self._is_for_the_reader = is_for_the_reader
+        self._is_callers_to_handle = is_callers_to_handle
 
     def read(
         self, reading: Reading, go_on: Callable[[], bool] = lambda: True
@@ -83,8 +83,8 @@ class Pages:
                 raise
 
     def _learn_from(self, error: TryAgain | Refused, rows: int) -> None:
-        """Ask for less after a failure that this may mend; raise what the reader is to know."""
-        if self._is_for_the_reader(error):
+        """Ask for less after a failure that this may mend; raise what the caller is to handle."""
+        if self._is_callers_to_handle(error):
             raise error
         if isinstance(error, TryAgain) and error.burdened:
             self._size.relieve(rows)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from jumpcloud_modules.queries import PAGES_IN_MEMORY
 from sandbox import Event, faults
 from sandbox.connector import Settings
 from sandbox.faketime import LIBRARY, MISSING, FakeClock
@@ -19,7 +20,6 @@ BACKLOG_EVENTS = 30_000
 BACKLOG_MINUTES = 600
 FEW_EVENTS = BACKLOG_EVENTS // 10
 AWAY_SECONDS = 3
-PAGES_IN_MEMORY = 5
 SECONDS_TO_END = 2.0
 """A stop that takes longer may have left something behind: it waits for 2.5 seconds."""
 SOON_SECONDS = 90.0
