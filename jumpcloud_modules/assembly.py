@@ -14,11 +14,11 @@ from typing import Final
 from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
+from jumpcloud_modules.collecting.deliver_once import DeliverOnce
+from jumpcloud_modules.collecting.dependencies import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.measurements import End, Kind, Measurements
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.readers import FOR_COUNTS, FOR_WINDOWS, Spawn
-from jumpcloud_modules.collecting.streams import Once
 from jumpcloud_modules.connections import Connections
 from jumpcloud_modules.delivery import Quarantined
 from jumpcloud_modules.errors import Refused
@@ -276,7 +276,7 @@ def _stream(shared: _Shared, services: list[str], folder: Path, streams: list[_S
             source, shared.clock, tail_retry, backfill_retry, concurrency, connections.page_room
         ),
         Durable(CheckpointStore(folder), ledger_of, retry, shared.owner.check),
-        Once(shared.intake, delivered_by_others),
+        DeliverOnce(shared.intake, delivered_by_others),
         _process(voice, around),
         OtherStreams(
             known_from_ms=lambda: first.checkpoint.beginning_ms if first else 0,

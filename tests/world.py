@@ -18,7 +18,7 @@ from jumpcloud_modules import events
 from jumpcloud_modules.collecting import protocols
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.dependencies import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.plan import Plan

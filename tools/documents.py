@@ -33,8 +33,8 @@ from benchmarks.results import (
     steps_table,
 )
 from jumpcloud_modules.commands.dispatch import COMMANDS
-from jumpcloud_modules.commands.document import VARIABLE
 from jumpcloud_modules.commands.many import REQUESTS_A_POLL
+from jumpcloud_modules.commands.module_json import VARIABLE
 from jumpcloud_modules.intake import client as intake
 from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud

@@ -10,8 +10,8 @@ from concurrent.futures import TimeoutError as NotYet
 
 from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.audit import buckets_of
-from jumpcloud_modules.collecting.ends import JumpCloud
-from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
+from jumpcloud_modules.collecting.dependencies import JumpCloud
 from jumpcloud_modules.collecting.slicing import even_slices, slices
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.errors import Refused, TryAgain

@@ -8,22 +8,28 @@ from collections.abc import Callable, Sequence
 
 from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.backfilling import Backfill
-from jumpcloud_modules.collecting.delivering import Deliveries
-from jumpcloud_modules.collecting.ends import ALONE, Durable, JumpCloud, OtherStreams, Process
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
+from jumpcloud_modules.collecting.dependencies import (
+    ALONE,
+    Durable,
+    JumpCloud,
+    OtherStreams,
+    Process,
+)
 from jumpcloud_modules.collecting.forgetting import Forgetting
 from jumpcloud_modules.collecting.late_events import Audited, LateEvents
+from jumpcloud_modules.collecting.page_delivery import PageDelivery
 from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Deliverer
 from jumpcloud_modules.collecting.readers import Beside, Readers
-from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.startup import Startup
 from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.collecting.tail import Tail, is_refused_start
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
-from jumpcloud_modules.collecting.window_reading import WindowReading
+from jumpcloud_modules.collecting.window_reader import WindowReader
 from jumpcloud_modules.errors import CollectorError, Refused
 from jumpcloud_modules.events import UNDATED, Events
 from jumpcloud_modules.http.retry import Retry
@@ -58,7 +64,7 @@ class Collector:
         self._record = record = DeliveryRecord(
             durable, ledger, tracker, process.measurements.traffic.commits.observe
         )
-        deliveries = Deliveries(intake, record, self.stats)
+        deliveries = PageDelivery(intake, record, self.stats)
         self._late_events = LateEvents(
             jumpcloud,
             process,
@@ -74,7 +80,7 @@ class Collector:
         self._backfill = Backfill(
             jumpcloud, tracker, record, self._offer, has_readers=bool(plan.readers)
         )
-        self._windows = WindowReading(
+        self._windows = WindowReader(
             pages_beside,
             jumpcloud.concurrency,
             self._backfill,

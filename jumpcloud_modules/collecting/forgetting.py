@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from jumpcloud_modules.checkpoint import Checkpoint
-from jumpcloud_modules.collecting.ends import OtherStreams
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
+from jumpcloud_modules.collecting.dependencies import OtherStreams
 from jumpcloud_modules.collecting.late_events import LateEvents
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Clock
-from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.tail import Tail
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.instants import HOUR_MS, RETENTION_MS, floor

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jumpcloud_modules.checkpoint import Checkpoint, Window
 from jumpcloud_modules.collecting.audit import Audit, Bucket, buckets_of, joined
-from jumpcloud_modules.collecting.ends import JumpCloud, Process
+from jumpcloud_modules.collecting.dependencies import JumpCloud, Process
 from jumpcloud_modules.collecting.protocols import Counting
 from jumpcloud_modules.collecting.questions import (
     HOURS_COUNTED_BY_MINUTE_AT_ONCE,

@@ -23,7 +23,7 @@ class PageRoom:
         self._free = threading.BoundedSemaphore(pages)
         self._stop = stop
 
-    def lease(self, read: Callable[[], Page], passed: Callable[[Page], None]) -> "PageLease":
+    def lend(self, read: Callable[[], Page], passed: Callable[[Page], None]) -> "PageLoan":
         """Wait for room, read a page, and lend it; `passed` is called when it was processed.
 
         Raises Stopped while it waits, and whatever `read` raises, with the room given back.
@@ -32,13 +32,13 @@ class PageRoom:
             if self._stop.is_set():
                 raise Stopped("stopped while a page waited for room in memory")
         try:
-            return PageLease(read(), passed, self._free.release)
+            return PageLoan(read(), passed, self._free.release)
         except BaseException:
             self._free.release()
             raise
 
 
-class PageLease:
+class PageLoan:
     """Hold a page in memory until the end of one `with` block.
 
     Do not keep `page` in a variable: a variable would keep the page in memory after its room was

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from jumpcloud_modules.collecting.page_room import PageLease, PageRoom
+from jumpcloud_modules.collecting.page_room import PageLoan, PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.protocols import Opened, Source
-from jumpcloud_modules.collecting.reading import Reading
+from jumpcloud_modules.collecting.window_position import WindowPosition
 from jumpcloud_modules.errors import (
     CollectorError,
     PageTooLarge,
@@ -60,18 +60,18 @@ class Pages:
         self._is_callers_to_handle = is_callers_to_handle
 
     def read(
-        self, reading: Reading, go_on: Callable[[], bool] = lambda: True
-    ) -> Generator[PageLease, None, None]:
+        self, position: WindowPosition, go_on: Callable[[], bool] = lambda: True
+    ) -> Generator[PageLoan, None, None]:
         """Yield the pages of what is left of a window, in order, to its end or until not `go_on`.
 
         Process each page in a `with` block before taking the next one. `go_on` is called before
         each request; once it has returned false, it must go on doing so. Raises Stopped when asked
         to stop.
         """
-        while not reading.is_over and go_on():
+        while not position.is_over and go_on():
             rows = self._size.rows()
             try:
-                yield from self._chain(reading, rows, go_on)
+                yield from self._chain(position, rows, go_on)
             except PageTooLarge:
                 self._size.shrink_to_fit(rows)
             except (TryAgain, Refused) as error:
@@ -89,8 +89,10 @@ class Pages:
         if isinstance(error, TryAgain) and error.burdened:
             self._size.relieve(rows)
 
-    def _chain(self, reading: Reading, rows: int, go_on: Callable[[], bool]) -> Iterator[PageLease]:
-        query = Query(reading.rest.start_ms, reading.rest.end_ms, rows)
+    def _chain(
+        self, position: WindowPosition, rows: int, go_on: Callable[[], bool]
+    ) -> Iterator[PageLoan]:
+        query = Query(position.rest.start_ms, position.rest.end_ms, rows)
         asked: _Asked | None = self._ask(query)
         try:
             while asked:
@@ -98,14 +100,14 @@ class Pages:
                 going_on = go_on()
                 # Asked for before this body is read, so that JumpCloud works on it meanwhile.
                 asked = self._ask_ahead(query, opened.cursor) if going_on else None
-                lease = self._room.lease(partial(self._read, opened, query), reading.passed)
-                yield lease
+                loan = self._room.lend(partial(self._read, opened, query), position.passed)
+                yield loan
                 # A chain whose page did not move is kept: a new one would begin at the same place.
-                moved = (lease.position_ms or 0) > query.start_ms
-                if not lease.more or (moved and not (going_on and self._size.suits(rows))):
+                moved = (loan.position_ms or 0) > query.start_ms
+                if not loan.more or (moved and not (going_on and self._size.suits(rows))):
                     return
-                if lease.cursor != (asked and asked.query.cursor):
-                    asked = self._ask_instead(asked, query, lease.cursor)
+                if loan.cursor != (asked and asked.query.cursor):
+                    asked = self._ask_instead(asked, query, loan.cursor)
         finally:
             # A generator may be closed in the middle of a window; nobody else knows of this
             # request.

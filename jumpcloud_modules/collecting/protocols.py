@@ -81,7 +81,7 @@ class Deliverer(Protocol):
         """Keep what cannot be sent."""
 
 
-class Delivered(Protocol):
+class DeliveryLedger(Protocol):
     """Knows what was delivered, such as Ledger; what reads or writes raises StateUnavailable."""
 
     @property

@@ -6,9 +6,9 @@ Tells a person what it found. `resume` does the arithmetic. No events are read h
 from dataclasses import replace
 
 from jumpcloud_modules.checkpoint import Checkpoint, Found
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
+from jumpcloud_modules.collecting.dependencies import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
-from jumpcloud_modules.collecting.protocols import Delivered
+from jumpcloud_modules.collecting.protocols import DeliveryLedger
 from jumpcloud_modules.collecting.resume import (
     confirmed,
     first_start,
@@ -36,7 +36,7 @@ class Startup:
         jumpcloud: JumpCloud,
         durable: Durable,
         process: Process,
-        ledger: Delivered,
+        ledger: DeliveryLedger,
         others: OtherStreams,
     ) -> None:
         self._plan = plan

@@ -7,15 +7,15 @@ from contextlib import closing
 
 from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.backfilling import BACKFILL_AFTER_MS
-from jumpcloud_modules.collecting.delivering import Deliveries
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
 from jumpcloud_modules.collecting.late_events import REREAD_WITHOUT_COUNTS_MS, LateEvents
-from jumpcloud_modules.collecting.page_room import PageLease
+from jumpcloud_modules.collecting.page_delivery import PageDelivery
+from jumpcloud_modules.collecting.page_room import PageLoan
 from jumpcloud_modules.collecting.pager import Pages
 from jumpcloud_modules.collecting.protocols import Clock
-from jumpcloud_modules.collecting.reading import Reading
-from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.slicing import MIN_EVENTS_A_SLICE
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
+from jumpcloud_modules.collecting.window_position import WindowPosition
 from jumpcloud_modules.errors import CollectorError, Refused
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, ceil
 from jumpcloud_modules.queries import time_ms_of
@@ -33,7 +33,7 @@ class Tail:
         clock: Clock,
         tracker: CheckpointTracker,
         record: DeliveryRecord,
-        deliveries: Deliveries,
+        deliveries: PageDelivery,
         late_events: LateEvents,
     ) -> None:
         self._pages = pages
@@ -82,44 +82,44 @@ class Tail:
 
     def _look(self, tail: Window, ahead_from_ms: int) -> bool:
         """Read the first few events, and tell whether all that follow have future times."""
-        reading = Reading(tail)
-        with closing(self._looks.read(reading)) as leases:
-            lease = next(leases, None)
-            if lease is None:
+        position = WindowPosition(tail)
+        with closing(self._looks.read(position)) as loans:
+            loan = next(loans, None)
+            if loan is None:
                 return False
-            self._take(lease, reading)
+            self._take(loan, position)
         # By the index, which keeps the order: an event's own text may claim any time.
-        return not reading.has_more or (time_ms_of(lease.cursor) or 0) >= ahead_from_ms
+        return not position.has_more or (time_ms_of(loan.cursor) or 0) >= ahead_from_ms
 
     def _read_new(self, tail: Window) -> bool:
         """Read to the end, or until it turns out that a long span is still to be read."""
-        reading, events = Reading(tail), 0
-        with closing(self._pages.read(reading)) as leases:
-            for lease in leases:
-                events += self._take(lease, reading)
+        position, events = WindowPosition(tail), 0
+        with closing(self._pages.read(position)) as loans:
+            for loan in loans:
+                events += self._take(loan, position)
                 # Counts may be wrong, so the tail notices for itself that it is far behind.
-                if events > MIN_EVENTS_A_SLICE and self._is_far_behind(reading):
+                if events > MIN_EVENTS_A_SLICE and self._is_far_behind(position):
                     return False
         return True
 
-    def _is_far_behind(self, reading: Reading) -> bool:
+    def _is_far_behind(self, position: WindowPosition) -> bool:
         """Tell whether what is left is long, and whether a backfill of it would help."""
-        position_ms = reading.rest.start_ms
+        position_ms = position.rest.start_ms
         is_long = self._clock.now_ms() - position_ms > BACKFILL_AFTER_MS
-        return is_long and reading.has_more and position_ms > reading.window.start_ms
+        return is_long and position.has_more and position_ms > position.window.start_ms
 
-    def _take(self, lease: PageLease, reading: Reading) -> int:
+    def _take(self, loan: PageLoan, position: WindowPosition) -> int:
         """Deliver a page, and return how many events it held."""
         # A page came, so JumpCloud has accepted this start: it is not in its future.
-        self.accepted_ms = max(self.accepted_ms or 0, reading.window.start_ms)
-        with lease:
-            events = len(lease.page.events)
-            self._deliveries.deliver(lease.page, reading.window)
-        self._advance(reading)
+        self.accepted_ms = max(self.accepted_ms or 0, position.window.start_ms)
+        with loan:
+            events = len(loan.page.events)
+            self._deliveries.deliver(loan.page, position.window)
+        self._advance(position)
         return events
 
-    def _advance(self, reading: Reading) -> None:
-        position_ms, is_read = reading.rest.start_ms, not reading.has_more
+    def _advance(self, position: WindowPosition) -> None:
+        position_ms, is_read = position.rest.start_ms, not position.has_more
         self._record.advance(
             lambda checkpoint: checkpoint.with_tail_at(position_ms, is_read=is_read)
         )

@@ -13,11 +13,11 @@ from typing import Any, Final
 import orjson
 
 from jumpcloud_modules.commands import choice, installation
-from jumpcloud_modules.commands.checking import check
-from jumpcloud_modules.commands.checking_of_many import each
+from jumpcloud_modules.commands.check_many import each
+from jumpcloud_modules.commands.check_one import check
+from jumpcloud_modules.commands.check_report import Check, Report
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
-from jumpcloud_modules.commands.document import WRONG_CONFIGURATION
-from jumpcloud_modules.commands.report import Check, Report
+from jumpcloud_modules.commands.module_json import WRONG_CONFIGURATION
 from jumpcloud_modules.commands.terminal import Cell, Terminal, Tone
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.sekoia.configuration import ALL_SERVICES

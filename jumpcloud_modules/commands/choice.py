@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from jumpcloud_modules.commands import installation
-from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.installation import Installation
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.sekoia.spelling import nearest
 
 NAMES_SHOWN: Final = 30

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from sekoia_automation.exceptions import ModuleConfigurationError
 
 from jumpcloud_modules.commands import installation as installations
-from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.installation import Installation
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule

@@ -15,7 +15,7 @@ from botocore import exceptions
 from botocore.config import Config
 from s3path import S3Path, configuration_map, register_configuration_parameter
 
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.http.loopback import is_private
 
 ON_S3: Final = "s3://"

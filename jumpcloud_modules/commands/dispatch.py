@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jumpcloud_modules.commands.document import WRONG_CONFIGURATION, ConfigurationError
+from jumpcloud_modules.commands.module_json import WRONG_CONFIGURATION, ConfigurationError
 from jumpcloud_modules.errors import CannotWork, StateUnavailable
 
 WELL: Final = 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from jumpcloud_modules.commands import organization_file
-from jumpcloud_modules.commands.document import VARIABLE, ConfigurationError
+from jumpcloud_modules.commands.module_json import VARIABLE, ConfigurationError
 from jumpcloud_modules.http.route import BUNDLE_VARIABLES
 from jumpcloud_modules.sekoia.spelling import nearest
 

@@ -17,7 +17,7 @@ from sekoia_automation.configuration.filesystem import FileSystemConfiguration
 from sekoia_automation.storage import get_data_path
 
 from jumpcloud_modules.commands import data_folder, environment
-from jumpcloud_modules.commands.document import ConfigurationError, read_document
+from jumpcloud_modules.commands.module_json import ConfigurationError, read_document
 from jumpcloud_modules.commands.organization_list import (
     Entry,
     Listed,

@@ -18,8 +18,8 @@ from typing import Final
 import sentry_sdk
 
 from jumpcloud_modules.collecting.measurements import Measurements, Traffic
-from jumpcloud_modules.commands.document import ConfigurationError
 from jumpcloud_modules.commands.fingerprint import fingerprint
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.organization_source import Source
 from jumpcloud_modules.connections import Connections
 from jumpcloud_modules.failure_log import Level

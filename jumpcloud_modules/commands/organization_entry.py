@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from jumpcloud_modules.commands.document import PARTS, ConfigurationError, fill_in
+from jumpcloud_modules.commands.module_json import PARTS, ConfigurationError, fill_in
 from jumpcloud_modules.commands.organization_names import NAME
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from jumpcloud_modules.commands.document import (
+from jumpcloud_modules.commands.module_json import (
     LIST,
     ConfigurationError,
     fill_in,

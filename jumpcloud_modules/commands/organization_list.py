@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jumpcloud_modules.commands import organization_file
-from jumpcloud_modules.commands.document import LIST, ConfigurationError, fill_in, read_whole
+from jumpcloud_modules.commands.module_json import LIST, ConfigurationError, fill_in, read_whole
 from jumpcloud_modules.commands.organization_entry import (
     CREDENTIALS,
     KEY_FILE,

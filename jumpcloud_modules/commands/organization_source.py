@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.organization_list import Entry, files_of, read_organizations
 from jumpcloud_modules.organizations.member import Definition
 from jumpcloud_modules.organizations.sharding import Shard, mine, shard_of

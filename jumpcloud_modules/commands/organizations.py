@@ -17,7 +17,7 @@ import orjson
 
 from jumpcloud_modules.commands import configured, installation, reach
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.organization_list import Named
 from jumpcloud_modules.commands.organization_names import names_of
 from jumpcloud_modules.commands.terminal import Cell, Terminal

@@ -18,7 +18,7 @@ from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages
-from jumpcloud_modules.collecting.reading import Reading
+from jumpcloud_modules.collecting.window_position import WindowPosition
 from jumpcloud_modules.commands import choice, configured
 from jumpcloud_modules.commands.configured import Configured
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
@@ -119,7 +119,7 @@ class Preview:
         # Two streams may bring the same, and where a chain of pages begins anew, some come again.
         seen: set[int] = set()
         for stream in self._streams:
-            with closing(stream.read(Reading(Window(start_ms)))) as pages, suppress(Stopped):
+            with closing(stream.read(WindowPosition(Window(start_ms)))) as pages, suppress(Stopped):
                 for lease in pages:
                     with lease:
                         fresh = [event for event in lease.page.events if event.key not in seen]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from jumpcloud_modules.commands import choice, installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
 from jumpcloud_modules.commands.dispatch import run as dispatched
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import CannotWork

@@ -17,12 +17,12 @@ from sekoia_automation.configuration.base import Configuration
 from sekoia_automation.configuration.exception import MissingConfigurationError
 
 from jumpcloud_modules.commands import data_folder, environment, logs, many
-from jumpcloud_modules.commands.document import (
+from jumpcloud_modules.commands.fingerprint import fingerprint
+from jumpcloud_modules.commands.module_json import (
     WRONG_CONFIGURATION,
     ConfigurationError,
     read_document,
 )
-from jumpcloud_modules.commands.fingerprint import fingerprint
 from jumpcloud_modules.commands.organization_list import names_a_list
 from jumpcloud_modules.errors import CannotWork
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration

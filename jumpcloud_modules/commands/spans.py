@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.instants import (
     DAY_MS,
     HOUR_MS,

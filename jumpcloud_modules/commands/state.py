@@ -19,7 +19,7 @@ import orjson
 from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.commands import choice, installation
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.spans import instant_before
 from jumpcloud_modules.commands.terminal import Cell, Terminal
 from jumpcloud_modules.errors import Stopped

@@ -27,7 +27,7 @@ import requests
 from jumpcloud_modules.checkpoint import Checkpoint, of_all
 from jumpcloud_modules.commands import choice, installation, status_of_many
 from jumpcloud_modules.commands.dispatch import NOT_WELL, WELL
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.terminal import Cell, Terminal, Tone
 from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.organizations.report import in_all

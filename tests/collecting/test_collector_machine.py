@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from jumpcloud_modules.collecting import slicing
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
-from jumpcloud_modules.collecting.ends import Durable, JumpCloud, Process
+from jumpcloud_modules.collecting.dependencies import Durable, JumpCloud, Process
 from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.readers import Task

@@ -7,7 +7,7 @@ import pytest
 
 from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.page_room import PageRoom
-from jumpcloud_modules.collecting.reading import Reading
+from jumpcloud_modules.collecting.window_position import WindowPosition
 from jumpcloud_modules.errors import Stopped, TryAgain
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.queries import Page
@@ -34,7 +34,7 @@ def test_the_room_is_free_after_the_block_however_that_ends(
     room = PageRoom(1, threading.Event())
 
     def work() -> None:
-        with room.lease(_page, _ignore):
+        with room.lend(_page, _ignore):
             if end:
                 raise end
 
@@ -45,7 +45,7 @@ def test_the_room_is_free_after_the_block_however_that_ends(
             with pytest.raises(end):
                 work()
 
-    assert room.lease(_page, _ignore).page == _page()
+    assert room.lend(_page, _ignore).page == _page()
 
 
 def test_a_page_that_cannot_be_read_takes_no_room() -> None:
@@ -57,9 +57,9 @@ def test_a_page_that_cannot_be_read_takes_no_room() -> None:
 
     for _ in range(3):
         with pytest.raises(TryAgain):
-            room.lease(failing, _ignore)
+            room.lend(failing, _ignore)
 
-    assert room.lease(_page, _ignore).more
+    assert room.lend(_page, _ignore).more
 
 
 def test_a_page_is_gone_before_its_room_is_free() -> None:
@@ -74,8 +74,8 @@ def test_a_page_is_gone_before_its_room_is_free() -> None:
 
     room._free.release = counting  # type: ignore[method-assign]
     for _ in range(3):
-        with room.lease(_page, _ignore) as lease:
-            assert lease.page.size_bytes
+        with room.lend(_page, _ignore) as loan:
+            assert loan.page.size_bytes
 
     assert alive == [0, 0, 0]
 
@@ -84,23 +84,23 @@ def test_a_page_has_no_name_after_its_block() -> None:
     """What leads on from it stays."""
     room = PageRoom(1, threading.Event())
 
-    with room.lease(_page, _ignore) as lease:
+    with room.lend(_page, _ignore) as loan:
         pass
 
     with pytest.raises(RuntimeError):
-        _ = lease.page
-    assert (lease.more, lease.cursor, lease.position_ms) == (True, [1], NOON_MS)
+        _ = loan.page
+    assert (loan.more, loan.cursor, loan.position_ms) == (True, [1], NOON_MS)
 
 
 def test_waiting_for_room_hears_the_stop_event() -> None:
     """However long another reader holds its page."""
     stop = threading.Event()
     room = PageRoom(1, stop)
-    room.lease(_page, _ignore)
+    room.lend(_page, _ignore)
     threading.Timer(0.1, stop.set).start()
 
     with pytest.raises(Stopped):
-        room.lease(_page, _ignore)
+        room.lend(_page, _ignore)
 
 
 @pytest.mark.parametrize(
@@ -117,26 +117,26 @@ def test_a_page_moves_the_reading_when_its_block_ends(
 ) -> None:
     """Not before, never back, and not past the end of the window."""
     room = PageRoom(1, threading.Event())
-    reading = Reading(Window(NOON_MS, NOON_MS + 9))
+    position = WindowPosition(Window(NOON_MS, NOON_MS + 9))
 
-    with room.lease(lambda: _page(position_ms), reading.passed):
-        before = reading.rest.start_ms
+    with room.lend(lambda: _page(position_ms), position.passed):
+        before = position.rest.start_ms
 
     assert before == NOON_MS
-    assert reading.rest.start_ms == left_from_ms
+    assert position.rest.start_ms == left_from_ms
 
 
 def test_a_page_that_was_not_worked_on_moves_nothing() -> None:
     """It is read again."""
     room = PageRoom(1, threading.Event())
-    reading = Reading(Window(NOON_MS, NOON_MS + 9))
+    position = WindowPosition(Window(NOON_MS, NOON_MS + 9))
 
     def breaking_off() -> None:
-        with room.lease(lambda: _page(NOON_MS + 5), reading.passed):
+        with room.lend(lambda: _page(NOON_MS + 5), position.passed):
             raise ValueError
 
     with pytest.raises(ValueError, match=r"^$"):
         breaking_off()
 
-    assert reading.rest == reading.window
-    assert not reading.is_over
+    assert position.rest == position.window
+    assert not position.is_over

@@ -14,7 +14,7 @@ from jumpcloud_modules.collecting import protocols
 from jumpcloud_modules.collecting.page_room import PageRoom
 from jumpcloud_modules.collecting.page_size import PageSize
 from jumpcloud_modules.collecting.pager import Pages, _Asked
-from jumpcloud_modules.collecting.reading import Reading
+from jumpcloud_modules.collecting.window_position import WindowPosition
 from jumpcloud_modules.errors import PageTooLarge, Refused, Stopped, TryAgain
 from jumpcloud_modules.events import Event, Events
 from jumpcloud_modules.http.retry import Failure
@@ -98,11 +98,13 @@ def _pages(
     return Pages(shelf, size, retry, stop, lambda: shelf.now_ms, PageRoom(2, stop))
 
 
-def _all(pages: Pages, reading: Reading, go_on: Callable[[], bool] = lambda: True) -> list[Page]:
+def _all(
+    pages: Pages, position: WindowPosition, go_on: Callable[[], bool] = lambda: True
+) -> list[Page]:
     found = []
-    for lease in pages.read(reading, go_on):
-        with lease:
-            found.append(lease.page)
+    for loan in pages.read(position, go_on):
+        with loan:
+            found.append(loan.page)
     return found
 
 
@@ -139,7 +141,7 @@ def test_every_event_of_a_window_is_read_in_order_whatever_fails(
     shelf.cursors = cursors or rows == 1
     window = Window(NOON_MS, NOON_MS + HOUR_MS)
 
-    pages = _all(_pages(shelf, PageSize(rows)), Reading(window))
+    pages = _all(_pages(shelf, PageSize(rows)), WindowPosition(window))
 
     assert _distinct(pages) == [event.key for event in events]
     assert all(query.limit <= rows for query in shelf.queries)
@@ -153,10 +155,10 @@ def test_reading_that_pauses_leaves_nothing_out(
     events = _events(count, spacing_ms)
     shelf = _Shelf(events)
     pages = _pages(shelf, PageSize(rows))
-    reading, found = Reading(Window(NOON_MS, NOON_MS + HOUR_MS)), list[Page]()
+    position, found = WindowPosition(Window(NOON_MS, NOON_MS + HOUR_MS)), list[Page]()
 
-    while not reading.is_over:
-        found += _all(pages, reading, lambda: goes_on.pop() if goes_on else True)
+    while not position.is_over:
+        found += _all(pages, position, lambda: goes_on.pop() if goes_on else True)
 
     assert _distinct(found) == [event.key for event in events]
 
@@ -167,7 +169,7 @@ def test_reading_that_pauses_asks_for_no_page_in_vain() -> None:
     pages = _pages(shelf, PageSize(10))
     window = Window(NOON_MS, NOON_MS + HOUR_MS)
 
-    found = _all(pages, Reading(window), lambda: len(shelf.queries) < 3)
+    found = _all(pages, WindowPosition(window), lambda: len(shelf.queries) < 3)
 
     assert len(found) == len(shelf.queries) == 3
 
@@ -177,7 +179,7 @@ def test_without_failures_no_event_is_read_twice() -> None:
     events = _events(95)
     shelf = _Shelf(events)
 
-    pages = _all(_pages(shelf, PageSize(10)), Reading(Window(NOON_MS, NOON_MS + HOUR_MS)))
+    pages = _all(_pages(shelf, PageSize(10)), WindowPosition(Window(NOON_MS, NOON_MS + HOUR_MS)))
 
     assert [event.key for page in pages for event in page.events] == [e.key for e in events]
     assert {(query.start_ms, query.end_ms) for query in shelf.queries} == {
@@ -190,7 +192,7 @@ def test_an_exact_multiple_of_the_page_ends_with_an_empty_one() -> None:
     """Cleanly."""
     shelf = _Shelf(_events(20))
 
-    pages = _all(_pages(shelf, PageSize(10)), Reading(Window(NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(10)), WindowPosition(Window(NOON_MS)))
 
     assert [len(page.events) for page in pages] == [10, 10, 0]
 
@@ -199,7 +201,7 @@ def test_a_window_with_nothing_left_is_not_asked_for() -> None:
     """JumpCloud may refuse a span that ends where it starts."""
     shelf = _Shelf(_events(3))
 
-    pages = _all(_pages(shelf, PageSize(10)), Reading(Window(NOON_MS, NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(10)), WindowPosition(Window(NOON_MS, NOON_MS)))
 
     assert pages == []
     assert shelf.queries == []
@@ -211,7 +213,7 @@ def test_a_page_too_large_is_asked_for_in_halves() -> None:
     shelf = _Shelf(events)
     shelf.max_bytes = 1_200
 
-    pages = _all(_pages(shelf, PageSize(16, page_bytes=1 << 20)), Reading(Window(NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(16, page_bytes=1 << 20)), WindowPosition(Window(NOON_MS)))
 
     assert _distinct(pages) == [event.key for event in events]
     assert [query.limit for query in shelf.queries[:4]] == [16, 8, 4, 2]
@@ -224,7 +226,7 @@ def test_a_single_event_too_large_to_read_is_a_failure_that_is_told() -> None:
     stop = Waits(stop_after=5)
 
     with pytest.raises(Stopped):
-        _all(_pages(shelf, PageSize(1), failures, stop), Reading(Window(NOON_MS)))
+        _all(_pages(shelf, PageSize(1), failures, stop), WindowPosition(Window(NOON_MS)))
 
     assert len(failures) >= 4
     assert all(str(failure.error) == "too large" for failure in failures)
@@ -238,7 +240,7 @@ def test_a_burden_shrinks_the_page_and_an_outage_does_not() -> None:
     )
 
     for shelf in (burdened, refused):
-        _all(_pages(shelf, PageSize(1_000, page_bytes=1 << 30)), Reading(window))
+        _all(_pages(shelf, PageSize(1_000, page_bytes=1 << 30)), WindowPosition(window))
 
     assert burdened.queries[-1].limit < 1_000
     assert refused.queries[-1].limit == 1_000
@@ -248,7 +250,7 @@ def test_after_every_failure_there_is_a_wait() -> None:
     """A new chain is no way around the waiting."""
     shelf, stop = _Shelf(_events(5), *[TryAgain("busy")] * 7), Waits()
 
-    _all(_pages(shelf, PageSize(10), stop=stop), Reading(Window(NOON_MS)))
+    _all(_pages(shelf, PageSize(10), stop=stop), WindowPosition(Window(NOON_MS)))
 
     assert len(stop.seconds) == 7
 
@@ -261,7 +263,7 @@ def test_after_large_events_a_new_chain_asks_for_fewer() -> None:
     )
     shelf = _Shelf([*small, *large])
 
-    pages = _all(_pages(shelf, PageSize(50, page_bytes=50_000)), Reading(Window(NOON_MS)))
+    pages = _all(_pages(shelf, PageSize(50, page_bytes=50_000)), WindowPosition(Window(NOON_MS)))
 
     assert _distinct(pages) == [event.key for event in shelf.events]
     assert max(page.size_bytes for page in pages[4:]) <= 100_000
@@ -274,8 +276,8 @@ def test_the_next_page_is_asked_for_while_this_one_is_worked_on() -> None:
     size.learn(10, 10 * 60)
     pages, asked_ahead = _pages(shelf, size), list[bool]()
 
-    for lease in pages.read(Reading(Window(NOON_MS))):
-        with lease:
+    for loan in pages.read(WindowPosition(Window(NOON_MS))):
+        with loan:
             number = len(asked_ahead) + 2
             asked_ahead.append(wait_until(lambda n=number: len(shelf.queries) >= min(n, 6)))  # type: ignore[misc]
 
@@ -297,7 +299,7 @@ def test_a_page_that_hangs_hears_the_stop_event() -> None:
     threading.Timer(0.1, stop.set).start()
 
     with pytest.raises(Stopped):
-        _all(pages, Reading(Window(NOON_MS)))
+        _all(pages, WindowPosition(Window(NOON_MS)))
 
     let_go.set()
     assert wait_until(lambda: shelf.opened and shelf.opened[0].closed)
@@ -325,7 +327,7 @@ def test_a_page_whose_connection_broke_after_it_was_dropped_fails_nobody(
     pages = Pages(shelf, PageSize(10), impatient_retry(), stop, lambda: NOON_MS, PageRoom(2, stop))
     stop.set()
     with pytest.raises(Stopped):
-        _all(pages, Reading(Window(NOON_MS)))
+        _all(pages, WindowPosition(Window(NOON_MS)))
     asking = [thread for thread in threading.enumerate() if thread.name == "page"]
     let_go.set()
     for thread in asking:
@@ -361,12 +363,14 @@ def test_a_page_that_is_dropped_just_when_it_comes_is_closed_once() -> None:
 def test_after_a_stop_no_page_is_handed_out() -> None:
     """Also where pages arrive faster than anybody looks."""
     stop = Waits()
-    leases = _pages(_Shelf(_events(50)), PageSize(10), stop=stop).read(Reading(Window(NOON_MS)))
-    with next(leases):
+    loans = _pages(_Shelf(_events(50)), PageSize(10), stop=stop).read(
+        WindowPosition(Window(NOON_MS))
+    )
+    with next(loans):
         stop.set()
 
     with pytest.raises(Stopped):
-        next(leases)
+        next(loans)
 
 
 # Against the emulator
@@ -376,7 +380,7 @@ def _read(sandbox: Sandbox, window: Window, rows: int = 100) -> list[Page]:
     stop = Waits()
     api = directory_insights(sandbox)
     pages = Pages(api, PageSize(rows), impatient_retry(stop), stop, now_ms, PageRoom(2, stop))
-    return _all(pages, Reading(window))
+    return _all(pages, WindowPosition(window))
 
 
 def _yesterday() -> Window:

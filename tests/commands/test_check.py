@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from jumpcloud_modules.checkpoint import Checkpoint
+from jumpcloud_modules.commands.check_jumpcloud import JumpCloudChecks
+from jumpcloud_modules.commands.check_report import Check
 from jumpcloud_modules.commands.configured import Configured
-from jumpcloud_modules.commands.jumpcloud_checks import JumpCloudChecks
-from jumpcloud_modules.commands.report import Check
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.jumpcloud.account import Account
 from jumpcloud_modules.jumpcloud.insights import SERVICES

@@ -8,7 +8,7 @@ import pytest
 from s3path import S3Path
 
 from jumpcloud_modules.commands import data_folder
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from tests.process.test_object_storage import BUCKET, _storage
 
 READ_BY_BOTO3 = {

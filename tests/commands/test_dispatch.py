@@ -10,7 +10,7 @@ import pytest
 
 import main
 from jumpcloud_modules.commands import dispatch
-from jumpcloud_modules.commands.checking import AFTER_THE_CONFIGURATION
+from jumpcloud_modules.commands.check_one import AFTER_THE_CONFIGURATION
 from jumpcloud_modules.sekoia.module import OF_THE_PLATFORM_ONLY
 from sandbox import Sandbox, wait_until
 from sandbox.connector import ConnectorProcess, wait_for_health

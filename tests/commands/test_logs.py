@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from jumpcloud_modules.commands import logs
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 
 
 @pytest.fixture(autouse=True)

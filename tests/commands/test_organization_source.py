@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.organization_source import Source
 
 TABLE = "name,organization_id,intake_key,intake_key_file\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jumpcloud_modules.commands.document import ConfigurationError
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.spans import instant_before
 from jumpcloud_modules.instants import DAY_MS, HOUR_MS
 from sandbox import Event, Sandbox, faults, generate, make_event, wait_until

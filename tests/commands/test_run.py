@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_modules.commands.document import ConfigurationError, fill_in, read_document
 from jumpcloud_modules.commands.fingerprint import fingerprint
+from jumpcloud_modules.commands.module_json import ConfigurationError, fill_in, read_document
 from jumpcloud_modules.commands.run import faults_of
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from sandbox import Sandbox, generate, wait_until

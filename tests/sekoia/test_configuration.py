@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from jumpcloud_modules.commands.document import VARIABLE
+from jumpcloud_modules.commands.module_json import VARIABLE
 from jumpcloud_modules.jumpcloud.insights import SERVICES
 from jumpcloud_modules.jumpcloud.regions import REGIONS
 from jumpcloud_modules.sekoia.configuration import (

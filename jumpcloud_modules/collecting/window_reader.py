@@ -9,18 +9,18 @@ from contextlib import closing
 from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.collecting.backfilling import Backfill
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
-from jumpcloud_modules.collecting.delivering import Deliveries
-from jumpcloud_modules.collecting.page_room import PageLease
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
+from jumpcloud_modules.collecting.page_delivery import PageDelivery
+from jumpcloud_modules.collecting.page_room import PageLoan
 from jumpcloud_modules.collecting.pager import Pages
-from jumpcloud_modules.collecting.reading import Reading
-from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
+from jumpcloud_modules.collecting.window_position import WindowPosition
 from jumpcloud_modules.events import Events
 from jumpcloud_modules.queries import Page
 
 
-class WindowReading:
+class WindowReader:
     """Read windows to their ends, from any thread, while holding a slot.
 
     `on_late` gets the events that were found late.
@@ -33,7 +33,7 @@ class WindowReading:
         backfill: Backfill,
         tracker: CheckpointTracker,
         record: DeliveryRecord,
-        deliveries: Deliveries,
+        deliveries: PageDelivery,
         stats: Stats,
         on_late: Callable[[Events], None] = lambda _: None,
     ) -> None:
@@ -62,21 +62,21 @@ class WindowReading:
 
         What is left is empty, or holds no more events.
         """
-        reading, new_events = Reading(window), 0
-        while not reading.is_over:
+        position, new_events = WindowPosition(window), 0
+        while not position.is_over:
             with (
                 self._concurrency.slot() as slot,
-                closing(self._pages.read(reading, slot.keep)) as leases,
+                closing(self._pages.read(position, slot.keep)) as loans,
             ):
-                for lease in leases:
-                    new_events += self._take(lease, reading, is_late=is_late)
-        return reading.rest, new_events
+                for loan in loans:
+                    new_events += self._take(loan, position, is_late=is_late)
+        return position.rest, new_events
 
-    def _take(self, lease: PageLease, reading: Reading, *, is_late: bool) -> int:
-        before = reading.rest
-        with lease:
-            new_events = self._deliver(lease.page, reading.window, is_late=is_late)
-        rest = reading.rest
+    def _take(self, loan: PageLoan, position: WindowPosition, *, is_late: bool) -> int:
+        before = position.rest
+        with loan:
+            new_events = self._deliver(loan.page, position.window, is_late=is_late)
+        rest = position.rest
         self._record.advance(lambda checkpoint: checkpoint.with_rest(before, rest))
         return new_events
 

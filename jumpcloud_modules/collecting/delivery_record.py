@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from time import monotonic
 
 from jumpcloud_modules.checkpoint import Checkpoint
-from jumpcloud_modules.collecting.ends import Durable
-from jumpcloud_modules.collecting.protocols import Delivered
+from jumpcloud_modules.collecting.dependencies import Durable
+from jumpcloud_modules.collecting.protocols import DeliveryLedger
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import StateUnavailable
@@ -27,7 +27,7 @@ class DeliveryRecord:
     def __init__(
         self,
         durable: Durable,
-        ledger: Delivered,
+        ledger: DeliveryLedger,
         tracker: CheckpointTracker,
         on_commit: Callable[[float], None] = lambda _: None,
     ) -> None:

@@ -7,7 +7,7 @@ from jumpcloud_modules.checkpoint import Window
 from jumpcloud_modules.queries import Page
 
 
-class Reading:
+class WindowPosition:
     """Hold the position in one window: `window` is all of it, `rest` what is left to be read."""
 
     def __init__(self, window: Window) -> None:

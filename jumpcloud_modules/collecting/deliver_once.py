@@ -11,7 +11,7 @@ from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.events import Events
 
 
-class Once:
+class DeliverOnce:
     """Deliver for one stream what no other stream delivered.
 
     `others` returns the keys of those events that another stream delivered. While another stream

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from jumpcloud_modules.collecting.concurrency import ConcurrencyLimit
 from jumpcloud_modules.collecting.measurements import Measurements
 from jumpcloud_modules.collecting.page_room import PageRoom
-from jumpcloud_modules.collecting.protocols import Checkpoints, Clock, CountingSource, Delivered
+from jumpcloud_modules.collecting.protocols import (
+    Checkpoints,
+    Clock,
+    CountingSource,
+    DeliveryLedger,
+)
 from jumpcloud_modules.collecting.readers import FOR_COUNTS, FOR_WINDOWS, Spawn
 from jumpcloud_modules.http.retry import Retry
 
@@ -44,7 +49,7 @@ class Durable:
     """
 
     state: Checkpoints
-    ledgers: Callable[[str], Delivered]
+    ledgers: Callable[[str], DeliveryLedger]
     retry: Retry
     check_owner: Callable[[], None] = _nobody_else_may
 

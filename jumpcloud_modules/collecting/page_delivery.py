@@ -4,8 +4,8 @@ Knows nothing of how pages are read, or of what else is still to be read.
 """
 
 from jumpcloud_modules.checkpoint import Window
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
 from jumpcloud_modules.collecting.protocols import Deliverer
-from jumpcloud_modules.collecting.record import DeliveryRecord
 from jumpcloud_modules.collecting.stats import Stats
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.instants import SECOND_MS
@@ -15,7 +15,7 @@ EARLIER_THAN_ASKED_MS = SECOND_MS
 """By how much an event may claim to be older than what was asked for: the index may round."""
 
 
-class Deliveries:
+class PageDelivery:
     """Deliver pages for whoever reads them."""
 
     def __init__(self, intake: Deliverer, record: DeliveryRecord, stats: Stats) -> None:

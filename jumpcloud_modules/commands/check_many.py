@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from jumpcloud_modules.commands.checking import check
+from jumpcloud_modules.commands.check_one import check
+from jumpcloud_modules.commands.check_report import Report
 from jumpcloud_modules.commands.installation import Installation
 from jumpcloud_modules.commands.many import MAX_REQUESTS_PER_SECOND
-from jumpcloud_modules.commands.report import Report
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Pace, Throttle
 

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from jumpcloud_modules.collecting.ends import Durable
-from jumpcloud_modules.collecting.record import DeliveryRecord
+from jumpcloud_modules.collecting.delivery_record import DeliveryRecord
+from jumpcloud_modules.collecting.dependencies import Durable
 from jumpcloud_modules.collecting.tracker import CheckpointTracker
 from jumpcloud_modules.delivery import Delivery
 from jumpcloud_modules.errors import StateUnavailable

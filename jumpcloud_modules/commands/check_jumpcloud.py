@@ -14,8 +14,8 @@ from typing import Final
 
 from jumpcloud_modules.commands import survey
 from jumpcloud_modules.commands.asking import Question
+from jumpcloud_modules.commands.check_report import Check, failed, skipped
 from jumpcloud_modules.commands.configured import Configured
-from jumpcloud_modules.commands.report import Check, failed, skipped
 from jumpcloud_modules.errors import Refused, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Throttle

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from jumpcloud_modules.commands import configured as configurations
 from jumpcloud_modules.commands.asking import Question
-from jumpcloud_modules.commands.configured import Configured
-from jumpcloud_modules.commands.document import ConfigurationError
-from jumpcloud_modules.commands.installation import Installation
-from jumpcloud_modules.commands.jumpcloud_checks import (
+from jumpcloud_modules.commands.check_jumpcloud import (
     OF_JUMPCLOUD,
     SECONDS_FOR_ONE_ROUND,
     JumpCloudChecks,
 )
-from jumpcloud_modules.commands.report import Check, Report, failed, skipped
+from jumpcloud_modules.commands.check_report import Check, Report, failed, skipped
+from jumpcloud_modules.commands.configured import Configured
+from jumpcloud_modules.commands.installation import Installation
+from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.errors import CannotWork, Refused, StateUnavailable, TryAgain
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Throttle
