@@ -19,13 +19,13 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models import prometheus as models
 
-from jumpcloud_modules.sekoia.metrics import BY_ORGANIZATION, OF_THE_SDK, PREFIX
+from jumpcloud_modules.sekoia.metrics import LABELLED_BY_ORGANIZATION, OF_THE_SDK, PREFIX
 
 PATH: Final = Path(__file__).resolve().parent.parent / "deploy/grafana/jumpcloud.json"
 UID: Final = "jumpcloud-directory-insights"
-OURS: Final = '{job="$job",instance=~"$instance"}'
+OF_ALL: Final = '{job="$job",instance=~"$instance"}'
 """Which samples a panel looks at, of metrics of a whole process."""
-THEIRS: Final = '{job="$job",instance=~"$instance",organization=~"$organization"}'
+OF_EACH: Final = '{job="$job",instance=~"$instance",organization=~"$organization"}'
 """Which samples a panel looks at, of metrics that each organization has."""
 EACH: Final = "by (instance, organization)"
 DATA_SOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="$datasource")
@@ -65,7 +65,7 @@ def _rate(metric: str, by: str) -> str:
 
 def _samples(metric: str) -> str:
     names = (metric.removesuffix("_total"), metric.removesuffix("_bucket"))
-    return OURS if BY_ORGANIZATION.isdisjoint(names) else THEIRS
+    return OF_ALL if LABELLED_BY_ORGANIZATION.isdisjoint(names) else OF_EACH
 
 
 def _quantile(share: float, metric: str, by: str = "") -> str:
@@ -81,14 +81,14 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Fails now",
                 "How many of JumpCloud, the backlog, the intake and the state fail just now.",
-                (Query(f"sum({PREFIX}_failing{THEIRS})"),),
+                (Query(f"sum({PREFIX}_failing{OF_EACH})"),),
                 "number",
                 red_from=1,
             ),
             Panel(
                 "New events are behind by",
                 "A first start or a backlog does not count.",
-                (Query(f"max({PREFIX}_new_events_lag_seconds{THEIRS})"),),
+                (Query(f"max({PREFIX}_new_events_lag_seconds{OF_EACH})"),),
                 "number",
                 "s",
                 900,
@@ -96,28 +96,28 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Backlog left",
                 "The time that is still to be read after a first start or downtime.",
-                (Query(f"sum({PREFIX}_backlog_seconds{THEIRS})"),),
+                (Query(f"sum({PREFIX}_backlog_seconds{OF_EACH})"),),
                 "number",
                 "s",
             ),
             Panel(
                 "Set aside in 24 h",
                 "Events that went to the quarantine: see docs/operations.md.",
-                (Query(f"sum(increase({OF_THE_SDK}_discarded_events_total{THEIRS}[24h]))"),),
+                (Query(f"sum(increase({OF_THE_SDK}_discarded_events_total{OF_EACH}[24h]))"),),
                 "number",
                 red_from=1,
             ),
             Panel(
                 "Counted and not given",
                 "Events that JumpCloud counts and did not give when it was asked again.",
-                (Query(f"sum({PREFIX}_audit_shortfall_events{THEIRS})"),),
+                (Query(f"sum({PREFIX}_audit_shortfall_events{OF_EACH})"),),
                 "number",
                 red_from=1,
             ),
             Panel(
                 "Version",
                 "Which version runs.",
-                (Query(f"{PREFIX}_build_info{OURS}", "{{version}}"),),
+                (Query(f"{PREFIX}_build_info{OF_ALL}", "{{version}}"),),
                 "name",
             ),
         ),
@@ -129,11 +129,14 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Organizations, worst first",
                 "What fails, how late new events are, what is left of a backlog, events in 24 h.",
                 (
-                    Query(f"sum {EACH} ({PREFIX}_failing{THEIRS})", "failing"),
-                    Query(f"max {EACH} ({PREFIX}_new_events_lag_seconds{THEIRS})", "behind, s"),
-                    Query(f"sum {EACH} ({PREFIX}_backlog_seconds{THEIRS})", "backlog, s"),
+                    Query(f"sum {EACH} ({PREFIX}_failing{OF_EACH})", "failing"),
                     Query(
-                        f"sum {EACH} (increase({OF_THE_SDK}_forwarded_events_total{THEIRS}[24h]))",
+                        f"max {EACH} ({PREFIX}_new_events_lag_seconds{OF_EACH})",
+                        "behind, s",
+                    ),
+                    Query(f"sum {EACH} ({PREFIX}_backlog_seconds{OF_EACH})", "backlog, s"),
+                    Query(
+                        f"sum {EACH} (increase({OF_THE_SDK}_forwarded_events_total{OF_EACH}[24h]))",
                         "events",
                     ),
                 ),
@@ -144,15 +147,15 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Organizations of a list",
                 "How many there are, and of how many anything is tried again just now.",
                 (
-                    Query(f"sum({PREFIX}_organizations{OURS})", "in all"),
-                    Query(f"sum({PREFIX}_organizations_failing{OURS})", "failing"),
+                    Query(f"sum({PREFIX}_organizations{OF_ALL})", "in all"),
+                    Query(f"sum({PREFIX}_organizations_failing{OF_ALL})", "failing"),
                 ),
                 is_of_many=True,
             ),
             Panel(
                 "Polls begin late by",
                 "The latest of the last minute or two: large where there is too much to do.",
-                (Query(f"max by (instance) ({PREFIX}_schedule_late_seconds{OURS})"),),
+                (Query(f"max by (instance) ({PREFIX}_schedule_late_seconds{OF_ALL})"),),
                 unit="s",
                 is_of_many=True,
             ),
@@ -165,15 +168,15 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Behind by",
                 "New events, and the oldest instant that is not collected yet, backlog included.",
                 (
-                    Query(f"max({PREFIX}_new_events_lag_seconds{THEIRS})", "new events"),
-                    Query(f"max({OF_THE_SDK}_events_lags{THEIRS})", "oldest not collected"),
+                    Query(f"max({PREFIX}_new_events_lag_seconds{OF_EACH})", "new events"),
+                    Query(f"max({OF_THE_SDK}_events_lags{OF_EACH})", "oldest not collected"),
                 ),
                 unit="s",
             ),
             Panel(
                 "Backlog",
                 "It falls to 0; new events do not wait for it.",
-                (Query(f"sum({PREFIX}_backlog_seconds{THEIRS})", "still to read"),),
+                (Query(f"sum({PREFIX}_backlog_seconds{OF_EACH})", "still to read"),),
                 unit="s",
             ),
             Panel(
@@ -188,7 +191,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Last whole search for late events",
                 "How long ago it ended.",
-                (Query(f"max({PREFIX}_audit_age_seconds{THEIRS})", "ago"),),
+                (Query(f"max({PREFIX}_audit_age_seconds{OF_EACH})", "ago"),),
                 unit="s",
             ),
         ),
@@ -199,7 +202,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Failing",
                 "1 while it fails. `refused` needs a person; `unavailable` may pass by itself.",
-                (Query(f"max by (end, kind) ({PREFIX}_failing{THEIRS})", "{{end}} {{kind}}"),),
+                (
+                    Query(
+                        f"max by (end, kind) ({PREFIX}_failing{OF_EACH})",
+                        "{{end}} {{kind}}",
+                    ),
+                ),
             ),
             Panel(
                 "Failed tries a second",
@@ -226,7 +234,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "In the quarantine",
                 "Known once an event was set aside after a start.",
-                (Query(f"sum({PREFIX}_quarantined_events{THEIRS})", "events"),),
+                (Query(f"sum({PREFIX}_quarantined_events{OF_EACH})", "events"),),
             ),
         ),
     ),
@@ -270,7 +278,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Memory",
                 "Resident.",
-                (Query(f"process_resident_memory_bytes{OURS}", "{{instance}}"),),
+                (Query(f"process_resident_memory_bytes{OF_ALL}", "{{instance}}"),),
                 unit="bytes",
             ),
         ),
@@ -300,7 +308,7 @@ def document() -> str:
         )
         .with_variable(
             # A single organization has no such label: `.*` matches its absence, too.
-            _variable("organization", f"label_values({PREFIX}_collecting{OURS}, organization)")
+            _variable("organization", f"label_values({PREFIX}_collecting{OF_ALL}, organization)")
             .include_all(True)
             .all_value(".*")
             .multi(True)

@@ -10,7 +10,6 @@ anew each time; the text around it is left as it is.
 
 import argparse
 import ast
-import dataclasses
 import importlib
 import inspect
 import itertools
@@ -40,8 +39,8 @@ from jumpcloud_modules.jumpcloud import auth
 from jumpcloud_modules.jumpcloud import client as jumpcloud
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.metrics import (
-    BY_ORGANIZATION,
     DESCRIPTIONS,
+    LABELLED_BY_ORGANIZATION,
     ORGANIZATION_LABEL,
     Description,
 )
@@ -347,7 +346,7 @@ def _amount(amount: Amount) -> str:
 
 def _kinds() -> Iterator[type]:
     for kind in vars(faults).values():
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "apply"):
+        if isinstance(kind, type) and kind is not faults.Fault and hasattr(kind, "apply"):
             yield kind
 
 
@@ -472,7 +471,7 @@ def metrics() -> str:
 
 
 def _labels(described: Description) -> tuple[str, ...]:
-    of_many = (ORGANIZATION_LABEL,) if described.name in BY_ORGANIZATION else ()
+    of_many = (ORGANIZATION_LABEL,) if described.name in LABELLED_BY_ORGANIZATION else ()
     return (*of_many, *described.labels)
 
 

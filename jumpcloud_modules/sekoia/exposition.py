@@ -17,10 +17,10 @@ from prometheus_client.registry import Collector as Source
 from jumpcloud_modules.collecting.measurements import Distribution
 from jumpcloud_modules.sekoia.metrics import (
     FORWARD_EVENTS_DURATION,
+    IN_PLACE_OF_THE_SDK,
     KEY_LABEL,
     MEASURED,
-    OF_A_LIST,
-    OF_MANY,
+    OF_ALL_ORGANIZATIONS,
     ORGANIZATION_LABEL,
     Description,
     InAll,
@@ -80,7 +80,7 @@ class ExpositionOfMany(Exposition):
     def collect(self) -> Iterator[Metric]:
         """Yield each metric with its samples as they are now."""
         process, organizations = self._see(), list(self._see_all())
-        for measured in (*MEASURED, *OF_MANY):
+        for measured in (*MEASURED, *IN_PLACE_OF_THE_SDK):
             if measured.is_of_process:
                 family = _family(measured.description)
                 for labels, value in measured.read(process):
@@ -96,7 +96,7 @@ class ExpositionOfMany(Exposition):
         _add(family, (), self._forward_seconds())
         yield family
         in_all = self._see_in_all()
-        for description, read in OF_A_LIST:
+        for description, read in OF_ALL_ORGANIZATIONS:
             family = _family(description)
             _add(family, (), float(read(in_all)))
             yield family

@@ -395,7 +395,7 @@ COUNTED_BY_THE_SDK: Final = (
     ),
 )
 """What all modules of Sekoia show, and its dashboards rely on."""
-OF_A_LIST: Final[tuple[tuple[Description, Callable[[InAll], float]], ...]] = (
+OF_ALL_ORGANIZATIONS: Final[tuple[tuple[Description, Callable[[InAll], float]], ...]] = (
     (
         Description(
             f"{PREFIX}_organizations",
@@ -441,7 +441,7 @@ DESCRIPTIONS: Final = (
     *(measured.description for measured in MEASURED),
     COLLECTED_MESSAGES_DESCRIPTION,
     *COUNTED_BY_THE_SDK,
-    *(description for description, _ in OF_A_LIST),
+    *(description for description, _ in OF_ALL_ORGANIZATIONS),
 )
 """Every metric that there is."""
 
@@ -455,7 +455,7 @@ def _known(seen: Seen) -> int:
 
 
 FORWARD_EVENTS_DURATION: Final = _of_the_sdk("forward_events_duration")
-OF_MANY: Final = (
+IN_PLACE_OF_THE_SDK: Final = (
     Measured(
         COLLECTED_MESSAGES_DESCRIPTION,
         lambda seen: _single(seen.measurements.stats.peek().read - _known(seen)),
@@ -470,8 +470,10 @@ OF_MANY: Final = (
     ),
     Measured(_of_the_sdk("events_lags"), lambda seen: _single(seen.lag_seconds)),
 )
-"""What the SDK shows of a single organization."""
-BY_ORGANIZATION: Final = frozenset(
-    measured.description.name for measured in (*MEASURED, *OF_MANY) if not measured.is_of_process
+"""What the SDK shows of a connector of one organization, and cannot show of each of many."""
+LABELLED_BY_ORGANIZATION: Final = frozenset(
+    measured.description.name
+    for measured in (*MEASURED, *IN_PLACE_OF_THE_SDK)
+    if not measured.is_of_process
 )
 """The metrics that have the label `organization` where there are many."""

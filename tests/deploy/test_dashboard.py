@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from jumpcloud_modules.sekoia.metrics import BY_ORGANIZATION, DESCRIPTIONS
+from jumpcloud_modules.sekoia.metrics import DESCRIPTIONS, LABELLED_BY_ORGANIZATION
 from tests.prometheus import RULES, sped_up
 from tools import dashboard, dashboard_picture
-from tools.dashboard import OURS, PANELS, PANELS_OF_ONE, THEIRS
+from tools.dashboard import OF_ALL, OF_EACH, PANELS, PANELS_OF_ONE
 
 RECORDING = json.loads(dashboard_picture.RECORDING.read_text(encoding="utf-8"))
 OF_THE_CLIENT = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
@@ -46,7 +46,7 @@ def test_a_panel_asks_for_metrics_that_there_are(panel: dashboard.Panel) -> None
         assert query.expression.count("{") == len(asked)
         for name, samples in asked:
             known = name if name in OF_THE_CLIENT else names_of[SUFFIXES.sub("", name)]
-            assert samples == (THEIRS if known in BY_ORGANIZATION else OURS)
+            assert samples == (OF_EACH if known in LABELLED_BY_ORGANIZATION else OF_ALL)
 
 
 def test_the_dashboard_is_by_organization_and_works_without_any() -> None:

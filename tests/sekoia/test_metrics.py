@@ -16,12 +16,12 @@ from jumpcloud_modules.commands.fingerprint import fingerprint
 from jumpcloud_modules.sekoia import connector as connector_module
 from jumpcloud_modules.sekoia.exposition import Exposition, ExpositionOfMany
 from jumpcloud_modules.sekoia.metrics import (
-    BY_ORGANIZATION,
     COLLECTED_MESSAGES_DESCRIPTION,
     COUNTED_BY_THE_SDK,
     DESCRIPTIONS,
+    LABELLED_BY_ORGANIZATION,
     MEASURED,
-    OF_A_LIST,
+    OF_ALL_ORGANIZATIONS,
     OF_THE_SDK,
     Description,
     InAll,
@@ -117,7 +117,7 @@ def test_no_two_metrics_share_a_name() -> None:
     assert (
         len(names)
         == len(set(names))
-        == (len(MEASURED) + 1 + len(COUNTED_BY_THE_SDK) + len(OF_A_LIST))
+        == (len(MEASURED) + 1 + len(COUNTED_BY_THE_SDK) + len(OF_ALL_ORGANIZATIONS))
     )
 
 
@@ -172,7 +172,7 @@ def test_an_organization_s_metrics_carry_its_name_and_those_of_the_process_none(
     names = {one.shown_as: one.name for one in DESCRIPTIONS}
     for name, labels, _ in of_many():
         known = names.get(name) or re.sub(r"_(bucket|count|sum)$", "", name)
-        assert ("organization" in labels) == (known in BY_ORGANIZATION), name
+        assert ("organization" in labels) == (known in LABELLED_BY_ORGANIZATION), name
         assert ("intake_key" in labels) == ("organization" in labels)
         if "organization" in labels:
             assert labels["intake_key"] == fingerprint(BY_NAME[labels["organization"]])
