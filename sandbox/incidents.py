@@ -299,7 +299,7 @@ def _recovery(seconds: float, *, is_recovered: bool, is_settled: bool) -> str:
 def sentence(verdict: Verdict, kills: int) -> str:
     """Put a verdict into one sentence."""
     counts = (
-        f"{verdict.produced:,} produced, {verdict.accepted:,} accepted, {verdict.lost:,} lost, "
+        f"{verdict.produced:,} published, {verdict.accepted:,} accepted, {verdict.lost:,} lost, "
         f"{verdict.duplicated:,} twice, {verdict.altered:,} altered"
     )
     if verdict.misdelivered:
