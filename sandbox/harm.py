@@ -61,9 +61,10 @@ def _jumpcloud_fault(
         share = 1 / len(faults)
         rules = [of_end.add(fault, endpoint=endpoint, probability=share) for fault in faults]
 
-        def undo() -> None:
+        def undo() -> str:
             for rule in rules:
                 of_end.remove(rule)
+            return f"That befell {sum(rule.fired for rule in rules):,} of JumpCloud's answers."
 
         return undo
 

@@ -287,6 +287,19 @@ def test_a_client_that_is_not_ours_is_judged_by_the_same_verdict(api: str, scene
     assert state["state"] == "not ours"
 
 
+def test_it_is_told_how_many_answers_were_wrong(api: str, scene: Scene) -> None:
+    """Of broken pages no status tells."""
+    begun = requests.post(f"{api}/harms/slow-pages", json={"amount": 600}, timeout=10).json()
+    requests.post(scene.sandbox.jumpcloud.url, timeout=10)
+    requests.delete(f"{api}/incidents/{begun['number']}", timeout=10)
+    assert wait_until(lambda: len(scene.sandbox.jumpcloud.published) == 4)
+
+    _send(scene.sandbox, [event.text for event in scene.sandbox.jumpcloud.published])
+
+    assert wait_until(lambda: scene.incidents.are_settled)
+    assert scene.incidents.all[0].told[0] == "That befell 1 of JumpCloud's answers."
+
+
 def _send(sandbox: Sandbox, texts: list[bytes]) -> None:
     batch = {"intake_key": INTAKE_KEY, "jsons": [text.decode() for text in texts]}
     requests.post(f"{sandbox.intake.url}/batch", json=batch, timeout=10).raise_for_status()
