@@ -73,7 +73,7 @@ _PLOTS = (
         "events",
         "Events",
         "a second",
-        {"published": lambda s: s.so_far.produced, "accepted": lambda s: s.so_far.accepted},
+        {"published": lambda s: s.so_far.published, "accepted": lambda s: s.so_far.accepted},
         is_rate=True,
     ),
     _Plot("waiting", "Not arrived yet", "events", {"waiting": lambda s: s.so_far.waiting}),

@@ -61,9 +61,10 @@ def _jumpcloud_fault(
         share = 1 / len(faults)
         rules = [of_end.add(fault, endpoint=endpoint, probability=share) for fault in faults]
 
-        def undo() -> None:
+        def undo() -> str:
             for rule in rules:
                 of_end.remove(rule)
+            return f"That befell {sum(rule.fired for rule in rules):,} of JumpCloud's answers."
 
         return undo
 
@@ -188,7 +189,7 @@ HARMS: tuple[Harm, ...] = (
         "JumpCloud down",
         "JumpCloud",
         "JumpCloud refuses every connection.",
-        "It should try again ever more slowly, and fetch what it missed.",
+        "The connector should try again ever more slowly, and fetch what it missed.",
         _SECONDS,
         _unplug("jumpcloud"),
     ),
@@ -197,7 +198,7 @@ HARMS: tuple[Harm, ...] = (
         "Too many requests",
         "JumpCloud",
         "JumpCloud answers 429 and asks for two seconds of patience.",
-        "It should wait that long, and then ask one question at a time.",
+        "The connector should wait that long, and then ask one question at a time.",
         _SECONDS,
         _jumpcloud_fault(Status(429, retry_after_seconds=2)),
     ),
@@ -206,7 +207,7 @@ HARMS: tuple[Harm, ...] = (
         "Slow pages",
         "JumpCloud",
         "Each answer of JumpCloud takes two seconds more.",
-        "It should wait for them, and lose none.",
+        "The connector should wait for them, and lose none.",
         _SECONDS,
         _jumpcloud_fault(SlowPages(latency_ms=2_000, per_event_ms=0.2)),
     ),
@@ -215,7 +216,7 @@ HARMS: tuple[Harm, ...] = (
         "Broken pages",
         "JumpCloud",
         "Most pages end in their middle, are no JSON, or are somebody's sign-in page.",
-        "It should use nothing of such a page, and ask for it again.",
+        "The connector should use nothing of such a page, and ask for it again.",
         _SECONDS,
         _jumpcloud_fault(
             BrokenJson(), TruncatedBody(), HtmlPage(), BrokenJson(), endpoint="events"
@@ -226,7 +227,7 @@ HARMS: tuple[Harm, ...] = (
         "JumpCloud's key refused",
         "JumpCloud",
         "JumpCloud answers 401 to the key, as after it expired.",
-        "It should say so once, and go on by itself as soon as the key is accepted.",
+        "The connector should say so once, and go on by itself as soon as the key is accepted.",
         _SECONDS,
         _refuse_api_key,
     ),
@@ -234,8 +235,8 @@ HARMS: tuple[Harm, ...] = (
         "late-events",
         "Late events",
         "events",
-        f"{_LATE_EVENTS} events of devices, of the time since then, are published only now.",
-        "It should find each of them by comparing JumpCloud's counts with its own.",
+        f"{_LATE_EVENTS} events of devices, from so long ago until now, are published only now.",
+        "The connector should find each of them by comparing JumpCloud's counts with its own.",
         _LATE,
         _publish_late,
         lasts_seconds=0,
@@ -245,7 +246,7 @@ HARMS: tuple[Harm, ...] = (
         "Burst",
         "events",
         "So many events happen within the same millisecond.",
-        "It should read past that millisecond without leaving out or repeating one.",
+        "The connector should read past that millisecond without leaving out or repeating one.",
         _BURST,
         _publish_burst,
         lasts_seconds=0,
@@ -255,7 +256,7 @@ HARMS: tuple[Harm, ...] = (
         "Events from the future",
         "events",
         f"{_FUTURE_EVENTS} events carry a time that is still to come.",
-        "It should deliver them now, and miss none that happen before then.",
+        "The connector should deliver them now, and miss none that happen before then.",
         _AHEAD,
         _publish_ahead,
         lasts_seconds=0,
@@ -265,7 +266,7 @@ HARMS: tuple[Harm, ...] = (
         "Poison event",
         "events",
         "One event among ten is one that the intake refuses, with its whole batch.",
-        "It should find that one, set it aside, and deliver the others.",
+        "The connector should find that one, set it aside, and deliver the others.",
         _ONE,
         _publish_poison,
         lasts_seconds=0,
@@ -276,7 +277,7 @@ HARMS: tuple[Harm, ...] = (
         "Intake down",
         "intake",
         "The intake refuses every connection.",
-        "It should hold what it has read, without reading more than fits in its memory.",
+        "The connector should hold what it has read, without reading more than fits in its memory.",
         _SECONDS,
         _unplug("intake"),
     ),
@@ -285,7 +286,7 @@ HARMS: tuple[Harm, ...] = (
         "Intake's key refused",
         "intake",
         "The intake answers 401 to the key.",
-        "It should hold all events, and go on by itself as soon as the key is accepted.",
+        "The connector should hold all events, and go on by itself as soon as the key is accepted.",
         _SECONDS,
         _refuse_intake_key,
     ),
@@ -294,7 +295,7 @@ HARMS: tuple[Harm, ...] = (
         "Full disk",
         "connector",
         "No file of the connector can grow (its process's limit for that is set to nothing).",
-        "It should wait for room, and forget nothing of what was delivered.",
+        "The connector should wait for room, and forget nothing of what was delivered.",
         _SECONDS,
         _fill_disk,
         missing=_no_process,
@@ -305,7 +306,7 @@ HARMS: tuple[Harm, ...] = (
         "connector",
         "The machine's clock jumps for ten seconds. (The first time, the process is started"
         " anew under libfaketime: a clock cannot be changed from outside.)",
-        "It should notice nothing: it goes by JumpCloud's time.",
+        "The connector should notice nothing: it goes by JumpCloud's time.",
         _OFF,
         _set_clock,
         lasts_seconds=_SECONDS_WRONG,
@@ -316,7 +317,7 @@ HARMS: tuple[Harm, ...] = (
         "kill -9",
         "connector",
         "The process is killed where it stands, and started again after a while.",
-        "It should go on from its state. Only what was in flight may arrive twice.",
+        "The connector should go on from its state. Only what was in flight may arrive twice.",
         _AWAY,
         _kill,
         missing=_no_process,
@@ -326,7 +327,7 @@ HARMS: tuple[Harm, ...] = (
         "Stop and start",
         "connector",
         "The process is asked to end (SIGTERM), and started again after a while.",
-        "It should end within five seconds, and go on from its state without a repeat.",
+        "The connector should end within five seconds, and go on from its state without a repeat.",
         _AWAY,
         _stop,
         missing=_no_process,

@@ -161,6 +161,7 @@ class _Course:
         self._tries: dict[str, int] = {}
         self._touches: list[Touch] = []
         self._began_ms = now_ms()
+        self._befell = ""
 
     def run(self) -> None:
         incident = self._incident
@@ -187,7 +188,7 @@ class _Course:
         ):
             self._note_tries()
         if undo is not None:
-            undo()
+            self._befell = undo() or ""
         incident.over.set()
 
     def _recover(self) -> None:
@@ -208,6 +209,7 @@ class _Course:
         lines = [line for line in self._observer.lines_after(0) if line.elapsed_seconds > since]
         incident.told = (
             *(f"{touch.organization.name}: {touch.what}." for touch in self._touches),
+            *filter(None, [self._befell]),
             *_account(self._before, after, self._tries, lines),
             *(self._beside(due_ms) if incident.harm.is_to_one else ()),
             _recovery(seconds, is_recovered=recovered, is_settled=incident.settled.is_set()),
@@ -247,7 +249,11 @@ def _account(
 ) -> list[str]:
     """Tell in sentences what was seen of the connector between two samples."""
     told = [_answers(end, before, after) for end in _NAMES]
-    told += [f"{end} was tried {counted(times, 'time')} in vain." for end, times in tries.items()]
+    told += [
+        f"{end} was tried {counted(times, 'time')} in vain."
+        for end, times in tries.items()
+        if not any(f"{end} answers again" in line.message for line in lines)  # that one counts all
+    ]
     told += [f"It logged: {line.message}" for line in _worth_quoting(lines)]
     if after.starts > before.starts:
         told.append("Its process was started again, and went on from its state.")
@@ -299,7 +305,7 @@ def _recovery(seconds: float, *, is_recovered: bool, is_settled: bool) -> str:
 def sentence(verdict: Verdict, kills: int) -> str:
     """Put a verdict into one sentence."""
     counts = (
-        f"{verdict.produced:,} produced, {verdict.accepted:,} accepted, {verdict.lost:,} lost, "
+        f"{verdict.produced:,} published, {verdict.accepted:,} accepted, {verdict.lost:,} lost, "
         f"{verdict.duplicated:,} twice, {verdict.altered:,} altered"
     )
     if verdict.misdelivered:

@@ -88,6 +88,7 @@ class Report:
 <main>
 <h1>{title}</h1>
 <p>{escape(self.scenario.story)}</p>
+<p>The connector carried events from JumpCloud to Sekoia's intake; a machine played both.</p>
 <p class="faint">{now:%Y-%m-%d %H:%M:%S} UTC; {self.samples[-1].elapsed_seconds:.0f} s;
 {self.cpu_seconds:.1f} s of processor time; {self.peak_rss_bytes / 1e6:.0f} MB at most.</p>
 <h2>The verdict is <span class="{name}">{word}</span></h2>

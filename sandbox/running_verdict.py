@@ -23,7 +23,8 @@ class SoFar:
 
     waiting: visible and not accepted yet, which may be lost or only on their way. twice: accepted
     more often than published. strange: accepted and never published with these bytes, so altered
-    or made up. misdelivered: accepted with the intake key of another organization.
+    or made up. misdelivered: accepted with the intake key of another organization. hidden: produced
+    and neither visible nor accepted yet.
     """
 
     produced: int
@@ -32,6 +33,12 @@ class SoFar:
     twice: int
     strange: int
     misdelivered: int = 0
+    hidden: int = 0
+
+    @property
+    def published(self) -> int:
+        """Return how many anybody could have read so far."""
+        return self.produced - self.hidden
 
 
 class RunningVerdict:
@@ -59,6 +66,7 @@ class RunningVerdict:
             twice=sum(one.twice for one in counts),
             strange=sum(one.strange for one in counts),
             misdelivered=misdelivered,
+            hidden=sum(one.hidden for one in counts),
         )
 
     def by_organization(self) -> dict[str, SoFar]:
@@ -161,4 +169,5 @@ class _Account:
             self._twice,
             self.strange,
             self.misdelivered,
+            len(self._hidden_waiting),
         )

@@ -11,7 +11,9 @@ from sandbox.events import Event, dealt
 from sandbox.organizations import Organization
 from sandbox.server import Sandbox
 
-Undo = Callable[[], None]
+Undo = Callable[[], str | None]
+"""Ends a harm; a sentence, where there is something to tell of it."""
+
 Place = Literal["JumpCloud", "events", "intake", "connector"]
 
 NOT_OURS = "The connector is not one that the sandbox started."

@@ -28,6 +28,7 @@ def organization_named(event: Event) -> str:
 class Verdict:
     """Counts, and the first twenty labels (ids, or digests where there is none) of each.
 
+    produced and accepted: of those that were due, and what was never produced among the accepted.
     lost: due and never accepted, with the right key. duplicated: accepted more often than
     produced. altered: an id accepted with other bytes. foreign: accepted and never produced.
     folded: produced several times with equal bytes and accepted fewer times, which loses nothing.
@@ -210,7 +211,7 @@ class _Account:
         duplicated = Counter({labels[d]: n for d, n in more.items()})
         return Verdict(
             produced=due.total(),
-            accepted=accepted.total() + self.strange,
+            accepted=sum(n for d, n in accepted.items() if d in due) + self.strange,
             lost=len(lost),
             duplicated=duplicated.total(),
             altered=self.altered.total(),

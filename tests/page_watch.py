@@ -123,7 +123,7 @@ def _watch(url: str, seconds: float, watched: Watched) -> None:
     with browser() as chromium:
         tab = chromium.new_page()
         tab.goto(url)
-        tab.get_by_text("published,").wait_for()
+        tab.locator("[data-text=detail]", has_text="published,").wait_for()
         devtools = tab.context.new_cdp_session(tab)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -279,6 +279,7 @@ function show(content) {
     harm.form.hidden = reason === undefined;
     if (harm.form.hidden) continue;
     harm.button.setAttribute("aria-disabled", String(Boolean(reason)));
+    harm.answer.classList.toggle("faint", Boolean(reason));
     if (reason) write(harm.answer, reason);
     else if (harm.wasMissing) write(harm.answer, "");
     harm.wasMissing = Boolean(reason);

@@ -14,7 +14,6 @@ from sandbox.charts import Chart, charts
 from sandbox.harm import offered
 from sandbox.incidents import Incident, counted, harm_spans
 from sandbox.observer import SECONDS_BETWEEN_SAMPLES, Line, Sample
-from sandbox.running_verdict import SoFar
 from sandbox.scene import Scene
 from sandbox.standings import Standing, count_well
 from sandbox.target import Place
@@ -36,7 +35,7 @@ def view(scene: Scene) -> dict[str, Any]:
     is_calm = scene.incidents.are_settled and not latest.failing
     spans = harm_spans(incidents, latest.elapsed_seconds)
     return {
-        "verdict": _verdict(latest.so_far, scene.target.kills, is_calm=is_calm),
+        "verdict": _verdict(latest, scene.target.kills, is_calm=is_calm),
         "states": _states(latest, incidents),
         "figures": _figures(
             latest,
@@ -69,7 +68,7 @@ def _organization(one: Standing) -> dict[str, str]:
         "name": one.name,
         "tone": one.tone,
         "word": one.word,
-        "published": f"{one.so_far.produced:,}",
+        "published": f"{one.so_far.published:,}",
         "accepted": f"{one.so_far.accepted:,}",
         "lag": "not known" if lag is None else f"{lag:,.0f} s",
     }
@@ -86,9 +85,11 @@ def line_to_json(line: Line) -> dict[str, Any]:
     }
 
 
-def _verdict(so_far: SoFar, kills: int, *, is_calm: bool) -> dict[str, str]:
+def _verdict(sample: Sample, kills: int, *, is_calm: bool) -> dict[str, str]:
+    so_far = sample.so_far
+    set_aside = f"{sample.set_aside:,} set aside, " if sample.set_aside else ""
     detail = (
-        f"{so_far.produced:,} published, {so_far.accepted:,} accepted, "
+        f"{so_far.published:,} published, {so_far.accepted:,} accepted, {set_aside}"
         f"{so_far.waiting:,} on their way, {so_far.twice:,} twice, {so_far.strange:,} altered."
     )
     if so_far.misdelivered:
@@ -138,7 +139,7 @@ def _figures(now: Sample, before: Sample) -> dict[str, str]:
     read = accepted + now.withheld - before.withheld
     return {
         "elapsed": f"{now.elapsed_seconds:.0f} s",
-        "published": f"{now.so_far.produced:,}",
+        "published": f"{now.so_far.published:,}",
         "jumpcloud-answers": _answers(now.statuses["jumpcloud"]),
         "read-rate": f"{max(0, read) / seconds:,.0f} events/s",
         "lag": "not known" if now.lag_seconds is None else f"{now.lag_seconds:,.0f} s",

@@ -29,7 +29,7 @@ class Stage:
         tab = self.chromium.new_page(**{"viewport": WIDE, **more})
         tab.set_default_timeout(SOON_MS)
         tab.goto(f"{self.page.url}/")
-        tab.get_by_text("published,").wait_for()
+        tab.locator("[data-text=detail]", has_text="published,").wait_for()
         return tab
 
 

@@ -120,6 +120,7 @@ def test_every_button_of_harm_is_pressed_and_its_effect_read(tab: Any) -> None:
     assert "could not be written" in accounts["full-disk"] or "The state" in accounts["full-disk"]
     assert "Its process was started again" in accounts["kill"]
     assert "It set 1 event aside" in accounts["poison-event"]
+    assert re.search(r"That befell \d+ of JumpCloud's answers", accounts["broken-bodies"])
     assert re.search(r"It found \d+ events late", accounts["late-events"])
 
 
@@ -140,10 +141,11 @@ def test_harm_is_seen_while_it_lasts_and_ends_when_it_is_ended(tab: Any) -> None
     form.get_by_role("button").click()
     form.get_by_text("JumpCloud down: that is under way already.").wait_for()
     tab.get_by_role("button", name="End it now: JumpCloud down").click()
-    _wait_for(tab, outage, "recovered")
+    account = _wait_for(tab, outage, "recovered").inner_text()
     tab.get_by_text("✓ collecting").wait_for(timeout=PATIENCE_MS)
 
     assert beside == "✗ under way"
+    assert ("JumpCloud answers again" in account) != ("JumpCloud was tried" in account), account
     assert tab.get_by_role("button", name="End it now").count() == 0
     assert "Verdict:" in form.locator(".done").inner_text()
 

@@ -280,11 +280,24 @@ def test_a_client_that_is_not_ours_is_judged_by_the_same_verdict(api: str, scene
     incident = requests.get(f"{api}/incidents/{begun['number']}", timeout=10).json()
     state = requests.get(f"{api}/state", timeout=10).json()
     assert incident["told"][-1] == (
-        "Verdict: 4 produced, 4 accepted, 0 lost, 0 twice, 0 altered: clean."
+        "Verdict: 4 published, 4 accepted, 0 lost, 0 twice, 0 altered: clean."
     )
     assert requests.get(f"{api}/verdict", timeout=10).json()["clean"] is True
     assert state["so_far"]["accepted"] == 4
     assert state["state"] == "not ours"
+
+
+def test_it_is_told_how_many_answers_were_wrong(api: str, scene: Scene) -> None:
+    """Of broken pages no status tells."""
+    begun = requests.post(f"{api}/harms/slow-pages", json={"amount": 600}, timeout=10).json()
+    requests.post(scene.sandbox.jumpcloud.url, timeout=10)
+    requests.delete(f"{api}/incidents/{begun['number']}", timeout=10)
+    assert wait_until(lambda: len(scene.sandbox.jumpcloud.published) == 4)
+
+    _send(scene.sandbox, [event.text for event in scene.sandbox.jumpcloud.published])
+
+    assert wait_until(lambda: scene.incidents.are_settled)
+    assert scene.incidents.all[0].told[0] == "That befell 1 of JumpCloud's answers."
 
 
 def _send(sandbox: Sandbox, texts: list[bytes]) -> None:
@@ -320,6 +333,16 @@ def test_the_verdict_so_far_is_the_verdict(steps: list[tuple[str, int]]) -> None
     assert so_far.twice == verdict.duplicated
     assert so_far.strange == verdict.altered + verdict.foreign
     assert so_far.waiting - _altered_only(sandbox) == verdict.lost
+
+
+def test_what_nobody_could_read_yet_is_not_published() -> None:
+    """So that what is published is what was accepted and what is on its way."""
+    seen, late = make_event(now_ms()), make_event(now_ms(), visible_ms=now_ms() + 60_000)
+    sandbox = Sandbox([seen, late])
+
+    so_far = RunningVerdict(sandbox.jumpcloud, sandbox.intake).look()
+
+    assert (so_far.produced, so_far.published, so_far.waiting, so_far.hidden) == (2, 1, 1, 1)
 
 
 def _altered_only(sandbox: Sandbox) -> int:

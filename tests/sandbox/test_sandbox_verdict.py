@@ -89,6 +89,7 @@ def test_only_what_is_due_can_be_lost() -> None:
 
     assert (exact.clean, exact.produced) == (True, 2)
     assert more.clean
+    assert [one.accepted for one in (exact, more, less)] == [2, 2, 1]
     assert less.lost_ids == (EVENTS[3].id,)
 
 
