@@ -208,6 +208,8 @@ class FailureLog:
             incident = self._incidents.get(kind)
             if incident is None or incident.is_over(now):
                 incident = self._incidents[kind] = _Incident(began=now)
+                if kind is None:  # the first ones in a row were not worth a word, but count
+                    incident.failures = failure.in_a_row - 1
             incident.note_failure(failure.error.told)
             if self._tellers.claim(kind, self, now):
                 self._tell(failure, incident, now)

@@ -114,6 +114,19 @@ def test_an_outage_is_said_once_with_its_end() -> None:
     ]
 
 
+def test_the_tries_that_were_not_worth_a_word_count() -> None:
+    """What a status shows is what the end of the outage tells."""
+    log = _Log()
+    for _ in range(4):
+        log.fail(TryAgain("no answer"))
+
+    failed_tries = log.failure_log.goes_on()[0].failed_tries
+    log.recover()
+
+    assert failed_tries == 4
+    assert log.lines[-1] == ("info", "JumpCloud answers again, after 4 failed tries.")
+
+
 def test_a_long_outage_is_remembered_from_time_to_time() -> None:
     """Ever more seldom, down to once an hour, with what failed since; it is never critical."""
     log, said_at = _Log(), list[float]()

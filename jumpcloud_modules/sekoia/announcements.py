@@ -32,7 +32,7 @@ def starting(
 def _others(settings: Mapping[str, Any]) -> str:
     """List settings by their keys; the model leaves out what is secret."""
     return ", ".join(
-        f"{name} {value}"
+        f"{name} {'none' if value == '' else value}"
         for name, value in settings.items()
         if name not in SAID_BY_THEMSELVES and value is not None
     )

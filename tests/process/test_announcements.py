@@ -26,6 +26,7 @@ def test_a_start_names_its_settings_and_a_stop_what_was_committed() -> None:
             f"intake {addresses.intake_url}",
             f"data folder {on.connector.data_folder}",
             "frequency 2",
+            "excluded_event_types none",
             "audit_hours 168",
         ):
             assert setting in first

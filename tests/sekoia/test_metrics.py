@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sekoia_automation.connector import metrics as sdk
 
@@ -153,11 +153,9 @@ def of_many() -> list[tuple[str, dict[str, str], float]]:
         forward.distribution,
         lambda: InAll(organizations=2, failing=1, polls=30, late_seconds=0.25),
     )
-    exposition.register()
-    try:
-        text = generate_latest(REGISTRY).decode()
-    finally:
-        exposition.unregister()
+    registry = CollectorRegistry()  # in that of the process may stand what other tests counted
+    registry.register(exposition)
+    text = generate_latest(registry).decode()
     assert not any(key in text for key in BY_NAME.values())
     return [
         (sample.name, sample.labels, sample.value)
