@@ -7,6 +7,7 @@ this process's user may read what is written. S3 is bounded by botocore's defaul
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ _FOR_GOOD = frozenset(
     {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
 )
 """What no waiting mends. A full disk and one that fails are not among them."""
+_USER_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -224,7 +226,9 @@ def _is_local(path: Path) -> bool:
 
 
 def _unavailable(done: str, path: Path, error: Exception) -> StateUnavailable:
+    # An error of the network names the address, and somebody may have put a password there.
+    reason = _USER_IN_ADDRESS.sub("//", str(error))
     return StateUnavailable(
-        f"The state file {path} could not be {done} ({type(error).__name__}: {error}). "
+        f"The state file {path} could not be {done} ({type(error).__name__}: {reason}). "
         "Collecting waits until it can: check the disk's space and rights, or the object storage."
     )
