@@ -12,18 +12,14 @@ from typing import Final
 
 import boto3
 from botocore import exceptions
-from botocore.config import Config
-from s3path import S3Path, configuration_map, register_configuration_parameter
+from s3path import S3Path, register_configuration_parameter
 
 from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.http.loopback import is_private
+from jumpcloud_modules.state import objects
 
 ON_S3: Final = "s3://"
 DEFAULT: Final = "data"
-SECONDS_TO_CONNECT: Final = 10
-"""Less than botocore's 60, in which a lease would lapse"""
-MAX_CONNECTIONS: Final = 50
-"""Kept open to S3: more than botocore's 10, for each thread that commits takes one"""
 MAY_PASS: Final = frozenset({408, 429})
 UNREACHED: Final = (exceptions.HTTPClientError, exceptions.ConnectionError)
 """What botocore raises while a storage cannot be reached; of a bad name or key it raises others."""
@@ -63,14 +59,13 @@ def make(folder: Path) -> None:
 
 @cache  # each has a client of its own, with its connections
 def _bucket(name: str, endpoint_url: str | None) -> S3Path:
-    config = Config(connect_timeout=SECONDS_TO_CONNECT, max_pool_connections=MAX_CONNECTIONS)
     try:
         if endpoint_url and not is_private(endpoint_url):
             raise ConfigurationError(
                 "AWS_S3_ENDPOINT_URL is no https:// address, and the network must not see what the"
                 " quarantine holds; give one."
             )
-        resource = boto3.Session().resource("s3", endpoint_url=endpoint_url, config=config)
+        resource = boto3.Session().resource("s3", endpoint_url=endpoint_url, config=objects.BOUNDS)
     except (exceptions.BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"S3 cannot be used: {error}; correct the AWS_… variables."
@@ -81,9 +76,10 @@ def _bucket(name: str, endpoint_url: str | None) -> S3Path:
 
 
 def _try(folder: S3Path) -> None:
-    resource, _ = configuration_map.get_configuration(folder)
     try:
-        resource.meta.client.list_objects_v2(Bucket=folder.bucket, Prefix=folder.key, MaxKeys=1)
+        objects.client_of(folder).list_objects_v2(
+            Bucket=folder.bucket, Prefix=folder.key, MaxKeys=1
+        )
     except UNREACHED:
         return
     except exceptions.ClientError as error:

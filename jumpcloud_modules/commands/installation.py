@@ -31,6 +31,7 @@ from jumpcloud_modules.commands.run import faults_of
 from jumpcloud_modules.organizations.sharding import mine
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
+from jumpcloud_modules.sekoia.object_storage import bound
 from jumpcloud_modules.sekoia.spelling import unknown_keys
 
 SECRETS_TIMEOUT_SECONDS: Final = (3.0, 4.0)
@@ -242,7 +243,9 @@ class OnThePlatform(_WithoutAList):
         if self.data:
             return Path(self.data).absolute()
         try:
-            return get_data_path()
+            path = get_data_path()
+            bound(path)
+            return path
         except Exception as error:  # noqa: BLE001 -- each S3 client raises a family of its own
             raise ConfigurationError(
                 f"The object storage cannot be reached ({type(error).__name__}: {error}); check"

@@ -14,8 +14,8 @@ from jumpcloud_modules.commands.module_json import ConfigurationError
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 FORMATS: Final = ("text", "json")
-OF_S3: Final = ("boto3", "botocore", "s3transfer", "smart_open")
-"""What speaks to S3: one line a write on `info`; on `debug` tokens, and what files hold."""
+OF_S3: Final = ("boto3", "botocore")
+"""What speaks to S3: on `debug` it shows tokens, and what files hold."""
 
 
 def set_up(environment: Mapping[str, str], out: TextIO | None = None) -> None:

@@ -112,8 +112,8 @@ class Quarantine:
         return None if self._sizes is None else len(self._sizes)
 
     def _known_sizes(self) -> dict[str, int]:
-        # Looked up once, since on S3 it costs a request for each file. So what another process
-        # replays counts as kept until a restart.
+        # Looked up once, since on S3 it costs requests. So what another process replays counts as
+        # kept until a restart.
         if self._sizes is None:
             self._sizes = self.kept()
         return self._sizes

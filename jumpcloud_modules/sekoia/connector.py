@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -32,6 +33,7 @@ from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.metrics import COLLECTED_MESSAGES_DESCRIPTION, KEY_LABEL, Seen
 from jumpcloud_modules.sekoia.module import JumpcloudDirectoryInsightsModule
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
+from jumpcloud_modules.sekoia.object_storage import bound
 from jumpcloud_modules.sekoia.polling import Listeners, Polling
 from jumpcloud_modules.sekoia.settings import settings_of
 from jumpcloud_modules.sekoia.spelling import unknown_keys
@@ -191,6 +193,13 @@ class JumpcloudDirectoryInsightsConnector(Connector):
 
     def _status_answer(self) -> Answer:
         return 200, self.status().to_json()
+
+    @property
+    def data_path(self) -> Path:
+        """Return the folder for the state, on a disk or on S3."""
+        path = super().data_path
+        bound(path)
+        return path
 
     def status(self) -> Status:
         """Return how collecting is doing just now."""

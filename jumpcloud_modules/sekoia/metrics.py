@@ -301,7 +301,7 @@ MEASURED: Final = (
             "events",
             documentation=(
                 "events in the quarantine. Absent until the first one is set aside after a start,"
-                " since counting them costs a request each on S3"
+                " since counting them asks the storage"
             ),
         ),
         lambda seen: _single(seen.parts.quarantine.count() if seen.parts else None),

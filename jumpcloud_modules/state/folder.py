@@ -20,8 +20,7 @@ class Folder:
 
     def sizes(self) -> dict[str, int]:
         """Return the names of all files, in order, and how many bytes each has."""
-        paths = sorted(storage.files(self._path))
-        return {path.name: storage.size(path) for path in paths}
+        return {path.name: size for path, size in sorted(storage.files(self._path).items())}
 
     def write(self, name: str, content: bytes) -> Path:
         """Write a file so that a crash leaves it whole or absent, and return where it is."""

@@ -4,7 +4,7 @@ A connector may be using it meanwhile. Knows nothing of how the result is shown.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def folders_of_streams(folder: Path) -> list[Path]:
 
 
 def _stream(folder: Path) -> StreamState:
-    return StreamState(folder, CheckpointStore(folder).load(), _size_of(_below(folder / LEDGER)))
+    return StreamState(folder, CheckpointStore(folder).load(), _ledger(folder))
 
 
 def quarantined(folder: Path) -> int:
@@ -131,34 +131,17 @@ def fault_of_folder(folder: Path) -> str | None:
 
 def is_of_a_connector(folder: Path) -> bool:
     """Tell whether a folder holds anything of a connector's. Raises StateUnavailable."""
-    with storage.unavailable_unless("listed", folder):
-        return any((folder / name).exists() for name in _TRACES)
+    return not storage.names(folder).isdisjoint(_TRACES)
+
+
+def _ledger(folder: Path) -> Size:
+    return _size_of(storage.files_below(folder / LEDGER).values())
 
 
 def _quarantine(folder: Path) -> Size:
-    return _size_of(p for p in _below(folder / QUARANTINE) if p.name.endswith(".json"))
+    found = storage.files_below(folder / QUARANTINE).items()
+    return _size_of([size for path, size in found if path.name.endswith(".json")])
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Name the files of a folder and of those below it, as they are just now."""
-    with storage.unavailable_unless("listed", folder):
-        if not folder.exists():
-            return
-        for path in list(folder.iterdir()):
-            if path.is_dir():
-                yield from _below(path)
-            else:
-                yield path
-
-
-def _size_of(paths: Iterator[Path]) -> Size:
-    sizes = [size for path in paths if (size := _size(path)) is not None]
+def _size_of(sizes: Collection[int]) -> Size:
     return Size(len(sizes), sum(sizes))
-
-
-def _size(path: Path) -> int | None:
-    """Return a file's size, None where its owner has removed it meanwhile."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None

@@ -2,33 +2,22 @@
 
 Two writers that read the same object cannot both replace it: the storage refuses the second
 (`If-Match`, `If-None-Match`). Where a storage ignores such conditions, the object is read before
-each write, which leaves a gap. Speaks to the same client as the S3 paths; knows nothing of leases.
+each write, which leaves a gap. Knows nothing of leases.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Any
 
-from s3path import S3Path, configuration_map
+from s3path import S3Path
 
-from jumpcloud_modules.state import storage
+from jumpcloud_modules.state import objects, storage
+from jumpcloud_modules.state.objects import Stored
 
-ABSENT = ("NoSuchKey", "404")
 REFUSED_STATUSES = (409, 412)
 UNKNOWN_CONDITION = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 REMOVED_AT_ONCE = 100
 """Old objects that one sweep removes, at most: it is in the way of what begins."""
 SOME_OTHER_ETAG = '"00000000000000000000000000000000"'
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Hold what the object was: its age is by the storage's own clock, whole seconds."""
-
-    content: bytes
-    etag: str
-    age: timedelta
 
 
 class LeaseObject:
@@ -37,24 +26,12 @@ class LeaseObject:
     def __init__(self, path: S3Path) -> None:
         self.path = path
         self.is_conditional = True
-        resource, _ = configuration_map.get_configuration(path)
-        # The client of s3path: it has the endpoint and the keys of all other files. Paths know no
-        # conditions.
-        self._client: Any = resource.meta.client
-        self._place = {"Bucket": path.bucket, "Key": path.key}
+        self._errors: Any = objects.client_of(path).exceptions
 
     def read(self) -> Stored | None:
         """Return the object, None where there is none."""
         with storage.unavailable_unless("read", self.path):
-            try:
-                answer = self._client.get_object(**self._place)
-            except self._client.exceptions.ClientError as error:
-                if _code(error) in ABSENT:
-                    return None
-                raise
-            return Stored(
-                answer["Body"].read(), answer["ETag"], _age(answer, answer["LastModified"])
-            )
+            return objects.read(self.path)
 
     def write(self, content: bytes, etag: str | None) -> str | None:
         """Replace the object that has this ETag, or with None make the first one.
@@ -66,7 +43,7 @@ class LeaseObject:
                 return self._write_after_a_look(content, etag)
             try:
                 return self._put_where(content, etag)
-            except self._client.exceptions.ClientError as error:
+            except self._errors.ClientError as error:
                 if not _is_unknown_condition(error):
                     raise
             written = self._write_after_a_look(content, etag)
@@ -85,7 +62,7 @@ class LeaseObject:
     def _is_refused(self, content: bytes, etag: str | None) -> bool:
         try:
             return self._put_where(content, etag) is None
-        except self._client.exceptions.ClientError as error:
+        except self._errors.ClientError as error:
             if _is_unknown_condition(error):
                 return False
             raise
@@ -93,12 +70,12 @@ class LeaseObject:
     def _put_where(self, content: bytes, etag: str | None) -> str | None:
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         try:
-            return self._put(content, **condition)
-        except self._client.exceptions.ClientError as error:
+            return objects.write(self.path, content, **condition)
+        except self._errors.ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             # 409 is a clash with a write at the same moment, and 404 an object that was removed: in
             # each case it is no longer what was read.
-            if status in REFUSED_STATUSES or _code(error) in ABSENT:
+            if status in REFUSED_STATUSES or objects.is_of_absence(error):
                 return None
             raise
 
@@ -106,11 +83,7 @@ class LeaseObject:
         found = self.read()
         if (found.etag if found else None) != etag:
             return None
-        return self._put(content)
-
-    def _put(self, content: bytes, **condition: str) -> str:
-        answer = self._client.put_object(**self._place, Body=content, **condition)
-        return str(answer["ETag"])
+        return objects.write(self.path, content)
 
 
 def remove_unchanged(folder: S3Path, for_as_long: timedelta) -> None:
@@ -118,16 +91,9 @@ def remove_unchanged(folder: S3Path, for_as_long: timedelta) -> None:
 
     Of the first thousand, as one request names them, at most a hundred. Raises StateUnavailable.
     """
-    client: Any = configuration_map.get_configuration(folder)[0].meta.client
     with storage.unavailable_unless("listed", folder):
-        answer = client.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/")
-        old = [
-            found["Key"]
-            for found in answer.get("Contents", [])
-            if _age(answer, found["LastModified"]) >= for_as_long
-        ]
-        for key in old[:REMOVED_AT_ONCE]:
-            client.delete_object(Bucket=folder.bucket, Key=key)
+        for path in objects.unchanged(folder, for_as_long)[:REMOVED_AT_ONCE]:
+            objects.remove(path)
 
 
 def _code(error: Any) -> str:
@@ -137,9 +103,3 @@ def _code(error: Any) -> str:
 def _is_unknown_condition(error: Any) -> bool:
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     return status == 501 or (status == 400 and _code(error) in UNKNOWN_CONDITION)
-
-
-def _age(answer: dict[str, Any], written: datetime) -> timedelta:
-    """Compare two readings of the storage's clock, never with one of this machine's."""
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(date) - written if date else timedelta()

@@ -12,7 +12,7 @@ from typing import Any
 
 from s3path import S3Path
 
-from jumpcloud_modules.state.lease_object import Stored
+from jumpcloud_modules.state.objects import Stored
 from jumpcloud_modules.state.owners import Record, from_json
 
 FILE_NAME = "owner.lease"

@@ -14,9 +14,10 @@ from s3path import S3Path
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable
 from jumpcloud_modules.state import forks
-from jumpcloud_modules.state.lease_object import LeaseObject, Stored
+from jumpcloud_modules.state.lease_object import LeaseObject
 from jumpcloud_modules.state.lease_record import GIVEN_BACK, entry_in
 from jumpcloud_modules.state.lease_terms import Terms
+from jumpcloud_modules.state.objects import Stored
 from jumpcloud_modules.state.owners import Record, this_process, to_json
 
 TRIES = 3

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from s3path import S3Path
 
 from jumpcloud_modules.state import processes
-from jumpcloud_modules.state.lease_object import LeaseObject, Stored
+from jumpcloud_modules.state.lease_object import LeaseObject
 from jumpcloud_modules.state.lease_record import (
     ENDED_BY_ANOTHER,
     GIVEN_BACK,
@@ -27,6 +27,7 @@ from jumpcloud_modules.state.lease_record import (
     session_path,
 )
 from jumpcloud_modules.state.lease_terms import Terms, Watch
+from jumpcloud_modules.state.objects import Stored
 
 _MISSING = ""
 

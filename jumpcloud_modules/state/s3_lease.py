@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from s3path import S3Path
 
-from jumpcloud_modules.state.lease_object import LeaseObject, Stored
+from jumpcloud_modules.state.lease_object import LeaseObject
 from jumpcloud_modules.state.lease_record import (
     ENDED_BY_ANOTHER,
     FILE_NAME,
@@ -31,6 +31,7 @@ from jumpcloud_modules.state.lease_record import (
     session_path,
 )
 from jumpcloud_modules.state.lease_terms import USUAL, Terms, Watch, since_boot
+from jumpcloud_modules.state.objects import Stored
 from jumpcloud_modules.state.owners import Record, Waiting, wait_for
 from jumpcloud_modules.state.renewal import Renewal
 from jumpcloud_modules.state.rivals import Rivals

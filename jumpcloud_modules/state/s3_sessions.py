@@ -30,7 +30,7 @@ from pathlib import Path
 from s3path import S3Path
 
 from jumpcloud_modules.errors import OwnershipLost, StateUnavailable, Stopped
-from jumpcloud_modules.state.lease_object import LeaseObject, Stored, remove_unchanged
+from jumpcloud_modules.state.lease_object import LeaseObject, remove_unchanged
 from jumpcloud_modules.state.lease_record import (
     FILE_NAME,
     SESSIONS,
@@ -39,6 +39,7 @@ from jumpcloud_modules.state.lease_record import (
     new_token,
 )
 from jumpcloud_modules.state.lease_terms import USUAL, Terms, Watch, since_boot
+from jumpcloud_modules.state.objects import Stored
 from jumpcloud_modules.state.owners import Waiting, this_process, to_json, wait_for
 from jumpcloud_modules.state.renewal import SECONDS_TO_GIVE_BACK, lost
 from jumpcloud_modules.state.rivals import Rivals

@@ -47,11 +47,12 @@ def _copied(folder: Path, mark: str) -> Path | None:
 
 def _set_aside(ledger: Path, place: Path) -> Path | None:
     """Move a folder: on a disk at once, on S3, where a folder is none, file by file."""
-    with storage.unavailable_unless("set aside", ledger):
-        if not ledger.exists():
-            return None
-        if not isinstance(ledger, S3Path):
-            return ledger.replace(place)
-        for path in [path for path in ledger.rglob("*") if path.is_file()]:
-            path.replace(S3Path(place / path.relative_to(ledger)))
-    return place
+    if not isinstance(ledger, S3Path):
+        with storage.unavailable_unless("set aside", ledger):
+            return ledger.replace(place) if ledger.exists() else None
+    found = storage.files_below(ledger)
+    for path in found:
+        if (content := storage.read(path)) is not None:
+            storage.write_atomically(place / path.relative_to(ledger), content)
+            storage.remove(path)
+    return place if found else None

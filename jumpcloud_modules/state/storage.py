@@ -1,18 +1,21 @@
 """Files that are whole or absent, on a local disk and on S3 alike.
 
-Everything goes through the `Path` interface, which the platform's S3 paths share. On a disk only
-this process's user may read what is written. S3 is bounded by botocore's defaults: 60 s to connect,
-60 s without a piece of an answer, and up to five tries. Knows nothing of what the files hold.
+Where a file is, its path tells: on S3 it is an object, which `objects` writes and reads. On a disk
+only this process's user may read what is written. Knows nothing of what the files hold.
 """
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from s3path import S3Path
+
 from jumpcloud_modules.errors import CannotWork, StateUnavailable
+from jumpcloud_modules.state import objects
 
 _UNFINISHED = ".unfinished"
 _FILE_MODE = 0o600
@@ -22,6 +25,7 @@ _FOR_GOOD = frozenset(
     {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
 )
 """What no waiting mends. A full disk and one that fails are not among them."""
+_USER_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -29,8 +33,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises StateUnavailable.
     """
-    unfinished = path.with_name(path.name + _UNFINISHED)
     with unavailable_unless("written", path):
+        if isinstance(path, S3Path):
+            objects.write(path, content)
+            return
+        unfinished = path.with_name(path.name + _UNFINISHED)
         # In this order: the content is synced before a name leads to it, and the name before the
         # caller goes on. Otherwise a power cut could leave the new name with an empty file.
         _write(unfinished, content)
@@ -46,8 +53,13 @@ def write_once(path: Path, content: bytes) -> None:
     """
     # Not synced, which would cost milliseconds for each page: what was written outlives a kill, and
     # `sync` makes it outlive a power cut before the checkpoint passes it.
-    with unavailable_unless("written", path), _opened(path) as file:
-        file.write(content)
+    with unavailable_unless("written", path):
+        if isinstance(path, S3Path):
+            # Under no condition: where the answer to a write was lost, the next one has more in it.
+            objects.write(path, content)
+            return
+        with _opened(path) as file:
+            file.write(content)
 
 
 def sync(path: Path) -> None:
@@ -55,7 +67,7 @@ def sync(path: Path) -> None:
 
     Raises StateUnavailable.
     """
-    if not _is_local(path):
+    if isinstance(path, S3Path):
         return
     # A compaction may have removed it meanwhile: what it held is in a file that was synced.
     with unavailable_unless("written", path), suppress(FileNotFoundError), path.open("rb") as file:
@@ -64,6 +76,8 @@ def sync(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the list of a folder's files survive a power cut. Raises StateUnavailable."""
+    if isinstance(folder, S3Path):
+        return
     with unavailable_unless("written", folder), suppress(FileNotFoundError):
         _sync_folder(folder)
 
@@ -74,48 +88,57 @@ def read(path: Path) -> bytes | None:
     Raises StateUnavailable.
     """
     with unavailable_unless("read", path):
-        try:
+        if isinstance(path, S3Path):
+            found = objects.read(path)
+            return found.content if found else None
+        with suppress(FileNotFoundError):
             return path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError:  # S3 paths say so when there is no such file, too
-            if path.exists():
-                raise
-            return None
+        return None
 
 
 def remove(path: Path) -> None:
     """Delete a file, if it is there. Raises StateUnavailable."""
     with unavailable_unless("removed", path):
-        path.unlink(missing_ok=True)
+        if isinstance(path, S3Path):
+            objects.remove(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """Name the files of a folder, and remove what a crash left unfinished.
+def files(folder: Path) -> dict[Path, int]:
+    """Return the files of a folder with their sizes, and remove what a crash left unfinished.
 
     Raises StateUnavailable.
     """
     with unavailable_unless("listed", folder):
-        found = list(folder.iterdir()) if folder.exists() else []
-    for path in found:
-        # It was never renamed, so no reader relies on it; left alone, they would pile up.
-        if path.name.endswith(_UNFINISHED):
-            remove(path)
-        else:
-            yield path
+        found = objects.within(folder)[0] if isinstance(folder, S3Path) else _sizes(folder)
+    # It was never renamed, so no reader relies on it; left alone, they would pile up.
+    for path in [path for path in found if path.name.endswith(_UNFINISHED)]:
+        remove(path)
+        del found[path]
+    return found
 
 
-def size(path: Path) -> int:
-    """Return a file's size in bytes. Raises StateUnavailable."""
-    with unavailable_unless("read", path):
-        return path.stat().st_size
+def files_below(folder: Path) -> dict[Path, int]:
+    """Return the files of a folder and of those below it with their sizes, as they are just now.
+
+    Raises StateUnavailable.
+    """
+    with unavailable_unless("listed", folder):
+        return objects.below(folder) if isinstance(folder, S3Path) else dict(_walked(folder))
+
+
+def names(folder: Path) -> set[str]:
+    """Return the names of the files and folders in a folder. Raises StateUnavailable."""
+    with unavailable_unless("listed", folder):
+        if isinstance(folder, S3Path):
+            sizes, folders = objects.within(folder)
+            return {path.name for path in sizes} | folders
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for this process's user alone."""
-    if not _is_local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        return
+    """Make a folder of a disk, and those that are missing above, for this process's user alone."""
     if not folder.parent.exists():  # mkdir's own `parents` would leave those open to all
         make_folder(folder.parent)
     folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
@@ -126,7 +149,7 @@ def check_writable(folder: Path, *names: str) -> None:
 
     A full disk does not raise: writing the state waits until there is room.
     """
-    if not _is_local(folder):
+    if isinstance(folder, S3Path):
         return
     try:
         make_folder(folder)
@@ -153,7 +176,7 @@ def _read_only(folder: Path, error: OSError) -> CannotWork:
 
 def keep_private(folder: Path) -> None:
     """Close a folder of ours, and those in it, to other users, as an older version left them."""
-    if not _is_local(folder) or not folder.is_dir():
+    if isinstance(folder, S3Path) or not folder.is_dir():
         return
     for path in (folder, *filter(Path.is_dir, folder.iterdir())):
         # What is another user's cannot be changed, and whoever shares a volume so has chosen it.
@@ -184,30 +207,24 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         return _open(path)
     except FileNotFoundError:
-        # Only once it is missed: to look for it before each write would cost a call for each page,
-        # and on S3 a request.
+        # Only once it is missed: to look for it before each write would cost a call for each page.
         make_folder(path.parent)
         return _open(path)
 
 
 def _open(path: Path) -> IO[bytes]:
-    if _is_local(path):
-        return open(path, "wb", opener=open_private)
-    return path.open("wb")
+    return open(path, "wb", opener=open_private)
 
 
 def _write(path: Path, content: bytes) -> None:
     with _opened(path) as file:
         file.write(content)
-        if _is_local(path):
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
     """POSIX promises that a new name lasts only once its folder was synced."""
-    if not _is_local(folder):
-        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -218,13 +235,23 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _is_local(path: Path) -> bool:
-    # S3Path is a subclass of Path, so isinstance would take both for a disk's.
-    return type(path) is type(Path())
+def _sizes(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in folder.iterdir()} if folder.exists() else {}
+
+
+def _walked(folder: Path) -> Iterator[tuple[Path, int]]:
+    for path in list(folder.iterdir()) if folder.exists() else ():
+        if path.is_dir():
+            yield from _walked(path)
+        else:
+            with suppress(OSError):  # its owner has removed it meanwhile
+                yield path, path.stat().st_size
 
 
 def _unavailable(done: str, path: Path, error: Exception) -> StateUnavailable:
+    # An error of the network names the address, and somebody may have put a password there.
+    reason = _USER_IN_ADDRESS.sub("//", str(error))
     return StateUnavailable(
-        f"The state file {path} could not be {done} ({type(error).__name__}: {error}). "
+        f"The state file {path} could not be {done} ({type(error).__name__}: {reason}). "
         "Collecting waits until it can: check the disk's space and rights, or the object storage."
     )

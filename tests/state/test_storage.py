@@ -24,13 +24,29 @@ def test_what_is_written_is_read(tmp_path: Path, write: Callable[[Path, bytes], 
     write(path, b"two")
 
     assert storage.read(path) == b"two"
-    assert list(storage.files(path.parent)) == [path]
+    assert storage.files(path.parent) == {path: 3}
 
 
 def test_a_file_that_is_not_there_is_read_as_none(tmp_path: Path) -> None:
     """And its folder as empty."""
     assert storage.read(tmp_path / "absent") is None
-    assert list(storage.files(tmp_path / "absent")) == []
+    assert storage.files(tmp_path / "absent") == {}
+    assert storage.files_below(tmp_path / "absent") == {}
+    assert storage.names(tmp_path / "absent") == set()
+
+
+def test_what_is_in_a_folder_is_listed_with_what_is_below_it(tmp_path: Path) -> None:
+    """A look changes nothing, also of what a crash left."""
+    for name in ("one", "a/two", "a/b/three", "four.unfinished"):
+        storage.write_once(tmp_path / name, name.encode())
+
+    assert storage.names(tmp_path) == {"one", "a", "four.unfinished"}
+    assert storage.files_below(tmp_path) == {
+        tmp_path / "one": 3,
+        tmp_path / "a" / "two": 5,
+        tmp_path / "a" / "b" / "three": 9,
+        tmp_path / "four.unfinished": 15,
+    }
 
 
 def test_removing_what_is_not_there_changes_nothing(tmp_path: Path) -> None:
@@ -135,7 +151,7 @@ def test_every_failure_of_the_disk_is_named_as_one_to_wait_for(tmp_path: Path) -
         lambda: storage.read(a_folder),
         lambda: storage.remove(a_folder),
         lambda: list(storage.files(tmp_path / "plain")),
-        lambda: storage.size(tmp_path / "absent"),
+        lambda: storage.files_below(tmp_path / "plain"),
     ):
         with pytest.raises(StateUnavailable, match="check the disk's space and rights") as raised:
             act()
