@@ -217,25 +217,13 @@ class Ledger:
         StateUnavailable.
         """
         with self._write_lock:
-            with self._lock:
-                self._load_once()
-                if not self._pending and not self._files.is_empty:
-                    return
-                # Until `take_in` these are neither pending nor in a file that is known: whoever
-                # looks for keys looks here, too.
-                self._being_written, self._pending = self._pending, {}
-            try:
+            while self._is_anything_to_write():
                 self._files.add(self._being_written)
-            except BaseException:
                 with self._lock:
-                    merge(self._being_written, self._pending)
-                    self._pending, self._being_written = self._being_written, {}
-                raise
-            with self._lock:
-                self._files.take_in(self._being_written)
-                self._being_written = {}
-                if self._files.is_compaction_due:
-                    self._files.compact(self._last_hour)
+                    self._files.take_in(self._being_written)
+                    self._being_written = {}
+                    if self._files.is_compaction_due:
+                        self._files.compact(self._last_hour)
 
     def commit(self) -> None:
         """Make what was recorded survive a power cut. Raises StateUnavailable."""
@@ -263,11 +251,25 @@ class Ledger:
             kept = {instant_ms // HOUR_MS for instant_ms in keep_ms} | {UNDATED_HOUR}
             limit = before_ms // HOUR_MS
             old = [n for n in self._known_hours() if n < limit and n not in kept]
-            # The next write would bring back an hour of which something is pending.
-            old = [number for number in old if number not in self._pending]
+            # The next write would bring back an hour of which something is not written yet.
+            unwritten = {*self._being_written, *self._pending}
+            old = [number for number in old if number not in unwritten]
             self._files.forget(old, limit * HOUR_MS)
             for number in old:
                 self._in_use.pop(number, None)
+
+    def _is_anything_to_write(self) -> bool:
+        """Choose what is written next, and tell whether there is anything.
+
+        Until `take_in` it is neither pending nor in a file that is known: whoever looks for keys
+        looks there, too. After a failure it is the very same once more: the write that failed may
+        yet have an effect, however late, and must not put a file back that has more in it by then.
+        """
+        with self._lock:
+            self._load_once()
+            if not self._being_written:
+                self._being_written, self._pending = self._pending, {}
+            return bool(self._being_written) or self._files.is_empty
 
     def _known_hours(self) -> set[int]:
         return {*self._files.hours(), *self._in_use, *self._being_written, *self._pending}

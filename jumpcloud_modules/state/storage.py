@@ -55,7 +55,7 @@ def write_once(path: Path, content: bytes) -> None:
     # `sync` makes it outlive a power cut before the checkpoint passes it.
     with unavailable_unless("written", path):
         if isinstance(path, S3Path):
-            # Under no condition: where the answer to a write was lost, the next one has more in it.
+            # Under no condition: where the answer to a write was lost, it is written once more.
             objects.write(path, content)
             return
         with _opened(path) as file:

@@ -1148,6 +1148,33 @@ def test_a_journal_torn_anywhere_costs_only_itself_and_is_told(tmp_path: Path, l
     assert Ledger(tmp_path).count(NOON_MS, FOREVER_MS) == 2
 
 
+def test_a_write_that_failed_and_arrives_late_takes_nothing_back(tmp_path: Path) -> None:
+    """On S3 a request that was given up may have an effect after those that followed it."""
+    one, two = event_at(NOON_MS, "1"), event_at(NOON_MS, "2")
+    ledger, given_up = Ledger(tmp_path), list[tuple[Path, bytes]]()
+    ledger.commit()
+    recorded(ledger, events_of(one))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "write_once", _giving_up(given_up))
+        with pytest.raises(StateUnavailable):
+            ledger.write()
+    _deliver(ledger, two)
+
+    for path, content in given_up:
+        path.write_bytes(content)
+
+    assert new_of(Ledger(tmp_path), events_of(one, two)) == events_of()
+    assert Ledger(tmp_path).count(NOON_MS, NOON_MS + HOUR_MS) == 2
+
+
+def _giving_up(given_up: list[tuple[Path, bytes]]) -> Callable[[Path, bytes], None]:
+    def write_once(path: Path, content: bytes) -> None:
+        given_up.append((path, content))
+        raise StateUnavailable("no answer")
+
+    return write_once
+
+
 def _unreadable(path: Path) -> bytes | None:
     raise StateUnavailable(f"{path} cannot be read")
 
