@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
-from sandbox.http import Cut, Reply, Request, json_reply, message_reply
+from sandbox.http import BrokenOff, Reply, Request, json_reply, message_reply
 
 Answer = Callable[[Request], Reply]
 OrganizationOf = Callable[[Request], str]
@@ -77,7 +77,7 @@ class ResetBeforeHeaders:
 
     def apply(self, _request: Request, _answer: Answer) -> Reply:
         """Send nothing but a reset."""
-        return Reply(0, cut=Cut(None, reset=True))
+        return Reply(0, cut=BrokenOff(None, reset=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class AcceptedWithoutReply:
     def apply(self, request: Request, answer: Answer) -> Reply:
         """Answer truly, and keep the answer."""
         answer(request)
-        return Reply(0, cut=Cut(None, reset=True))
+        return Reply(0, cut=BrokenOff(None, reset=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class ResetMidBody:
 
     def apply(self, request: Request, answer: Answer) -> Reply:
         """Cut the true reply with a reset."""
-        return replace(answer(request), cut=Cut(self.body_share, reset=True))
+        return replace(answer(request), cut=BrokenOff(self.body_share, reset=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class TruncatedBody:
 
     def apply(self, request: Request, answer: Answer) -> Reply:
         """Cut the true reply short of its Content-Length."""
-        return replace(answer(request), cut=Cut(self.body_share, reset=False))
+        return replace(answer(request), cut=BrokenOff(self.body_share, reset=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class HangThenReset:
 
     def apply(self, _request: Request, _answer: Answer) -> Reply:
         """Send nothing but a late reset."""
-        return Reply(0, wait_seconds=self.seconds, cut=Cut(None, reset=True))
+        return Reply(0, wait_seconds=self.seconds, cut=BrokenOff(None, reset=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class BrokenOff:
     """Where a reply breaks off: a share of its body, or None for not even a status line."""
 
     body_share: float | None
@@ -66,7 +66,7 @@ class Reply:
     stream_seconds: float = 0.0  # the body is spread over this time
     pause_seconds: float = 0.0  # silence in the middle of the body
     date_ahead_seconds: float | None = 0.0  # of the `Date` header; None leaves it out
-    cut: Cut | None = None
+    cut: BrokenOff | None = None
     pieces: Generator[bytes] | None = None  # of a body without an end; asked for one by one
 
 
@@ -342,7 +342,7 @@ class _Connection(BaseHTTPRequestHandler):
         reply = message_reply(status, message)
         self.connection.sendall(_head(reply, self.server.owner.now_ms()) + reply.body)
 
-    def break_off(self, cut: Cut) -> None:
+    def break_off(self, cut: BrokenOff) -> None:
         self.close_connection = True
         if cut.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -369,7 +369,11 @@ class _Exchange:
         if reply.pieces is not None:
             self._send_pieces(reply.pieces)
             return
-        cut = Cut(None, reset=True) if self._owner.closing.wait(reply.wait_seconds) else reply.cut
+        cut = (
+            BrokenOff(None, reset=True)
+            if self._owner.closing.wait(reply.wait_seconds)
+            else reply.cut
+        )
         if cut is not None and cut.body_share is None:
             self._note(status=0, sent_bytes=0, whole=False)
             self._connection.break_off(cut)

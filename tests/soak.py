@@ -17,7 +17,7 @@ from sandbox import Reply, Request, Sandbox, Verdict, generate
 from sandbox.connector import ConnectorProcess, Settings
 from sandbox.faketime import LIBRARY, MISSING, FakeClock
 from sandbox.faults import Answer, Status
-from sandbox.http import Cut
+from sandbox.http import BrokenOff
 from sandbox.instants import now_ms
 from sandbox.live import Live
 
@@ -60,7 +60,11 @@ class Plan:
 class LostReply:
     """Accept a batch and lose the reply, or its second half; count the events left in doubt."""
 
-    cuts: tuple[Cut, ...] = (Cut(None, reset=True), Cut(0.5, reset=False), Cut(0.5, reset=True))
+    cuts: tuple[BrokenOff, ...] = (
+        BrokenOff(None, reset=True),
+        BrokenOff(0.5, reset=False),
+        BrokenOff(0.5, reset=True),
+    )
     in_doubt: list[int] = field(default_factory=list)
 
     def apply(self, request: Request, answer: Answer) -> Reply:

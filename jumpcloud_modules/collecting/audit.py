@@ -66,7 +66,10 @@ class Audit:
         self._tried: dict[tuple[int, int], _Tried] = {}
 
     def lacking(self, buckets: Iterable[Bucket], still_open: Iterable[Window]) -> list[Bucket]:
-        """Return the buckets that hold more than was delivered, but for those still being read."""
+        """Return the buckets that hold more than was delivered, but for those still being read.
+
+        Of those that hold no more, it is forgotten how often they were read again.
+        """
         windows = list(still_open)
         read_through = [
             bucket

@@ -7,7 +7,7 @@ what the answers say.
 from collections.abc import Callable, Iterator
 
 from jumpcloud_modules.errors import Refused, TryAgain
-from jumpcloud_modules.http.backoff import MAX_RETRY_AFTER_SECONDS
+from jumpcloud_modules.http.backoff import as_asked
 from jumpcloud_modules.instants import DAY_MS, HOUR_MS, SECOND_MS, ceil
 from jumpcloud_modules.queries import Unit
 
@@ -52,8 +52,8 @@ class Questions:
     def _rest_seconds(self, error: TryAgain | Refused) -> float:
         if isinstance(error, TryAgain) and error.limited:
             self._on_limited()
-            asked = error.retry_after_seconds or LIMITED_COUNTS_REST_SECONDS
-            return min(asked, MAX_RETRY_AFTER_SECONDS)
+            asked = error.retry_after_seconds
+            return LIMITED_COUNTS_REST_SECONDS if asked is None else as_asked(asked)
         # One failure may be a hiccup.
         if not self.are_failing:
             return 0.0

@@ -1,6 +1,7 @@
-"""Where a start begins, the first one or a later one, measured by JumpCloud's time.
+"""The instants of a start: that of a first one, and those that a saved one must not be beyond.
 
-Values and arithmetic; the collector reads the state, asks for the time, and tells the messages.
+Values and arithmetic, by JumpCloud's time; `startup` reads the state, asks for the time, and tells
+the messages.
 """
 
 from dataclasses import dataclass, replace

@@ -42,13 +42,14 @@ class Witness:
     def _is_denied(self, counts: dict[int, int], start_ms: int, end_ms: int) -> bool:
         if not any(counts.values()):
             return True
-        is_lag = True
+        may_lag = True
         for minute_ms in _minutes_backwards(start_ms, end_ms - COUNTS_LAG_MS):
             held = counts.get(minute_ms, 0)
             known = self._known(minute_ms, minute_ms + MINUTE_MS)
-            if held < known and not is_lag:
+            if held < known and not may_lag:
                 return True
-            is_lag = is_lag and held <= known and not (held and held == known)
+            has_caught_up = 0 < held >= known
+            may_lag = may_lag and not has_caught_up
         return False
 
     def _known_within(self, start_ms: int, end_ms: int) -> int:

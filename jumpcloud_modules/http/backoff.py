@@ -1,7 +1,8 @@
 """How long to wait before the next try: as long as the other end asks, or longer each time.
 
-Arithmetic only; `retry` does the waiting. Requests for counts have waits of their own, in
-`collecting.questions`. Knows nothing of what is tried.
+Arithmetic only; `retry` does the waiting. Besides, credentials that many organizations share rest
+after a 429 (`throttle`), and so do requests for counts (`collecting.questions`). Knows nothing of
+what is tried.
 """
 
 import email.utils
@@ -24,7 +25,7 @@ def delay_seconds(error: TryAgain | Refused, in_a_row: int) -> float:
     if isinstance(error, Refused):
         return _after_refusal(in_a_row)
     if error.retry_after_seconds is not None:
-        return _as_asked(error.retry_after_seconds)
+        return as_asked(error.retry_after_seconds)
     return _ever_longer(in_a_row)
 
 
@@ -34,7 +35,8 @@ def _after_refusal(in_a_row: int) -> float:
     return REFUSED_DELAYS_SECONDS[step]
 
 
-def _as_asked(seconds: float) -> float:
+def as_asked(seconds: float) -> float:
+    """Return a Retry-After within its bounds."""
     # A 429 or 503 that says "0" would be hammered, and one that says "tomorrow" (some write an
     # instant where seconds belong) would stop collecting until then.
     return min(max(seconds, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from jumpcloud_modules.errors import CollectorError, Refused, TryAgain, TryLater
-from jumpcloud_modules.http.backoff import MAX_RETRY_AFTER_SECONDS, MIN_RETRY_AFTER_SECONDS
+from jumpcloud_modules.http.backoff import as_asked
 
 BURST_SECONDS: Final = 0.05
 """How much of a second's requests may be sent at once after a pause; so much fewer follow it."""
@@ -25,8 +25,8 @@ REFUSALS_THAT_COUNT: Final = 5
 REFUSED_SECONDS: Final = 30.0
 """The time from one try of refused credentials to the next, of those that were refused before."""
 UNTRIED_SECONDS: Final = 0.1
-"""The same of those that were not: it may be a matter of the others alone. A thousand of them have
-been tried after two minutes."""
+"""The time from one organization to the next that was not refused itself: the refusals may be a
+matter of the others alone. A thousand of them have been tried after two minutes."""
 
 
 class Pace:
@@ -78,10 +78,12 @@ class Throttle:
         self._pace = pace
         self._clock = clock
         self._error: TryAgain | Refused | None = None
-        self._rests_until = self._probed_from = self._untried_from = 0.0
+        self._rests_until = 0.0
+        self._probed_from = 0.0  # a success after it was asked for after the rest, and ends it
         self._refusals = self._refusals_of_untried = 0
-        self._refused = set[str]()
-        self._turns = dict[str, float]()
+        self._refused = set[str]()  # whose last request was
+        self._turns = dict[str, float]()  # when each of the others may ask
+        self._untried_from = 0.0  # the last of these turns
         self._lock = threading.Lock()
 
     def admit(self, who: str = "") -> None:
@@ -154,5 +156,4 @@ class Throttle:
 
 
 def _limited_seconds(asked: float | None) -> float:
-    seconds = LIMITED_SECONDS if asked is None else asked
-    return min(max(seconds, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)
+    return LIMITED_SECONDS if asked is None else as_asked(asked)

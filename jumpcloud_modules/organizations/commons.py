@@ -19,7 +19,7 @@ from jumpcloud_modules.organizations.turns import Turns
 from jumpcloud_modules.state.ledger import KeysInUse
 from jumpcloud_modules.state.ownership import Owner
 
-FORWARD_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+FORWARD_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 KEYS_IN_USE_OF_EACH = KeysInUse(keys=10_000, hours=4)
 """Less than a single organization may have: there are many, and few of them are busy at once."""
 
@@ -62,6 +62,6 @@ class Commons:
     failed_unexpectedly: Callable[[str, Exception, int], None]
     heartbeat: Callable[[], None] = lambda: None
     sums: Sums = field(default_factory=Sums)
-    forward_seconds: Histogram = field(default_factory=lambda: Histogram(FORWARD_SECONDS))
+    forward_seconds: Histogram = field(default_factory=lambda: Histogram(FORWARD_SECONDS_BUCKETS))
     keys_in_use: KeysInUse = KEYS_IN_USE_OF_EACH
     began_at: float = field(default_factory=monotonic)

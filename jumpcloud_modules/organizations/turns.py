@@ -55,7 +55,7 @@ class Turns:
         return spawn
 
     def _add(self, queue: _Queue, task: Task) -> None:
-        """Have a task done; one for which the system gives no thread is not kept."""
+        """Have a task done. Raises RuntimeError where the system gives no thread for it."""
         with self._lock:
             if self._free:
                 threading.Thread(target=self._work, name="reader", daemon=True).start()

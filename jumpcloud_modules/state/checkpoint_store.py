@@ -59,7 +59,7 @@ class CheckpointStore:
         if content is None and previous is None:
             return Found(None)
         document = _parsed(content)
-        found = _resumed(document) or _of_another_version(document)
+        found = _resumed(document) or _taken_over(document)
         if found is not None:
             self._written = content
             return found
@@ -170,8 +170,8 @@ def _is_intact(document: dict[str, Any]) -> bool:
     )
 
 
-def _of_another_version(document: dict[str, Any] | None) -> Found | None:
-    """Go on from `most_recent_date_seen`, as 1.8.2 or a newer version wrote it."""
+def _taken_over(document: dict[str, Any] | None) -> Found | None:
+    """Go on from `most_recent_date_seen`, as 1.8.2, a newer version or a person wrote it."""
     if not document or (document.get("version") == VERSION and not _is_intact(document)):
         return None
     return _from_date_seen(document, _reason_for_takeover(document))
@@ -181,7 +181,7 @@ def _recovered(
     document: dict[str, Any] | None, previous: dict[str, Any] | None, path: Path
 ) -> Found:
     """Make the best of a damaged document: its previous copy, or else its date seen."""
-    if copy := _resumed(previous) or _of_another_version(previous):
+    if copy := _resumed(previous) or _taken_over(previous):
         return replace(
             copy, message="", warning=f"The state in {path} is damaged; its last copy is used."
         )
