@@ -23,6 +23,7 @@ _SAMPLES_DRAWN = int(_SECONDS_DRAWN / SECONDS_BETWEEN_SAMPLES)
 _SAMPLES_OF_A_RATE = 5
 _INCIDENTS_SHOWN = 20
 _ROWS_SHOWN = 10
+_LARGER_UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 _OF_JUMPCLOUD: tuple[Place, ...] = ("JumpCloud", "events")
 
 Tone = str  # "well", "busy" or "ill": each has a sign and a word beside its colour
@@ -63,15 +64,23 @@ def _organizations(found: Sequence[Standing]) -> dict[str, Any] | None:
 
 
 def _organization(one: Standing) -> dict[str, str]:
-    lag = one.lag_seconds
     return {
         "name": one.name,
         "tone": one.tone,
         "word": one.word,
         "published": f"{one.so_far.published:,}",
         "accepted": f"{one.so_far.accepted:,}",
-        "lag": "not known" if lag is None else f"{lag:,.0f} s",
+        "lag": lag_text(one.lag_seconds),
     }
+
+
+def lag_text(seconds: float | None) -> str:
+    """Write a span in the largest unit of which it is at least two."""
+    if seconds is None:
+        return "not known"
+    fitting = (one for one in _LARGER_UNITS if seconds >= 2 * one[0])
+    size, unit = next(fitting, (1, "s"))
+    return f"{seconds / size:,.0f} {unit}"
 
 
 def line_to_json(line: Line) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def _figures(now: Sample, before: Sample) -> dict[str, str]:
         "published": f"{now.so_far.published:,}",
         "jumpcloud-answers": _answers(now.statuses["jumpcloud"]),
         "read-rate": f"{max(0, read) / seconds:,.0f} events/s",
-        "lag": "not known" if now.lag_seconds is None else f"{now.lag_seconds:,.0f} s",
+        "lag": lag_text(now.lag_seconds),
         "late": f"{now.late:,}",
         "withheld": f"{now.withheld:,}",
         "set-aside": f"{now.set_aside:,}",

@@ -20,7 +20,7 @@ from sandbox.http import Reply, RequestLog, Server
 from sandbox.instants import now_ms
 from sandbox.page import server as serving
 from sandbox.page.server import Page
-from sandbox.page.view import view
+from sandbox.page.view import lag_text, view
 from sandbox.run import Plan, run
 from sandbox.scenarios import BY_NAME, EVERYDAY, Scenario, Step
 from sandbox.scene import Scene
@@ -145,6 +145,22 @@ def test_several_organizations_are_shown_the_worst_first() -> None:
     assert "1 came with another organization's intake key" in shown["verdict"]["detail"]
     assert "one-hangs" in shown["missing"]
     assert "one-hangs" not in single["missing"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "not known"),
+        (0.0, "0 s"),
+        (119.0, "119 s"),
+        (120.0, "2 min"),
+        (7_200.0, "2 h"),
+        (604_800.0, "7 days"),
+    ],
+)
+def test_a_lag_is_told_in_a_unit_that_is_read_at_once(seconds: float | None, text: str) -> None:
+    """A first start is behind by all the history that it collects."""
+    assert lag_text(seconds) == text
 
 
 def test_the_page_is_not_open_without_end(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
