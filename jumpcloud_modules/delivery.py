@@ -32,7 +32,8 @@ class Delivery:
 
     `receipts` are the intake's ids in the order of the events; `missing_receipts` counts events
     of accepted batches for which the intake gave no id; `quarantined` were set aside.
-    `acknowledged` are the events of all three, and `elsewhere` counts those of another stream.
+    `acknowledged` are the events of all three and those that another stream delivered, which
+    `elsewhere` counts.
     """
 
     receipts: list[str] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """Compare JumpCloud's counts with the ledger: which spans hold events that were not delivered.
 
-Values and arithmetic; the collector asks for the counts and reads the windows.
+Remembers what was read again in vain. `late_events` asks for the counts.
 """
 
 from collections.abc import Callable, Iterable
@@ -81,9 +81,9 @@ class Audit:
                 self._tried.pop(bucket.place, None)
         return [bucket for bucket in read_through if self._is_short(bucket)]
 
-    def worth_a_try(self, lacking: Iterable[Bucket], now_ms: int) -> list[Bucket]:
+    def worth_a_try(self, lacking: Iterable[Bucket], span_ms: int) -> list[Bucket]:
         """Return the lacking buckets that were not read again too often for what they miss."""
-        return [bucket for bucket in lacking if self._is_worth_a_try(bucket, now_ms)]
+        return [bucket for bucket in lacking if self._is_worth_a_try(bucket, span_ms)]
 
     def missing_after_tries(self, lacking: Iterable[Bucket]) -> int:
         """Count what lacking buckets miss although they were read again for just that."""
@@ -93,12 +93,12 @@ class Audit:
         tried = self._tried.get(bucket.place)
         return tried is not None and tried.counts == self._counts(bucket)
 
-    def note_tries(self, buckets: Iterable[Bucket], now_ms: int) -> None:
+    def note_tries(self, buckets: Iterable[Bucket], span_ms: int) -> None:
         """Remember that buckets are being read again for what they miss at present."""
         for bucket in buckets:
             counts, tried = self._counts(bucket), self._tried.get(bucket.place)
             tries = tried.tries + 1 if tried and tried.counts == counts else 1
-            self._tried[bucket.place] = _Tried(counts, tries, now_ms)
+            self._tried[bucket.place] = _Tried(counts, tries, span_ms)
 
     def forget_before(self, instant_ms: int) -> None:
         """Drop what is remembered of buckets that ended before an instant."""
@@ -118,12 +118,12 @@ class Audit:
     def _is_short(self, bucket: Bucket) -> bool:
         return self.missing(bucket) > 0
 
-    def _is_worth_a_try(self, bucket: Bucket, now_ms: int) -> bool:
+    def _is_worth_a_try(self, bucket: Bucket, span_ms: int) -> bool:
         tried = self._tried.get(bucket.place)
         if tried is None or tried.counts != self._counts(bucket):
             return True
         wait_ms = TRIES_AFTER_MS[min(tried.tries, len(TRIES_AFTER_MS)) - 1]
-        return now_ms - tried.last_ms >= wait_ms
+        return span_ms - tried.last_ms >= wait_ms
 
 
 def joined(buckets: Iterable[Bucket]) -> list[Window]:

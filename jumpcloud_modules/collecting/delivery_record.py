@@ -62,7 +62,7 @@ class DeliveryRecord:
                 self._retry.call(lambda: self._ledger.delivered(events))
 
     def acknowledge(self, delivery: Delivery, not_before_ms: int) -> None:
-        """File what the intake accepted, so that it survives a kill, before anything else."""
+        """File what is not to be sent again, so that it survives a kill, before anything else."""
         self._ledger.record(delivery.acknowledged, not_before_ms)
         self.check_owner()
         self._retry.call(self._ledger.write)

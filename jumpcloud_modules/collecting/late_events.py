@@ -82,7 +82,7 @@ class LateEvents:
         self._by_hour = Questions(clock.span_ms, on_limited)
         self._ahead = Questions(clock.span_ms, on_limited)
         self._at_once = SpanAtOnce(clock.span_ms)
-        self._audited_at_ms: int | None = None
+        self._audited_span_ms: int | None = None
         self._counted_ahead_at_ms: int | None = None
         self._looked_ahead_at_ms: int | None = None
         self._is_silent = False
@@ -94,7 +94,7 @@ class LateEvents:
         """Return how the whole audits stand, None where they are off."""
         if not self._audit_ms:
             return None
-        at_ms, ago = self._audited_at_ms, None
+        at_ms, ago = self._audited_span_ms, None
         if at_ms is not None:
             ago = (self._clock.span_ms() - at_ms) / 1000
         return Audited(self._shortfall, ago)
@@ -121,7 +121,7 @@ class LateEvents:
         yield from self._recent_audit(start_ms, end_ms, being_read)
 
     def take_audited_ms(self) -> int | None:
-        """Return when the last whole audit ended, in JumpCloud's time, once; afterwards None.
+        """Return up to when the last whole audit looked, in JumpCloud's time, once; then None.
 
         The windows that it found may still be being read.
         """
@@ -179,7 +179,7 @@ class LateEvents:
 
     @property
     def _is_whole_audit_due(self) -> bool:
-        return _is_over(self._audited_at_ms, self._every_ms, self._clock.span_ms())
+        return _is_over(self._audited_span_ms, self._every_ms, self._clock.span_ms())
 
     # The last minutes
 
@@ -237,7 +237,7 @@ class LateEvents:
             return False
         self._by_hour.worked()
         self._say_recovery(self._by_hour, "Late events can be counted by the hour again.")
-        self._audited_at_ms = self._clock.span_ms()
+        self._audited_span_ms = self._clock.span_ms()
         self._shortfall = self._shortfall_so_far
         if is_whole:
             self._audited_ms = now_ms

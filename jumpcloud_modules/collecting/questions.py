@@ -61,7 +61,7 @@ class Questions:
 
 
 class SpanAtOnce:
-    """How long a span one request of the whole audit counts: it is halved after each failure.
+    """How long a span one request of the audit counts: half as long after one that was too long.
 
     Down to a day it counts by the hour, and below by the minute, which may work where hours do not.
     After a day, the whole span is tried again.

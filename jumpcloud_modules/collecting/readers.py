@@ -173,7 +173,7 @@ class Readers:
         return False
 
     def _give_back(self, window: Window) -> None:
-        """Read a window later: last, so that one that keeps failing does not hold up the others."""
+        """Read a window later: after those that wait, so that they go on while it fails."""
         with self._changed:
             self._waiting.appendleft(window)
         self._end_one()

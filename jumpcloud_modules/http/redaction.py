@@ -31,28 +31,28 @@ class Secrets:
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
-        """Blank these, too, from now on; a blank one is none, a known one costs nothing."""
+        """Redact these, too, from now on; an empty one is none, a known one costs nothing."""
         # Called for each line of a log, so without the lock where all are known.
         if self._known.issuperset(secrets):
             return
         with self._lock:
-            self._blank(self._known.union(secrets))
+            self._replace_patterns(self._known.union(secrets))
 
     def add_passing(self, secret: str) -> None:
-        """Blank this one, too, until several newer ones of its kind have come after it."""
+        """Redact this one, too, until several newer ones of its kind have come after it."""
         with self._lock:
             if secret in self._known:
                 return
             self._passing.append(secret)
             old = {self._passing.popleft()} if len(self._passing) > self._passing_kept else set()
-            self._blank(self._known - old | {secret})
+            self._replace_patterns(self._known - old | {secret})
 
-    def _blank(self, known: set[str]) -> None:
+    def _replace_patterns(self, known: set[str]) -> None:
         forms = {form for secret in known for form in _written_forms(secret)}
         # The longest first: one that is a part of another must not leave the rest of it.
         ordered = sorted(forms, key=len, reverse=True)
         # Replaced, never changed: who redacts meanwhile has the old ones or the new ones. And
-        # known only afterwards: who finds a secret known may rely on its being blanked.
+        # known only afterwards: who finds a secret known may rely on its being redacted.
         before = self._patterns
         self._patterns = {form: before.get(form) or _pattern(form) for form in ordered}
         self._known = known

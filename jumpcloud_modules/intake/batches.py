@@ -1,4 +1,4 @@
-"""Group events into batches that the intake accepts, and write their compressed bodies.
+"""Group events into batches of a size that the intake takes, and write their compressed bodies.
 
 Knows nothing of HTTP, of receipts, or of what is refused.
 """

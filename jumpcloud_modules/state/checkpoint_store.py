@@ -51,7 +51,8 @@ class CheckpointStore:
     def load(self) -> Found:
         """Return what is on the disk, whatever it is.
 
-        Tries the document, its previous copy, and the instant that 1.8.2 left, in this order.
+        Tries the document, the instant that 1.8.2 or a person left in it, and for a damaged one its
+        previous copy and the instant that it still names, in this order.
         Raises StateUnavailable.
         """
         content = storage.read(self._path)

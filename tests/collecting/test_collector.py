@@ -695,7 +695,7 @@ def test_late_events_over_http_arrive_by_the_audit(tmp_path: Path) -> None:
 
         sandbox.jumpcloud.publish(late)
         collector.poll()
-        collector._late_events._audited_at_ms = None  # ten minutes later
+        collector._late_events._audited_span_ms = None  # ten minutes later
         collector.poll()
 
         assert sandbox.verdict().clean, sandbox.verdict().table()
