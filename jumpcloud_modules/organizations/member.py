@@ -134,13 +134,12 @@ class Member:
             if not parts.state_retry.call(partial(parts.owner.try_acquire, self._warn)):
                 return parts.owner.look_every_seconds
             self._is_owner = True
-        first = self._streams[0]
-        is_first = not first.is_started
-        seconds = first.start_and_poll()
-        if is_first:
-            for stream in self._streams[1:]:
+        first, *others = self._streams
+        if first.start():
+            # Before the first poll, which may fail for as long as it likes.
+            for stream in others:
                 self._commons.scheduler.add(stream.job)
-        return seconds
+        return first.poll()
 
     def _assembled(self) -> Parts:
         if self._parts is None:
@@ -284,28 +283,37 @@ class Member:
 
 
 class Stream:
-    """One stream of an organization: it begins, and is polled. The first has the member's job."""
+    """One stream of an organization: it starts, and is polled. The first has the member's job."""
 
     def __init__(self, member: Member, collector: Collector, job: Job | None) -> None:
         self._member = member
         self._collector = collector
-        self.is_started = False
-        self.job = job or Job(lambda: member.guarded(self.job, self.start_and_poll))
+        self._is_started = self._was_polled = False
+        self.job = job or Job(lambda: member.guarded(self.job, self._start_and_poll))
 
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing of it is done beside the polls just now."""
         return self._collector.is_idle
 
-    def start_and_poll(self) -> float:
-        """Begin, where that is still to be done, poll, and return when to poll again."""
-        is_first = not self.is_started
-        if is_first:
-            self._collector.start()
-            self.is_started = True
+    def start(self) -> bool:
+        """Start, and return whether that was still to be done."""
+        if self._is_started:
+            return False
+        self._collector.start()
+        self._is_started = True
+        return True
+
+    def poll(self) -> float:
+        """Poll, and return when to poll again."""
         self._collector.poll()
         self._member.polled(self._collector.stats.take())
+        is_first, self._was_polled = not self._was_polled, True
         return self._member.next_poll_in(is_first=is_first)
+
+    def _start_and_poll(self) -> float:
+        self.start()
+        return self.poll()
 
 
 def seconds_to_first_poll(phase: float, every_seconds: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import Event, Organization, Sandbox, make_event
+from sandbox import Answers, Event, Organization, Sandbox, make_event
 from sandbox.connector import Settings, wait_for_health
 from sandbox.instants import now_ms
 from sandbox.self_hosted import ManyConnectorProcess
@@ -103,13 +103,14 @@ def scene_of_many(
     events: Iterable[Event] = (),
     listed: Sequence[Organization] | None = None,
     before: Callable[[Sandbox, Path], object] = lambda _, __: None,
+    answers: Answers | None = None,
     **options: Any,
 ) -> Iterator[SceneOfMany]:
     """Start a sandbox, do what is to be done `before` the process, and start the process.
 
     All `organizations` exist; `listed` of them are collected at first, or all.
     """
-    with Sandbox(events, organizations=organizations) as sandbox:
+    with Sandbox(events, answers=answers, organizations=organizations) as sandbox:
         options["environment"] = FAST | options.get("environment", {})
         connector = ManyConnectorProcess(
             sandbox.addresses, organizations if listed is None else listed, settings, **options

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from sandbox import Organization, Rule, Sandbox, faults, make_event, many
+from sandbox import Answers, Organization, Rule, Sandbox, faults, make_event, many
 from sandbox.connector import Settings
 from sandbox.faults import Fault
 from sandbox.instants import now_ms
@@ -197,3 +198,29 @@ def test_status_health_and_metrics_tell_of_each_by_name_and_of_the_worst_first()
 def _kept_aside(on: SceneOfMany, one: Organization) -> int:
     folder = on.connector.state_folder(one) / "quarantine"
     return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+@pytest.mark.parametrize("end", ["jumpcloud", "intake"])
+def test_a_first_poll_that_fails_keeps_no_stream_from_being_collected(end: str) -> None:
+    """What is named beside `all` is asked for, however the first poll of `all` ended."""
+    only = many(1)
+
+    def fails_at_first(sandbox: Sandbox, _: Path) -> None:
+        if end == "intake":
+            sandbox.intake.faults.add(faults.Status(503), times=1)
+        else:
+            sandbox.jumpcloud.faults.add(faults.BrokenJson(), endpoint="events", times=3)
+
+    with scene_of_many(
+        only,
+        Settings(service="all,pam", frequency=1),
+        events=[
+            make_event(now_ms() - 60_000, organization=only[0].id, service=service)
+            for service in ("sso", "pam")
+        ],
+        before=fails_at_first,
+        answers=Answers(outside_all=("pam",)),
+    ) as on:
+        on.loses_nothing()
+
+        assert on.judgement == "clean"
