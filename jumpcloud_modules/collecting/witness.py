@@ -1,8 +1,9 @@
 """Whether an answer of counts can be trusted, judged by what is known to be delivered.
 
 A bucket that counts less than was delivered is ignored, and the others stay usable: JumpCloud's
-counts lag behind its search, and old events may be gone there. Only an answer that lacks most of
-what was delivered, or some of it in the middle of the last minutes, is not used at all.
+counts lag behind its search, and old events may be gone there. An answer that lacks most of what
+was delivered is not used at all. One that lacks some of it in the middle of the last minutes counts
+as a failure, and what it says of other minutes is used.
 """
 
 from collections.abc import Callable, Iterator

@@ -92,7 +92,8 @@ class Intake:
         """Send events and return when the intake has each of them, or it was set aside.
 
         Waits and sends again until it works. After an error, `delivery` lists what surely arrived;
-        of the rest nobody knows. Raises Stopped when asked to stop meanwhile.
+        of the rest nobody knows. Raises Stopped when asked to stop meanwhile, and TryLater where
+        nobody waits.
         """
         for batch in batches(events):
             if len(batch) == 1 and len(batch.raws[0]) > MAX_EVENT_BYTES:

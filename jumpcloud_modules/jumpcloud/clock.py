@@ -1,8 +1,8 @@
 """JumpCloud's time, learnt from the `Date` header of its answers.
 
 All instants that are saved (watermark, beginning, what is forgotten) go by it: the machine's clock
-may be wrong, or be set while the process runs. It is used only until an answer carried a date.
-Spans are measured by the monotonic clock.
+may be wrong, or be set while the process runs. It is used until an answer carried a date, and for
+as long as it agrees with what the answers say. Spans are measured by the monotonic clock.
 """
 
 import threading
@@ -74,7 +74,7 @@ class JumpCloudClock:
 
     @property
     def is_known(self) -> bool:
-        """Tell whether an answer carried a date."""
+        """Tell whether an answer carried a date that was believed."""
         return self._offset is not None
 
     @property
@@ -97,7 +97,7 @@ class JumpCloudClock:
         return offset.min_ms - machine_offset_ms
 
     def now_ms(self) -> int:
-        """Return JumpCloud's time, or the machine's where no answer carried a date."""
+        """Return JumpCloud's time: the machine's where nothing is known that contradicts it."""
         # Without the lock: an offset is replaced as a whole and never changed.
         offset, machine_ms, span_ms = self._offset, self.machine_ms(), self.span_ms()
         if offset is None or offset.holds(machine_ms - span_ms):
@@ -141,21 +141,21 @@ class JumpCloudClock:
 
     def _message(self) -> str | None:
         """Return a message where the two clocks have begun to differ, or to agree."""
-        ahead_ms = -self.ahead_of_machine_ms
-        change_ms = abs(ahead_ms - self._told_ms)
-        if abs(ahead_ms) <= TOLERATED_DIFFERENCE_MS:
+        machine_ahead_ms = -self.ahead_of_machine_ms
+        change_ms = abs(machine_ahead_ms - self._told_ms)
+        if abs(machine_ahead_ms) <= TOLERATED_DIFFERENCE_MS:
             if not self._told_ms or change_ms <= TOLERATED_DIFFERENCE_MS // 2:
                 return None
             self._told_ms = 0
             return "This machine's clock agrees with JumpCloud's again."
         if change_ms <= TOLERATED_DIFFERENCE_MS:
             return None
-        self._told_ms = ahead_ms
-        direction = "ahead of" if ahead_ms > 0 else "behind"
+        self._told_ms = machine_ahead_ms
+        direction = "ahead of" if machine_ahead_ms > 0 else "behind"
         return (
-            f"This machine's clock is {abs(ahead_ms) // SECOND_MS} s {direction} JumpCloud's."
-            " Collecting goes by JumpCloud's; set the machine's (NTP), so that the times of the"
-            " log are right."
+            f"This machine's clock is {abs(machine_ahead_ms) // SECOND_MS} s {direction}"
+            " JumpCloud's. Collecting goes by JumpCloud's; set the machine's (NTP), so that the"
+            " times of the log are right."
         )
 
 

@@ -61,8 +61,8 @@ class Exposition(Source):
 class ExpositionOfMany(Exposition):
     """Show what is seen of many organizations, by name and key, and of the process as a whole.
 
-    `see_process` has the measurements of all, `see_in_all` their numbers. What was always
-    0 of an organization is left out: of a thousand, nobody wants to read it.
+    `see_process` has the measurements of all, `see_in_all` their numbers. What has labels
+    of its own and is 0 is left out: of a thousand, nobody wants to read it.
     """
 
     def __init__(

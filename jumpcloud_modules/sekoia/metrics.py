@@ -19,7 +19,7 @@ PREFIX: Final = "symphony_module_jumpcloud"
 OF_THE_SDK: Final = "symphony_module_common"
 KEY_LABEL: Final = "intake_key"
 ORGANIZATION_LABEL: Final = "organization"
-"""In the place of nothing where a process has a single one."""
+"""Of a process that collects a list of organizations only."""
 
 Type = Literal["counter", "gauge", "histogram"]
 Sample = tuple[tuple[str, ...], float | Distribution]
