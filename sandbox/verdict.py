@@ -110,8 +110,8 @@ class Due:
     visible_until_ms: int | None = None
     without: frozenset[bytes] = frozenset()
 
-    def __contains__(self, event: Event) -> bool:
-        """Tell whether an event is, but for what `without` says."""
+    def is_in_span(self, event: Event) -> bool:
+        """Tell whether an event is of that time and visible by then, whatever `without` says."""
         return (self.since_ms is None or event.time_ms >= self.since_ms) and (
             self.visible_until_ms is None or event.visible_ms <= self.visible_until_ms
         )
@@ -134,7 +134,7 @@ def judge_each(
     due = due or Due()
     for event in published:
         owner = owner_of(event)
-        accounts[owner if owner in keyed else ""].publish(event, is_due=event in due)
+        accounts[owner if owner in keyed else ""].publish(event, is_due=due.is_in_span(event))
     for digest in due.without:
         for account in accounts.values():
             account.due.pop(digest, None)

@@ -179,6 +179,20 @@ def test_a_link_leads_somewhere(path: Path, target: str) -> None:
     assert not anchor or anchor in anchors(leads_to)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (path, name.rpartition(".")[2])
+        for _, where in rows_under("CONTRIBUTING.md", "Where it is decided")
+        for path in re.findall(r"\((.+)\)", where)
+        for name in names_in(where)
+    ],
+)
+def test_what_one_looks_for_is_where_it_is_said_to_be(path: str, name: str) -> None:
+    """A class, a function or a table, by its name."""
+    assert re.search(rf"^ *(?:class|def) {name}\b|^{name}\b.*=", read(path), re.MULTILINE)
+
+
 def test_every_document_is_found_by_a_question() -> None:
     """docs/index.md leads to it in one click."""
     led_to = {

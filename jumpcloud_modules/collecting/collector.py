@@ -94,7 +94,7 @@ class Collector:
             plan, self._clock, tracker, record, self._late_events, self._tail, others
         )
         self._readers = Readers(self._windows.read, plan.readers, process.read_beside)
-        self._audit = Beside(process.count_beside if plan.readers else None)
+        self._audit_task = Beside(process.count_beside if plan.readers else None)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -147,18 +147,18 @@ class Collector:
         try:
             self._mind_the_clock()
             if self._read_tail():
-                self._audit.do(self._look_for_late_events)
+                self._audit_task.do(self._look_for_late_events)
                 self._forgetting.do_where_due()
         finally:
             # After a failure, too: what was delivered until then is known after a restart.
             self._record.commit()
         self._readers.check()
-        self._audit.check()
+        self._audit_task.check()
 
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing is read or counted beside the polls just now."""
-        return not (self._readers.is_at_work or self._audit.is_at_work)
+        return not (self._readers.is_at_work or self._audit_task.is_at_work)
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for readers beside the poll to end after the stop event was set."""
@@ -188,7 +188,7 @@ class Collector:
         now_ms = self._clock.now_ms()
         self._record.now_is(now_ms)
         was_ahead, message = self._tracker.take_back(
-            now_ms, self._plan.reach, self._tail.accepted_ms
+            now_ms, self._plan.reach, self._tail.accepted_start_ms
         )
         if was_ahead:
             self._tail.caught_up_ms = None

@@ -96,9 +96,8 @@ class DeliveryRecord:
 
     def _write_down(self) -> None:
         began = monotonic()
-        checkpoint = (
-            self._tracker.checkpoint
-        )  # of all that it passed, the ledger was written before
+        # Taken first: of all that it passed, the ledger was written before.
+        checkpoint = self._tracker.checkpoint
         self.check_owner()
         self._retry.call(self._ledger.commit)
         self._retry.call(lambda: self._durable.state.save(checkpoint))

@@ -49,11 +49,11 @@ class Forgetting:
 
         The time comes from a start that JumpCloud accepted: a watermark may be in its future.
         """
-        span_ms, accepted_ms = self._clock.span_ms(), self._tail.accepted_ms
+        span_ms, accepted_start_ms = self._clock.span_ms(), self._tail.accepted_start_ms
         is_done = self._done_at_ms is not None and span_ms - self._done_at_ms < FORGET_EVERY_MS
-        if is_done or accepted_ms is None:
+        if is_done or accepted_start_ms is None:
             return
-        before_ms = self._unneeded_before_ms(accepted_ms)
+        before_ms = self._unneeded_before_ms(accepted_start_ms)
         for needed_from_ms in self._others.needed_from_ms():
             # A stream that has not begun yet may still need all of it.
             if needed_from_ms is None:
@@ -65,18 +65,20 @@ class Forgetting:
     @property
     def needed_from_ms(self) -> int | None:
         """Return the instant before which nothing is read again, None before it is known."""
-        accepted_ms = self._tail.accepted_ms
-        if accepted_ms is None:
+        accepted_start_ms = self._tail.accepted_start_ms
+        if accepted_start_ms is None:
             return None
-        return min(self._unneeded_before_ms(accepted_ms), self._tracker.checkpoint.oldest_open_ms)
+        return min(
+            self._unneeded_before_ms(accepted_start_ms), self._tracker.checkpoint.oldest_open_ms
+        )
 
-    def _unneeded_before_ms(self, accepted_ms: int) -> int:
+    def _unneeded_before_ms(self, accepted_start_ms: int) -> int:
         """Return the instant before which the next audit does not look.
 
         It is counted from the last audit, but is never earlier than what JumpCloud still keeps.
         """
         checkpoint = self._tracker.checkpoint
-        measured_ms = watermark_ms = min(checkpoint.watermark_ms, accepted_ms)
+        measured_ms = watermark_ms = min(checkpoint.watermark_ms, accepted_start_ms)
         if self._plan.audit_ms:
             measured_ms = min(measured_ms, checkpoint.audit_from_ms)
         return max(

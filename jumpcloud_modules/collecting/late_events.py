@@ -100,7 +100,7 @@ class LateEvents:
         return Audited(self._shortfall, ago)
 
     @property
-    def is_without_witness(self) -> bool:
+    def cannot_count_minutes(self) -> bool:
         """Tell whether the last minutes have to be read again, because they cannot be counted."""
         return bool(self._audit_ms) and (self._is_silent or self._by_minute.are_failing)
 

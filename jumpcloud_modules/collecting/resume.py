@@ -44,20 +44,20 @@ def confirmed(checkpoint: Checkpoint, start_ms: int) -> Checkpoint:
 
 
 def not_ahead(
-    checkpoint: Checkpoint, now_ms: int, reach: Reach, accepted_ms: int | None = None
+    checkpoint: Checkpoint, now_ms: int, reach: Reach, accepted_start_ms: int | None = None
 ) -> tuple[Checkpoint, str]:
     """Move a watermark that is in the future back; return a message if a person should know.
 
-    `accepted_ms` is the latest start that JumpCloud accepted in this process: up to there nothing
-    was left out. Without one, what a clock that was ahead may have left out is read again, as far
-    as it may be new. What was delivered of that, the ledger knows.
+    `accepted_start_ms` is the latest start that JumpCloud accepted in this process: up to there
+    nothing was left out. Without one, what a clock that was ahead may have left out is read again,
+    as far as it may be new. What was delivered of that, the ledger knows.
     """
     ahead_ms = checkpoint.watermark_ms - now_ms
     # JumpCloud's dates are whole seconds.
     if ahead_ms <= SECOND_MS:
         return checkpoint, ""
-    if accepted_ms is not None and checkpoint.beginning_ms <= accepted_ms <= now_ms:
-        taken_back = _taken_back(checkpoint, checkpoint.beginning_ms, accepted_ms, now_ms)
+    if accepted_start_ms is not None and checkpoint.beginning_ms <= accepted_start_ms <= now_ms:
+        taken_back = _taken_back(checkpoint, checkpoint.beginning_ms, accepted_start_ms, now_ms)
         # Several servers answer, and no two clocks agree.
         return taken_back, "" if ahead_ms <= UNREMARKABLE_MS else _why(checkpoint, taken_back)
     is_beginning_usable = checkpoint.beginning_ms <= now_ms

@@ -45,7 +45,7 @@ class Tail:
         self._late_events = late_events
         self._is_future_read = False
         self.caught_up_ms: int | None = None
-        self.accepted_ms: int | None = None
+        self.accepted_start_ms: int | None = None
         """The latest start that JumpCloud accepted: until then it surely was that late there."""
 
     def read(self) -> bool:
@@ -71,9 +71,9 @@ class Tail:
 
     def was_refused(self) -> None:
         """Go back to the last start that JumpCloud accepted, unless a date told its time."""
-        accepted_ms = self.accepted_ms
-        if accepted_ms is not None and not self._clock.is_known:
-            self._tracker.change(lambda checkpoint: checkpoint.back_at(accepted_ms))
+        accepted_start_ms = self.accepted_start_ms
+        if accepted_start_ms is not None and not self._clock.is_known:
+            self._tracker.change(lambda checkpoint: checkpoint.back_at(accepted_start_ms))
 
     def mind_what_is_ahead(self) -> None:
         """Read events with future times again where JumpCloud counts more of them than before."""
@@ -111,7 +111,7 @@ class Tail:
     def _take(self, loan: PageLoan, position: WindowPosition) -> int:
         """Deliver a page, and return how many events it held."""
         # A page came, so JumpCloud has accepted this start: it is not in its future.
-        self.accepted_ms = max(self.accepted_ms or 0, position.window.start_ms)
+        self.accepted_start_ms = max(self.accepted_start_ms or 0, position.window.start_ms)
         with loan:
             events = len(loan.page.events)
             self._deliveries.deliver(loan.page, position.window)
@@ -128,7 +128,7 @@ class Tail:
         """Return where to start: some minutes earlier where the last minutes cannot be counted."""
         checkpoint = self._tracker.checkpoint
         start_ms = checkpoint.watermark_ms
-        if not self._late_events.is_without_witness:
+        if not self._late_events.cannot_count_minutes:
             return start_ms
         earlier_ms = max(checkpoint.beginning_ms, start_ms - REREAD_WITHOUT_COUNTS_MS)
         is_being_read = any(w.overlaps(earlier_ms, start_ms) for w in self._tracker.being_read())

@@ -39,11 +39,13 @@ class CheckpointTracker:
         with self._lock:
             self._checkpoint = change(self._checkpoint)
 
-    def take_back(self, now_ms: int, reach: Reach, accepted_ms: int | None) -> tuple[bool, str]:
+    def take_back(
+        self, now_ms: int, reach: Reach, accepted_start_ms: int | None
+    ) -> tuple[bool, str]:
         """Move a watermark that is in the future back; return whether it was, and a message."""
         with self._lock:
             before = self._checkpoint
-            self._checkpoint, message = not_ahead(before, now_ms, reach, accepted_ms)
+            self._checkpoint, message = not_ahead(before, now_ms, reach, accepted_start_ms)
             return self._checkpoint is not before, message
 
     def add_late(self, windows: Iterable[Window]) -> None:

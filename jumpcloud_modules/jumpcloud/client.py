@@ -88,7 +88,7 @@ class Client:
         carried = self._credentials.headers()
         answer = self._send(method, path, body, carried)
         if answer.status_code == 401:
-            answer = self._with_others(answer, carried, method, path, body)
+            answer = self._with_new_credentials(answer, carried, method, path, body)
         if answer.status_code != 200:
             with answer:
                 raise self._refusal(answer, f"{method} {path.partition('?')[0]}")
@@ -123,7 +123,7 @@ class Client:
             self._clock.learn(answer.headers.get("Date"), asked_ms)
         return answer
 
-    def _with_others(
+    def _with_new_credentials(
         self,
         refused: requests.Response,
         carried: Mapping[str, str],

@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Final
 
 WINDOW_SECONDS: Final = 60.0
-"""The least and half of the most that the largest lateness is remembered: longer than a scrape."""
+"""The largest lateness is remembered for one to two of these: longer than a scrape."""
 
 
 class Lateness:

@@ -3,7 +3,8 @@
 A job says after each run when it is due again. Jobs run in two lanes: the quick one is for those
 that went well and fast the last time; a job that failed, or that took long, is a suspect and runs
 in the slow one until it does better. One that turns out slow while it runs moves over, too. So
-whoever hangs takes no place from the others. Knows nothing of what is done.
+whoever hangs takes no place from the others. `member` adds the polls; what is done is not known
+here.
 """
 
 import heapq
