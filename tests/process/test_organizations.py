@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from sandbox import Organization, dealt, faults, many
+from sandbox import Organization, Sandbox, dealt, faults, many
 from sandbox.connector import Settings
 from sandbox.live import Live
 from sandbox.self_hosted import Entry, Form, entry_of
@@ -142,6 +143,26 @@ def test_names_that_are_swapped_lose_and_repeat_nothing() -> None:
         assert doing is not None
         assert doing["organizations_well"] == 1
         assert {len(one["warnings"]) for one in doing["organizations"][:2]} == {1}
+        assert on.judgement == "clean"
+
+
+def test_what_a_single_connector_left_in_the_data_folder_is_told() -> None:
+    """Nobody would miss it otherwise: each organization begins as at a first start."""
+    two = many(2)
+
+    def leave_state(_: Sandbox, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "context.json").write_text("{}")
+
+    with scene_of_many(two, before=leave_state) as on:
+        on.is_told("itself holds the state of a single connector")
+        on.delivers(two)
+        on.connector.stop()
+        (on.connector.data_folder / "context.json").unlink()
+        on.connector.start()
+        on.delivers(two)
+
+        assert on.connector.output.count("itself holds the state of a single connector") == 1
         assert on.judgement == "clean"
 
 
