@@ -141,3 +141,9 @@ class Found:
     warning: str = ""
     is_takeover: bool = False
     is_beginning_lost: bool = False
+
+
+def organization_of(scope: str) -> str:
+    """Return the organization that a scope names, as `assembly` writes it: after the region."""
+    parts = scope.split(" ")
+    return parts[1] if len(parts) > 1 else ""

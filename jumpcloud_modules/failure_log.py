@@ -201,7 +201,9 @@ class FailureLog:
     def failed(self, failure: Failure) -> None:
         """Take note of a failed try."""
         kind = _kind(failure)
-        if kind is None and failure.in_a_row < TRANSIENT_FAILURES_BEFORE_SAYING_SO:
+        # A long wait is worth a word: the next failure in a row would only come after it.
+        is_short = failure.next_try_seconds < CALM_AFTER_SECONDS
+        if kind is None and is_short and failure.in_a_row < TRANSIENT_FAILURES_BEFORE_SAYING_SO:
             return
         with self._lock:
             now = self._clock()

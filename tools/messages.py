@@ -95,6 +95,19 @@ MESSAGES: Final = (
         "do one of the three things in the line",
     ),
     Message(
+        "warning",
+        "… itself holds the state of a single connector, which no organization of the list",
+        "the data folder was one connector's before there was a list",
+        "move its files to `DATA_DIR/NAME` of its organization while nothing runs, or remove them",
+    ),
+    Message(
+        "critical",
+        "What is known under this name is of organization …, and the list gives it to …",
+        "two organizations of the list swapped their names, or one has the name of another;"
+        " going on would lose or repeat events",
+        "give each its former name back, or a new one a name that none has had",
+    ),
+    Message(
         "critical",
         "It cannot be collected: …",
         "one organization's data folder or settings cannot work; the others go on",

@@ -5,7 +5,7 @@ Tells a person what it found. `resume` does the arithmetic. No events are read h
 
 from dataclasses import replace
 
-from jumpcloud_modules.checkpoint import Checkpoint, Found
+from jumpcloud_modules.checkpoint import Checkpoint, Found, organization_of
 from jumpcloud_modules.collecting.dependencies import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import DeliveryLedger
@@ -16,7 +16,7 @@ from jumpcloud_modules.collecting.resume import (
     within,
     within_retention,
 )
-from jumpcloud_modules.errors import Refused
+from jumpcloud_modules.errors import CannotWork, Refused
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, RETENTION_MS, floor, to_rfc3339
 from jumpcloud_modules.queries import Query
 
@@ -53,9 +53,12 @@ class Startup:
         """Return where to go on from, for the caller to commit before anything is read.
 
         A first start is saved before anything is asked for: however the process ends before
-        JumpCloud answers, the next one begins where this one would have.
+        JumpCloud answers, the next one begins where this one would have. Raises CannotWork where
+        the state is another organization's, and that is not to be.
         """
         found = self._retry.call(self._durable.state.load)
+        if found.checkpoint and self._plan.keeps_organization:
+            self._refuse_anothers(found.checkpoint)
         self._began_at_ms = self._clock.span_ms()
         checkpoint = found.checkpoint or first_start(self._clock.now_ms(), self._plan.reach)
         if checkpoint.is_provisional:
@@ -64,6 +67,23 @@ class Startup:
         return self._with_others(
             self._with_ledger(found, self._by_jumpclouds_time(found, checkpoint))
         )
+
+    def _refuse_anothers(self, checkpoint: Checkpoint) -> None:
+        """Leave a state alone that was delivered for another organization.
+
+        Going on from how far that one got would lose what this one has from before, or repeat what
+        it delivered under another name. One that never delivered may have had a mistyped ID.
+        """
+        former, now = organization_of(checkpoint.scope), organization_of(self._plan.scope)
+        if not (former and now) or former == now:
+            return
+        ledger = self._durable.ledgers(checkpoint.scope)
+        if self._retry.call(lambda: ledger.count(0, FOREVER_MS)):
+            raise CannotWork(
+                f"What is known under this name is of organization {former}, and the list gives it"
+                f" to {now}: let each organization keep its name, and give one that is new a name"
+                " that none has had, or move the folder of this one away."
+            )
 
     def _save(self, checkpoint: Checkpoint) -> None:
         self._retry.call(lambda: self._durable.state.save(checkpoint))

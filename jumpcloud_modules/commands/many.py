@@ -22,6 +22,7 @@ from jumpcloud_modules.commands.fingerprint import fingerprint
 from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.organization_source import Source
 from jumpcloud_modules.connections import Connections
+from jumpcloud_modules.errors import StateUnavailable
 from jumpcloud_modules.failure_log import Level
 from jumpcloud_modules.http.redaction import Secrets
 from jumpcloud_modules.http.throttle import Pace
@@ -36,6 +37,7 @@ from jumpcloud_modules.sekoia.exposition import ExpositionOfMany
 from jumpcloud_modules.sekoia.memory import keep_small
 from jumpcloud_modules.sekoia.metrics import InAll, Seen
 from jumpcloud_modules.sekoia.monitoring import Answer, Monitoring
+from jumpcloud_modules.state.inspection import is_of_a_connector
 from jumpcloud_modules.state.open_files import raise_limit
 from jumpcloud_modules.state.ownership import ownerships
 
@@ -72,6 +74,7 @@ class Process:
     ) -> None:
         self._source = source
         self._definitions = definitions
+        self._folder = folder
         self._per_second = per_second
         self._pace = Pace(per_second)
         self._stop = threading.Event()
@@ -113,6 +116,7 @@ class Process:
         commons = self.commons
         self.say(self._starting(), "info")
         self._warn_of_too_many()
+        self._warn_of_leftover()
         self._hide_keys()
         self.roster.apply(self._definitions)
         scheduling = threading.Thread(target=commons.scheduler.run, name="scheduler", daemon=True)
@@ -186,6 +190,20 @@ class Process:
                 f"{len(self._definitions)} organizations need about {needed:.0f} requests a second,"
                 f" and at most {sustained:.0f} are sent: raise frequency,"
                 " MAX_REQUESTS_PER_SECOND or the number of shards.",
+                "warning",
+            )
+
+    def _warn_of_leftover(self) -> None:
+        """Tell of what one connector knew before there was a list: nobody else would miss it."""
+        try:
+            is_there = is_of_a_connector(self._folder)
+        except StateUnavailable:  # each organization tells of it
+            return
+        if is_there:
+            self.say(
+                f"{self._folder} itself holds the state of a single connector, which no"
+                " organization of the list goes on from: while nothing runs, move what is not an"
+                " organization's folder to the folder of its organization, or remove it.",
                 "warning",
             )
 

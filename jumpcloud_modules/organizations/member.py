@@ -7,7 +7,7 @@ organization. Knows neither the SDK nor how many others there are.
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -110,10 +110,10 @@ class Member:
     def status(self) -> Status:
         """Return how collecting is doing just now."""
         parts, folder = self._parts, str(self.definition.settings.data_path)
+        faults = (self.fault,) if self.fault else ()
         if parts is None:
-            warnings = (self.fault,) if self.fault else ()
-            return Status("starting", self._commons.version, folder, warnings=warnings)
-        return self._report.status(
+            return Status("starting", self._commons.version, folder, warnings=faults)
+        status = self._report.status(
             parts,
             version=self._commons.version,
             folder=folder,
@@ -121,6 +121,7 @@ class Member:
             is_owner=self._is_owner,
             poll_every_seconds=self.definition.poll_every_seconds,
         )
+        return replace(status, warnings=(*faults, *status.warnings))
 
     # Step by step
 
@@ -148,8 +149,7 @@ class Member:
                 Stream(self, collector, self._job if number == 0 else None)
                 for number, collector in enumerate(parts.collectors)
             ]
-            self._parts, self.fault = parts, ""
-            self._faults.over()
+            self._parts = parts
         return self._parts
 
     def guarded(self, job: Job, step: Callable[[], float]) -> float | None:
@@ -168,6 +168,9 @@ class Member:
             job.is_suspect = True
             return self._seconds_after(error)
         job.is_suspect = monotonic() - began > SLOW_AFTER_SECONDS
+        if self.fault:
+            self.fault = ""
+            self._faults.over()
         if failures := self._unexpected.over():
             self._log(f"Collecting works again, after {failures} unexpected failures.", "info")
         return seconds

@@ -1,10 +1,12 @@
 """The list of a process's organizations changes while it runs, and keeps being wrong at times."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from sandbox import Organization, dealt, many
+from sandbox import Organization, Sandbox, dealt, faults, many
 from sandbox.connector import Settings
 from sandbox.live import Live
 from sandbox.self_hosted import Entry, Form, entry_of
@@ -112,6 +114,55 @@ def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> N
         on.loses_nothing()
         on.polls(three)
 
+        assert on.judgement == "clean"
+
+
+def test_names_that_are_swapped_lose_and_repeat_nothing() -> None:
+    """Neither goes on from how far the other one got: both are told, and wait for their names."""
+    three = many(3)
+    ahead, behind, stays = three
+    with scene_of_many(three, events=dealt(history(150), _ids(three))) as on:
+        on.loses_nothing()
+        with on.sandbox.jumpcloud.faults.during(faults.Status(503), organization=behind.id):
+            on.polls([behind], 1)
+            on.publishes(three, each=20)
+            on.loses_nothing([ahead, stays])
+            on.connector.rewrite(
+                [replace(ahead, name=behind.name), replace(behind, name=ahead.name), stays]
+            )
+            on.connector.hang_up()
+            on.is_told(f"What is known under this name is of organization {ahead.id}")
+            on.is_told(f"What is known under this name is of organization {behind.id}")
+        doing = on.connector.doing()
+        on.delivers([stays])
+        on.connector.rewrite(three)
+        on.connector.hang_up()
+        on.loses_nothing()
+        on.delivers(three)
+
+        assert doing is not None
+        assert doing["organizations_well"] == 1
+        assert {len(one["warnings"]) for one in doing["organizations"][:2]} == {1}
+        assert on.judgement == "clean"
+
+
+def test_what_a_single_connector_left_in_the_data_folder_is_told() -> None:
+    """Nobody would miss it otherwise: each organization begins as at a first start."""
+    two = many(2)
+
+    def leave_state(_: Sandbox, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "context.json").write_text("{}")
+
+    with scene_of_many(two, before=leave_state) as on:
+        on.is_told("itself holds the state of a single connector")
+        on.delivers(two)
+        on.connector.stop()
+        (on.connector.data_folder / "context.json").unlink()
+        on.connector.start()
+        on.delivers(two)
+
+        assert on.connector.output.count("itself holds the state of a single connector") == 1
         assert on.judgement == "clean"
 
 
