@@ -61,5 +61,5 @@ def test_a_mistake_of_the_program_is_logged_with_its_stack_and_without_a_key(
         running.join(20)
 
     assert f"{one.name}: Collecting failed unexpectedly and goes on" in caplog.text
-    assert "in start_and_poll" in caplog.text
+    assert "in guarded" in caplog.text
     assert one.intake_key not in caplog.text
