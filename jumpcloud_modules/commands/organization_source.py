@@ -77,7 +77,7 @@ class Source:
 def _look(path: Path) -> Look | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # also what cannot name a file
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
 

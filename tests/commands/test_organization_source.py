@@ -134,6 +134,20 @@ def test_a_process_has_its_part_of_the_list(tmp_path: Path, mounted: Path) -> No
         source(tmp_path, SHARD="third")
 
 
+@pytest.mark.parametrize("named", ["a\0b", "\ud800"])
+def test_a_key_whose_file_cannot_be_named_is_told(tmp_path: Path, named: str) -> None:
+    """Also at a later look."""
+    place = source(tmp_path)
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted/list.csv").write_text(TABLE + "acme,id,," + "${FILE}\n")
+    place = Source(tmp_path / "module.json", tmp_path / "data", {"FILE": named}, "agent")
+
+    with pytest.raises(ConfigurationError, match="intake_key_file"):
+        place.read()
+
+    assert not place.has_changed
+
+
 def projected(volume: Path, revision: str, names: list[str]) -> None:
     """Write a revision of both files, as the kubelet does: links that are turned at once."""
     folder = volume / f"..{revision}"

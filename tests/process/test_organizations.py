@@ -1,5 +1,6 @@
 """The list of a process's organizations changes while it runs, and keeps being wrong at times."""
 
+import os
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -91,6 +92,31 @@ def test_a_faulty_list_is_told_and_the_former_one_goes_on() -> None:
         on.delivers(three)
 
         assert on.judgement == "clean"
+
+
+def test_what_is_put_in_the_place_of_a_list_neither_ends_nor_holds_the_process() -> None:
+    """A folder, brackets without end, a pipe that nobody writes to; a stop is obeyed."""
+    three = many(3)
+    with scene_of_many(three, form="json") as on:
+        listed = on.connector.list_path
+        listed.unlink()
+        listed.mkdir()
+        on.connector.hang_up()
+        on.is_told("Is a directory")
+        on.delivers(three)
+        listed.rmdir()
+        on.connector.write_list("[" * 100_000)
+        on.connector.hang_up()
+        on.is_told("too deep in each other")
+        on.delivers(three)
+        listed.unlink()
+        os.mkfifo(listed)
+        on.connector.hang_up()
+        on.is_told("is a pipe or a device")
+        on.delivers(three)
+
+        assert on.judgement == "clean"
+        assert on.connector.stop(timeout_seconds=10) == 0
 
 
 def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> None:
