@@ -141,3 +141,13 @@ class Found:
     warning: str = ""
     is_takeover: bool = False
     is_beginning_lost: bool = False
+
+
+def organization_of(scope: str) -> tuple[str, str]:
+    """Return the region and the organization of a scope, as `assembly` writes it.
+
+    Both are empty where no organization is named: the credentials reach only one.
+    """
+    region, _, rest = scope.partition(" ")
+    organization_id = rest.partition(" ")[0]
+    return (region, organization_id) if organization_id else ("", "")

@@ -482,6 +482,7 @@ CONFIGURATION: Final = (
     "… names …, which …",
     "The data folder … cannot be written",
     "… cannot be the data folder",
+    "the state in its folder is of organization",
     "SHARD … is not possible",
     "SHARD and SHARDS are both set",
     "SHARDS … on the host … is not possible",

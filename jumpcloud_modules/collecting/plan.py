@@ -19,6 +19,7 @@ class Plan:
     `scope` names what is asked for (services, organisation, region). `readers` 0 reads the
     backlog in the polling thread. `max_rows` limits a page, and `max_tail_rows` one of new events.
     Late events are looked for once `first_audit_after_ms` have passed since the start.
+    With an `organization_id` the state of another organization is refused.
     """
 
     history_ms: int
@@ -29,6 +30,7 @@ class Plan:
     readers: int = MAX_READERS
     max_tail_rows: int = MAX_PAGE_ROWS
     first_audit_after_ms: int = 0
+    organization_id: str = ""
 
     @property
     def reach(self) -> Reach:

@@ -5,7 +5,7 @@ Tells a person what it found. `resume` does the arithmetic. No events are read h
 
 from dataclasses import replace
 
-from jumpcloud_modules.checkpoint import Checkpoint, Found
+from jumpcloud_modules.checkpoint import Checkpoint, Found, organization_of
 from jumpcloud_modules.collecting.ends import Durable, JumpCloud, OtherStreams, Process
 from jumpcloud_modules.collecting.plan import Plan
 from jumpcloud_modules.collecting.protocols import Delivered
@@ -16,7 +16,7 @@ from jumpcloud_modules.collecting.resume import (
     within,
     within_retention,
 )
-from jumpcloud_modules.errors import Refused
+from jumpcloud_modules.errors import CannotWork, Refused
 from jumpcloud_modules.instants import FOREVER_MS, MINUTE_MS, RETENTION_MS, floor, to_rfc3339
 from jumpcloud_modules.queries import Query
 
@@ -54,8 +54,11 @@ class Startup:
 
         A first start is saved before anything is asked for: however the process ends before
         JumpCloud answers, the next one begins where this one would have.
+
+        Raises CannotWork for the state of another organization, where one is planned for.
         """
         found = self._retry.call(self._durable.state.load)
+        self._refuse_anothers(found)
         self._began_at_ms = self._clock.span_ms()
         checkpoint = found.checkpoint or first_start(self._clock.now_ms(), self._plan.reach)
         if checkpoint.is_provisional:
@@ -64,6 +67,20 @@ class Startup:
         return self._with_others(
             self._with_ledger(found, self._by_jumpclouds_time(found, checkpoint))
         )
+
+    def _refuse_anothers(self, found: Found) -> None:
+        """Refuse a state that would be gone on with for another organization.
+
+        Its open windows are what was not read yet of the other one: both would lose what happened
+        until now, and have events twice.
+        """
+        wanted = self._plan.organization_id
+        _, there = organization_of(found.checkpoint.scope if found.checkpoint else "")
+        if wanted and there and there != wanted:
+            raise CannotWork(
+                f"the state in its folder is of organization {there}, and not of {wanted}. Give"
+                " each organization its former name; or stop, and rename or remove the folder."
+            )
 
     def _save(self, checkpoint: Checkpoint) -> None:
         self._retry.call(lambda: self._durable.state.save(checkpoint))

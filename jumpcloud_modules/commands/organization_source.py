@@ -70,6 +70,7 @@ class Source:
             settings.plan,
             max_tail_rows=MAX_TAIL_ROWS,
             first_audit_after_ms=min(FIRST_AUDIT_AFTER_MS, int(every * 1000)),
+            organization_id=settings.account.organization_id or "",
         )
         return Definition(entry.name, replace(settings, plan=plan), every)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from sandbox import Organization, dealt, many
-from sandbox.connector import Settings
+from sandbox import Organization, dealt, faults, many
+from sandbox.connector import Health, Settings
 from sandbox.live import Live
 from sandbox.self_hosted import Entry, Form, entry_of
 from tests.process.scene import history
@@ -117,6 +117,38 @@ def test_what_is_put_in_the_place_of_a_list_neither_ends_nor_holds_the_process()
 
         assert on.judgement == "clean"
         assert on.connector.stop(timeout_seconds=10) == 0
+
+
+def test_names_that_are_swapped_amid_backlogs_lose_and_repeat_nothing() -> None:
+    """Neither goes on with the other's state; both go on once their names are theirs again."""
+    three = many(3)
+    first, second, other = three
+    swapped = [
+        Organization(first.id, second.name, first.intake_key),
+        Organization(second.id, first.name, second.intake_key),
+        other,
+    ]
+    with scene_of_many(
+        three, Settings(chunk_size=50), events=dealt(history(3_000), _ids(three))
+    ) as on:
+        slow = on.sandbox.intake.faults.add(faults.SlowReceipts(latency_ms=200))
+        on.waits(lambda: on.sandbox.intake.count > 300)
+        in_midst = on.sandbox.intake.count < 3_000
+        on.connector.rewrite(swapped)
+        on.connector.hang_up()
+        for one in swapped[:2]:
+            on.is_told(f"{one.name}: It cannot be collected: the state in its folder is of")
+        slow.on = False
+        on.delivers([other])
+        failing = (on.connector.health() or Health(0, {})).content["failing"]
+        on.connector.rewrite(three)
+        on.connector.hang_up()
+        on.loses_nothing()
+        on.polls(three)
+
+        assert in_midst
+        assert sorted(failing) == [first.name, second.name]
+        assert on.judgement == "clean"
 
 
 def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> None:
