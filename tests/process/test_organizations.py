@@ -151,6 +151,28 @@ def test_names_that_are_swapped_amid_backlogs_lose_and_repeat_nothing() -> None:
         assert on.judgement == "clean"
 
 
+def test_an_organization_that_gets_another_name_does_not_bring_its_history_again() -> None:
+    """While the process runs and at a start; with its folder renamed it goes on where it was."""
+    two = many(2)
+    renamed = Organization(two[0].id, "another-name", two[0].intake_key)
+    with scene_of_many(two, events=dealt(history(200), _ids(two))) as on:
+        on.loses_nothing()
+        on.connector.rewrite([renamed, two[1]])
+        on.connector.hang_up()
+        on.is_told("another-name: the state of this organization is in")
+        on.delivers(two)
+        assert on.connector.stop(timeout_seconds=10) == 0
+        on.connector.start()
+        status = on.connector.wait()
+        on.connector.state_folder(two[0]).rename(on.connector.state_folder(renamed))
+        on.connector.start()
+        on.delivers(two)
+        on.polls(two)
+
+        assert status == 2
+        assert on.judgement == "clean"
+
+
 def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> None:
     """Added and ended over and over, amid deliveries: its state is given back and taken again."""
     three = many(3)
