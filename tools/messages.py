@@ -483,6 +483,7 @@ CONFIGURATION: Final = (
     "The data folder … cannot be written",
     "… cannot be the data folder",
     "the state in its folder is of organization",
+    "this process may not have as many files",
     "SHARD … is not possible",
     "SHARD and SHARDS are both set",
     "SHARDS … on the host … is not possible",
