@@ -7,6 +7,7 @@ import pytest
 
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.commands import many as product
+from jumpcloud_modules.commands.organization_source import Source
 from sandbox import Sandbox, make_event, many, wait_until
 from sandbox.instants import now_ms
 from sandbox.self_hosted import ManyConnectorProcess
@@ -74,10 +75,10 @@ def test_a_mistake_while_the_list_is_read_again_is_logged_and_ends_nothing(
         told = ManyConnectorProcess(sandbox.addresses, [one])
         process = product.build(told.module_path, tmp_path, {}, "9.9.9", "tests")
 
-        def fail(_: product.Source) -> None:
+        def fail(_: Source) -> None:
             raise ValueError("a mistake")
 
-        monkeypatch.setattr(product.Source, "read", fail)
+        monkeypatch.setattr(Source, "read", fail)
         running = threading.Thread(target=process.run, daemon=True)
         running.start()
         process.read_again()
