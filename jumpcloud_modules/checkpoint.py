@@ -143,7 +143,11 @@ class Found:
     is_beginning_lost: bool = False
 
 
-def organization_of(scope: str) -> str:
-    """Return the organization that a scope names, as `assembly` writes it: after the region."""
-    parts = scope.split(" ")
-    return parts[1] if len(parts) > 1 else ""
+def organization_of(scope: str) -> tuple[str, str]:
+    """Return the region and the organization of a scope, as `assembly` writes it.
+
+    Both are empty where no organization is named: the credentials reach only one.
+    """
+    region, _, rest = scope.partition(" ")
+    organization_id = rest.partition(" ")[0]
+    return (region, organization_id) if organization_id else ("", "")

@@ -495,6 +495,7 @@ CONFIGURATION: Final = (
     "… names …, which …",
     "The data folder … cannot be written",
     "… cannot be the data folder",
+    "this process may not have as many files",
     "SHARD … is not possible",
     "SHARD and SHARDS are both set",
     "SHARDS … on the host … is not possible",

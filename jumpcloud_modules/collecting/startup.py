@@ -74,7 +74,8 @@ class Startup:
         Going on from how far that one got would lose what this one has from before, or repeat what
         it delivered under another name. One that never delivered may have had a mistyped ID.
         """
-        former, now = organization_of(checkpoint.scope), organization_of(self._plan.scope)
+        _, former = organization_of(checkpoint.scope)
+        _, now = organization_of(self._plan.scope)
         if not (former and now) or former == now:
             return
         ledger = self._durable.ledgers(checkpoint.scope)

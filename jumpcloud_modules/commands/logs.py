@@ -17,6 +17,10 @@ FORMATS: Final = ("text", "json")
 OF_S3: Final = ("boto3", "botocore")
 """What speaks to S3: on `debug` it shows tokens, and what files hold."""
 
+OF_CONNECTIONS: Final = "urllib3.connectionpool"
+"""Warns of each connection that is one more than are kept, a line for each request of many that
+hang; what fails is told by others."""
+
 
 def set_up(environment: Mapping[str, str], out: TextIO | None = None) -> None:
     """Have everything that is logged written so. Raises ConfigurationError for a bad setting."""
@@ -29,6 +33,7 @@ def set_up(environment: Mapping[str, str], out: TextIO | None = None) -> None:
     root.setLevel(level.upper())
     for name in OF_S3:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(OF_CONNECTIONS).setLevel(logging.ERROR)
 
 
 def _one_of(choices: tuple[str, ...], name: str, value: str) -> str:

@@ -53,6 +53,7 @@ TOKENS_KEPT: Final = 10_000
 MAX_FAULTS_LOGGED: Final = 20
 """Of a list that cannot be used; `check` tells all of them."""
 REQUESTS_A_POLL: Final = 2
+FORMER_LIST_GOES_ON: Final = "The list of organizations cannot be used; the former one goes on."
 LOG_LEVELS: Final[dict[Level, int]] = {
     "info": logging.INFO,
     "warning": logging.WARNING,
@@ -170,8 +171,12 @@ class Process:
         try:
             self._definitions = self._source.read()
         except ConfigurationError as error:
-            said = "The list of organizations cannot be used; the former one goes on."
-            self.say(f"{said} {_on_one_line(error)}", "error")
+            self.say(f"{FORMER_LIST_GOES_ON} {_on_one_line(error)}", "error")
+            return
+        except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
+            stack = "".join(traceback.format_exception(error)).rstrip()
+            self.say(f"{FORMER_LIST_GOES_ON} {stack}", "error")
+            sentry_sdk.capture_exception(error)
             return
         self._hide_keys()
         change = self.roster.apply(self._definitions)

@@ -14,6 +14,7 @@ VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<defa
 PARTS: Final = ("module", "connector")
 LIST: Final = "organizations"
 """Where a list of organizations stands, or the name of its file."""
+TOO_DEEP: Final = "lists and objects stand too deep in each other; write it flat."
 WRONG_CONFIGURATION: Final = 2
 """The exit status where a configuration cannot work; `dispatch` has the others."""
 
@@ -29,7 +30,10 @@ def fill_in(document: Any, environment: Mapping[str, str], place: str = "") -> A
     Raises ConfigurationError that names each variable that is missing, and its place.
     """
     missing: list[str] = []
-    filled = _filled(document, environment, place, missing)
+    try:
+        filled = _filled(document, environment, place, missing)
+    except RecursionError:
+        raise ConfigurationError(f"{place or 'a value'}: {TOO_DEEP}") from None
     if missing:
         raise ConfigurationError(" ".join(missing))
     return filled
@@ -104,13 +108,27 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except ValueError as error:
         raise ConfigurationError(f"{path} is not JSON: {error}.") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: {TOO_DEEP}") from None
 
 
 def read_text(path: Path) -> str:
     """Return what a file holds. Raises ConfigurationError that names the file."""
     try:
+        if may_never_end(path):
+            raise ConfigurationError(f"{path} is a pipe or a device; name a file.")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not UTF-8; save it so.") from None
+    except ValueError:  # a null in it, or half of a surrogate pair
+        raise ConfigurationError(f"{str(path)!a} cannot name a file; correct it.") from None
+
+
+def may_never_end(path: Path) -> bool:
+    """Tell whether a path is a pipe or a device: who reads it may wait for ever.
+
+    Raises OSError.
+    """
+    return path.exists() and not (path.is_file() or path.is_dir())

@@ -12,7 +12,12 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from jumpcloud_modules.commands.module_json import PARTS, ConfigurationError, fill_in
+from jumpcloud_modules.commands.module_json import (
+    PARTS,
+    ConfigurationError,
+    fill_in,
+    may_never_end,
+)
 from jumpcloud_modules.commands.organization_names import NAME
 from jumpcloud_modules.sekoia.configuration import ConnectorConfiguration, ModuleConfiguration
 from jumpcloud_modules.sekoia.form_faults import explain
@@ -157,7 +162,10 @@ def _key_in(named: object, folder: Path) -> str:
     if not isinstance(named, str):
         raise ConfigurationError(f"{KEY_FILE}: is not a text; {wanted}.")
     try:
-        key = (folder / named.strip()).read_text(encoding="utf-8-sig").strip()
+        file = folder / named.strip()
+        if may_never_end(file):
+            raise ConfigurationError(f"{KEY_FILE}: is a pipe or a device; {wanted}.")
+        key = file.read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         why = f"cannot be read from {folder} ({error.strerror})"
         raise ConfigurationError(f"{KEY_FILE}: {why}; {wanted}.") from None

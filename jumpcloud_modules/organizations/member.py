@@ -166,20 +166,22 @@ class Member:
             return self._lost(job, error)
         except Exception as error:  # noqa: BLE001 -- collecting goes on, whatever fails
             job.is_suspect = True
-            return self._seconds_after(error)
+            return self._seconds_after(job, error)
         job.is_suspect = monotonic() - began > SLOW_AFTER_SECONDS
-        if self.fault:
+        if self.fault and job is self._job:
             self.fault = ""
             self._faults.over()
         if failures := self._unexpected.over():
             self._log(f"Collecting works again, after {failures} unexpected failures.", "info")
         return seconds
 
-    def _seconds_after(self, error: Exception) -> float:
+    def _seconds_after(self, job: Job, error: Exception) -> float:
         """Tell of what a step failed with, where that is due, and return when to try again."""
         if isinstance(error, TryLater):  # its failure log has told of it
             return error.seconds
         if isinstance(error, CannotWork):
+            if job is self._job:
+                self._let_go()
             self.fault = str(error)
             if self._faults.again() is not None:
                 self._log(f"It cannot be collected: {error}", "critical")
@@ -206,12 +208,16 @@ class Member:
             self._commons.scheduler.hurry(self._job)  # which finds out, too
             return None
         self._warn(str(error))
+        self._let_go()
+        return 0.0
+
+    def _let_go(self) -> None:
+        """Give the state back, and drop all that was made to collect with."""
         for stream in self._streams[1:]:
             stream.job.is_over = True
         if self._parts is not None:
             self._parts.owner.release()
         self._parts, self._is_owner, self._streams = None, False, []
-        return 0.0
 
     def next_poll_in(self, *, is_first: bool) -> float:
         """Return the seconds until the next poll, after the first one or a later one."""

@@ -33,7 +33,8 @@ def _url(value: object) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or any(character.isspace() for character in address):
+    # Half of a surrogate pair, which JSON allows, is not printable either, and cannot be sent.
+    if not host or any(c.isspace() or not c.isprintable() for c in address):
         raise _fault("is not an address; give one such as https://host/.")
     if parts.username is not None or parts.query or parts.fragment:
         raise _fault("holds more than a host and a path; give an address such as https://host/.")

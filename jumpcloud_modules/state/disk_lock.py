@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from jumpcloud_modules.errors import OwnershipLost
-from jumpcloud_modules.state import forks, storage
+from jumpcloud_modules.errors import CannotWork, OwnershipLost
+from jumpcloud_modules.state import forks, open_files, storage
 from jumpcloud_modules.state.owners import (
     Record,
     Waiting,
@@ -28,6 +28,10 @@ from jumpcloud_modules.state.owners import (
 
 FILE_NAME = "owner.lock"
 SECONDS_BETWEEN_TRIES = 1.0
+TOO_MANY = (
+    "this process may not have as many files open as there are organizations: raise its limit"
+    " (ulimit -n, LimitNOFILE) or the number of shards."
+)
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 Identity = tuple[int, int]
@@ -39,10 +43,15 @@ class DiskLock:
     look_every_seconds = SECONDS_BETWEEN_TRIES
 
     def __init__(
-        self, folder: Path, now_ms: Callable[[], int], clock: Callable[[], float] = monotonic
+        self,
+        folder: Path,
+        now_ms: Callable[[], int],
+        clock: Callable[[], float] = monotonic,
+        are_too_many: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._path = folder / FILE_NAME
         self._now_ms = now_ms
+        self._are_too_many = are_too_many
         # A first look that fails may have met who_owns(), so the second one speaks.
         quiet_seconds = SECONDS_BETWEEN_TRIES / 2
         self._waiting = Waiting(folder, "until that process ends", quiet_seconds, clock)
@@ -65,7 +74,8 @@ class DiskLock:
     def try_acquire(self, tell: Callable[[str], None]) -> bool:
         """Take the state if nobody has it, without waiting; tell who has it.
 
-        Raises StateUnavailable and OwnershipLost as `acquire` does.
+        Raises StateUnavailable and OwnershipLost as `acquire` does, and CannotWork where too many
+        files are open.
         """
         if self._was_held:
             self.check()
@@ -116,6 +126,9 @@ class DiskLock:
             except OSError as error:
                 os.close(descriptor)
                 return self._is_without_locks(error, tell)
+        if self._are_too_many(descriptor):
+            os.close(descriptor)
+            raise CannotWork(TOO_MANY)
         self._descriptor, self._locked = descriptor, _identity(os.fstat(descriptor))
         self._write_record(descriptor)
         return self._is_owner()  # or the file was removed before it was locked
@@ -158,7 +171,7 @@ class DiskLocks:
 
     def of(self, folder: Path) -> DiskLock:
         """Return what owns the state in a folder."""
-        lock = DiskLock(folder, self._now_ms)
+        lock = DiskLock(folder, self._now_ms, are_too_many=open_files.are_too_many)
         self._locks.add(lock)
         return lock
 

@@ -3,6 +3,18 @@
 import contextlib
 import resource
 import sys
+from typing import Final
+
+ROOM_FOR_THE_REST: Final = 128
+"""Files that states of many organizations leave to connections, ports and what is just written."""
+
+
+def are_too_many(descriptor: int) -> bool:
+    """Tell whether a file that stays open takes the room of what comes and goes.
+
+    The system gives the lowest number that is free, so the number tells how many files are open.
+    """
+    return descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - ROOM_FOR_THE_REST > 0
 
 
 def raise_limit() -> int:

@@ -80,3 +80,13 @@ def test_a_setting_that_there_is_not_is_told_with_those_that_there_are(name: str
     """Before anything is logged by it."""
     with pytest.raises(ConfigurationError, match=f"{name} 'loud' is not possible; give "):
         logs.set_up({name: "loud"})
+
+
+def test_connections_that_are_not_kept_leave_no_line() -> None:
+    """There is one for each request of many organizations that hang, and nothing to do about it."""
+    out = io.StringIO()
+    logs.set_up({}, out)
+
+    logging.getLogger("urllib3.connectionpool").warning("Connection pool is full, discarding")
+
+    assert out.getvalue() == ""

@@ -7,6 +7,7 @@ import pytest
 
 from jumpcloud_modules.collecting.collector import Collector
 from jumpcloud_modules.commands import many as product
+from jumpcloud_modules.commands.organization_source import Source
 from sandbox import Sandbox, make_event, many, wait_until
 from sandbox.instants import now_ms
 from sandbox.self_hosted import ManyConnectorProcess
@@ -63,3 +64,28 @@ def test_a_mistake_of_the_program_is_logged_with_its_stack_and_without_a_key(
     assert f"{one.name}: Collecting failed unexpectedly and goes on" in caplog.text
     assert "in guarded" in caplog.text
     assert one.intake_key not in caplog.text
+
+
+def test_a_mistake_while_the_list_is_read_again_is_logged_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its stack; the former list goes on."""
+    (one,) = many(1)
+    with Sandbox(organizations=[one]) as sandbox:
+        told = ManyConnectorProcess(sandbox.addresses, [one])
+        process = product.build(told.module_path, tmp_path, {}, "9.9.9", "tests")
+
+        def fail(_: Source) -> None:
+            raise ValueError("a mistake")
+
+        monkeypatch.setattr(Source, "read", fail)
+        running = threading.Thread(target=process.run, daemon=True)
+        running.start()
+        process.read_again()
+        assert wait_until(lambda: "a mistake" in caplog.text)
+        sandbox.jumpcloud.publish([make_event(now_ms(), organization=one.id)])
+        assert wait_until(lambda: sandbox.intake.count == 1)
+        process.stop()
+        running.join(20)
+
+    assert "the former one goes on. Traceback" in caplog.text

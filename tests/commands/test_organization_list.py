@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -391,6 +392,35 @@ def test_lines_that_do_not_fit_are_told_with_all_that_is_wrong(tmp_path: Path) -
         "line 7: a cell stands below no column",
         "line 8: has 5 cells for 4 columns",
     ]
+
+
+@pytest.mark.parametrize("place", ["list", "key", "module.json"])
+@pytest.mark.timeout(20)
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path, place: str) -> None:
+    """Who reads one that nobody writes to waits for ever, and no signal ends the process."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    keys = {**ACME, "intake_key": "", "intake_key_file": "pipe.csv"}
+    path = write(tmp_path, [keys] if place == "key" else "pipe.csv")
+
+    said = told(tmp_path / "pipe.csv" if place == "module.json" else path)
+
+    assert "is a pipe or a device" in said
+
+
+@pytest.mark.parametrize("file", ["a\0b.csv", "a\0b.json", "\ud800.csv", "\ud800.json"])
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, file: str) -> None:
+    """As any other fault is."""
+    assert "cannot name a file" in told(write(tmp_path, file))
+
+
+def test_what_stands_too_deep_is_told(tmp_path: Path) -> None:
+    """Whether reading it is too much, or filling it in."""
+    path = write(tmp_path, "list.json")
+    for depth in (600, 100_000):
+        deep = "[" * depth + "]" * depth
+        (tmp_path / "list.json").write_text(f'[{{"name": "berlin", "service": {deep}}}]')
+
+        assert told(path)
 
 
 def test_a_misspelt_list_is_told(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from tempfile import mkdtemp
 
 import pytest
 
+from jumpcloud_modules.checkpoint import Checkpoint
 from jumpcloud_modules.commands.module_json import ConfigurationError
 from jumpcloud_modules.commands.organization_source import Source
+from jumpcloud_modules.state.checkpoint_store import CheckpointStore
 
 TABLE = "name,organization_id,intake_key,intake_key_file\n"
 ACME, BETA = "acme,id-of-acme,,keys/acme\n", "beta,id-of-beta,key-of-beta,\n"
@@ -134,6 +136,20 @@ def test_a_process_has_its_part_of_the_list(tmp_path: Path, mounted: Path) -> No
         source(tmp_path, SHARD="third")
 
 
+@pytest.mark.parametrize("named", ["a\0b", "\ud800"])
+def test_a_key_whose_file_cannot_be_named_is_told(tmp_path: Path, named: str) -> None:
+    """Also at a later look."""
+    place = source(tmp_path)
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted/list.csv").write_text(TABLE + "acme,id,," + "${FILE}\n")
+    place = Source(tmp_path / "module.json", tmp_path / "data", {"FILE": named}, "agent")
+
+    with pytest.raises(ConfigurationError, match="intake_key_file"):
+        place.read()
+
+    assert not place.has_changed
+
+
 def projected(volume: Path, revision: str, names: list[str]) -> None:
     """Write a revision of both files, as the kubelet does: links that are turned at once."""
     folder = volume / f"..{revision}"
@@ -172,3 +188,81 @@ def test_a_list_that_kubernetes_replaces_is_noticed(tmp_path: Path) -> None:
     assert (unchanged, changed, source.has_changed) == (False, True, False)
     assert before == ["acme", "beta"]
     assert after == ["acme", "beth"]
+
+
+def begun(folder: Path, organization_id: str, region: str = "https://api.jumpcloud.com/") -> None:
+    """Write the state of an organization that was collected in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = Checkpoint(1, 2, scope=f"{region} {organization_id} all")
+    CheckpointStore(folder).save(checkpoint)
+
+
+@pytest.mark.parametrize("former", ["data/former", "data"])
+def test_an_organization_whose_state_has_another_name_is_told(
+    tmp_path: Path, mounted: Path, former: str
+) -> None:
+    """It would begin anew: it was renamed in the list, or a single connector collected it."""
+    assert mounted.exists()
+    begun(tmp_path / former, "id-of-acme")
+    place = source(tmp_path)
+
+    with pytest.raises(ConfigurationError) as error:
+        place.read()
+
+    assert str(error.value).startswith(
+        f"acme: the state of this organization is in {tmp_path / former}. Stop, and move it to"
+        f" {tmp_path / 'data/acme'}, "
+    )
+    assert "beta" not in str(error.value)
+    assert not place.has_changed
+
+
+@pytest.mark.parametrize(
+    ("folder", "organization_id", "region"),
+    [
+        ("data/acme", "id-of-acme", "https://api.jumpcloud.com/"),
+        ("data/former", "id-of-another", "https://api.jumpcloud.com/"),
+        ("data/former", "id-of-acme", "https://api.eu.jumpcloud.com/"),
+        ("data/former", "", "https://api.jumpcloud.com/"),
+        ("elsewhere", "id-of-acme", "https://api.jumpcloud.com/"),
+    ],
+    ids=["its own", "another's", "of another region", "of no name", "elsewhere"],
+)
+def test_what_was_left_by_others_is_nobodys_state(
+    tmp_path: Path, mounted: Path, folder: str, organization_id: str, region: str
+) -> None:
+    """Nor is a file in the data folder."""
+    assert mounted.exists()
+    begun(tmp_path / folder, organization_id, region)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data/notes.txt").write_text("of somebody")
+
+    assert names(source(tmp_path)) == ["acme", "beta"]
+
+
+def test_an_organization_may_begin_to_go_into_a_second_intake(
+    tmp_path: Path, mounted: Path
+) -> None:
+    """Also where a third one had it before: its state under a listed name goes on."""
+    publish(mounted, TABLE + ACME + "second,id-of-acme,another-key,\n")
+    begun(tmp_path / "data/acme", "id-of-acme")
+    begun(tmp_path / "data/former", "id-of-acme")
+
+    assert names(source(tmp_path)) == ["acme", "second"]
+
+
+def test_an_organization_that_gets_another_name_while_it_runs_is_told(
+    tmp_path: Path, mounted: Path
+) -> None:
+    """Also where it was left out for a while; under its former name it comes back."""
+    place = source(tmp_path)
+    place.read()
+    publish(mounted, TABLE + BETA)
+    place.read()
+
+    publish(mounted, TABLE + BETA + ACME.replace("acme,", "renamed,", 1))
+    with pytest.raises(ConfigurationError, match=r"^renamed: .* is in .*/data/acme\. Stop"):
+        place.read()
+
+    publish(mounted, TABLE + BETA + ACME)
+    assert names(place) == ["beta", "acme"]

@@ -252,6 +252,26 @@ def test_an_organization_whose_folder_cannot_be_written_says_so(tmp_path: Path) 
         assert not all_of.member("b").status().is_well
 
 
+def test_the_state_of_another_organization_is_refused_and_given_back(tmp_path: Path) -> None:
+    """Whoever renames its folder need not end the process; the others go on."""
+    with world(tmp_path, "a") as all_of:
+        assert wait_until(lambda: all_of.delivered("a") == EVENTS)
+    (tmp_path / "a").rename(tmp_path / "b")
+    with world(tmp_path) as all_of:
+        given = all_of.definition("b")
+        plan = replace(given.settings.plan, keeps_organization=True)
+        its_own = replace(given, settings=replace(given.settings, plan=plan))
+        all_of.roster.apply([its_own, all_of.definition("c")])
+        told = "b: It cannot be collected: What is known under this name is of organization a,"
+        assert wait_until(lambda: any(told in text for text, _ in all_of.said))
+        assert wait_until(lambda: all_of.delivered("c") == EVENTS)
+        status = all_of.member("b").status()
+
+        assert not status.is_well
+        assert ownership(tmp_path / "b").try_acquire(lambda _: None)
+        assert all_of.delivered("b") == 0
+
+
 @pytest.mark.parametrize("count", [7, 100, 1_000])
 def test_first_polls_are_spread_evenly(count: int) -> None:
     """Of any tenth of the time, about a tenth of the organizations takes place."""

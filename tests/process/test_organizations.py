@@ -1,5 +1,6 @@
 """The list of a process's organizations changes while it runs, and keeps being wrong at times."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Organization, Sandbox, dealt, faults, many
-from sandbox.connector import Settings
+from sandbox.connector import Health, Settings
 from sandbox.live import Live
 from sandbox.self_hosted import Entry, Form, entry_of
 from tests.process.scene import history
@@ -95,6 +96,85 @@ def test_a_faulty_list_is_told_and_the_former_one_goes_on() -> None:
         assert on.judgement == "clean"
 
 
+def test_what_is_put_in_the_place_of_a_list_neither_ends_nor_holds_the_process() -> None:
+    """A folder, brackets without end, a pipe that nobody writes to; a stop is obeyed."""
+    three = many(3)
+    with scene_of_many(three, form="json") as on:
+        listed = on.connector.list_path
+        listed.unlink()
+        listed.mkdir()
+        on.connector.hang_up()
+        on.is_told("Is a directory")
+        on.delivers(three)
+        listed.rmdir()
+        on.connector.write_list("[" * 100_000)
+        on.connector.hang_up()
+        on.is_told("too deep in each other")
+        on.delivers(three)
+        listed.unlink()
+        os.mkfifo(listed)
+        on.connector.hang_up()
+        on.is_told("is a pipe or a device")
+        on.delivers(three)
+
+        assert on.judgement == "clean"
+        assert on.connector.stop(timeout_seconds=10) == 0
+
+
+def test_names_that_are_swapped_amid_backlogs_lose_and_repeat_nothing() -> None:
+    """Neither goes on with the other's state; both go on once their names are theirs again."""
+    three = many(3)
+    first, second, other = three
+    swapped = [
+        Organization(first.id, second.name, first.intake_key),
+        Organization(second.id, first.name, second.intake_key),
+        other,
+    ]
+    with scene_of_many(
+        three, Settings(chunk_size=50), events=dealt(history(3_000), _ids(three))
+    ) as on:
+        slow = on.sandbox.intake.faults.add(faults.SlowReceipts(latency_ms=200))
+        on.waits(lambda: on.sandbox.intake.count > 300)
+        in_midst = on.sandbox.intake.count < 3_000
+        on.connector.rewrite(swapped)
+        on.connector.hang_up()
+        for one in swapped[:2]:
+            on.is_told(f"{one.name}: It cannot be collected: What is known under this")
+        slow.on = False
+        on.delivers([other])
+        failing = (on.connector.health() or Health(0, {})).content["failing"]
+        on.connector.rewrite(three)
+        on.connector.hang_up()
+        on.loses_nothing()
+        on.polls(three)
+
+        assert in_midst
+        assert sorted(failing) == [first.name, second.name]
+        assert on.judgement == "clean"
+
+
+def test_an_organization_that_gets_another_name_does_not_bring_its_history_again() -> None:
+    """While the process runs and at a start; with its folder renamed it goes on where it was."""
+    two = many(2)
+    renamed = Organization(two[0].id, "another-name", two[0].intake_key)
+    with scene_of_many(two, events=dealt(history(200), _ids(two))) as on:
+        on.loses_nothing()
+        on.connector.rewrite([renamed, two[1]])
+        on.connector.hang_up()
+        on.is_told("another-name: the state of this organization is in")
+        on.delivers(two)
+        assert on.connector.stop(timeout_seconds=10) == 0
+        on.connector.start()
+        status = on.connector.wait()
+        on.connector.state_folder(two[0]).rename(on.connector.state_folder(renamed))
+        on.connector.start()
+        on.delivers(two)
+        on.polls(two)
+
+        assert status == 2
+        assert on.judgement == "clean"
+
+
 def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> None:
     """Added and ended over and over, amid deliveries: its state is given back and taken again."""
     three = many(3)
@@ -117,7 +197,7 @@ def test_an_organization_that_comes_and_goes_is_neither_lost_nor_repeated() -> N
         assert on.judgement == "clean"
 
 
-def test_names_that_are_swapped_lose_and_repeat_nothing() -> None:
+def test_names_that_are_swapped_while_one_is_behind_lose_and_repeat_nothing() -> None:
     """Neither goes on from how far the other one got: both are told, and wait for their names."""
     three = many(3)
     ahead, behind, stays = three

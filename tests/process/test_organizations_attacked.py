@@ -9,6 +9,7 @@ import pytest
 
 from jumpcloud_modules.collecting.concurrency import MAX_READERS
 from jumpcloud_modules.organizations.scheduler import QUICK_LANE, SLOW_LANE
+from jumpcloud_modules.state.open_files import ROOM_FOR_THE_REST
 from sandbox import Organization, Sandbox, faults, many
 from sandbox.connector import Settings, wait_for_health
 from sandbox.faketime import LIBRARY, MISSING, FakeClock
@@ -150,6 +151,31 @@ def test_a_second_process_with_the_same_list_waits_and_takes_over_each() -> None
             assert second.stop(timeout_seconds=10) == 0
 
 
+def test_organizations_for_which_there_are_no_files_take_none_from_the_others() -> None:
+    """They are told; those that are collected, the ports and a stop have what they need."""
+    hundred = many(100)
+    before, added = hundred[:10], hundred[10:]
+    with scene_of_many(hundred, listed=before) as on:
+        on.delivers(before)
+        limit = 60 + ROOM_FOR_THE_REST
+        resource.prlimit(on.connector.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        on.connector.rewrite(hundred)
+        on.connector.hang_up()
+        on.waits(lambda: _cannot_be_collected(on) >= len(hundred) - 60)
+        on.delivers(before)
+        collected = {
+            each["name"]
+            for each in (on.connector.doing() or {})["organizations"]
+            if each["state"] == "collecting"
+        }
+        on.delivers([one for one in added if one.name in collected])
+
+        assert len(collected) > 20
+        assert "Too many open files" not in on.connector.output
+        assert on.sandbox.verdict().duplicated == 0
+        assert on.connector.stop(timeout_seconds=10) == 0
+
+
 @pytest.mark.lengthy
 def test_threads_stay_bounded_while_three_hundred_of_five_hundred_hang() -> None:
     """The two hundred others go on, and a stop is as quick as ever."""
@@ -193,6 +219,11 @@ def test_a_crowd_that_is_killed_as_it_starts_collects_in_the_end() -> None:
 def _failing_with_state(on: SceneOfMany) -> int:
     said = (on.connector.doing() or {}).get("organizations", ())
     return sum(any(failing["end"] == "The state" for failing in each["failing"]) for each in said)
+
+
+def _cannot_be_collected(on: SceneOfMany) -> int:
+    said = (on.connector.doing() or {}).get("organizations", ())
+    return sum("files open" in warning for each in said for warning in each["warnings"])
 
 
 def _has_all_folders(on: SceneOfMany, organizations: Sequence[Organization]) -> bool:

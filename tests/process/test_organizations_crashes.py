@@ -118,6 +118,29 @@ def test_four_shards_become_five_by_restarts_and_kills_while_events_flow(place: 
         assert stopped == [0] * 5
 
 
+def test_an_organization_with_a_new_name_is_told_where_its_state_is_on_s3() -> None:
+    """By a start; under its former name it goes on."""
+    two = many(2)
+    renamed = [Organization(two[0].id, "another-name", two[0].intake_key), two[1]]
+    with (
+        _shared_place("s3") as options,
+        scene_of_many(two, events=dealt(history(100), _ids(two)), **options) as on,
+    ):
+        on.loses_nothing()
+        on.polls(two)
+        assert on.connector.stop(timeout_seconds=10) == 0
+        on.connector.rewrite(renamed)
+        on.connector.start()
+        status = on.connector.wait()
+        on.connector.rewrite(two)
+        on.connector.start()
+        on.delivers(two)
+
+        assert status == 2
+        assert "another-name: the state of this organization is in /" in on.connector.output
+        assert on.judgement == "clean"
+
+
 @contextmanager
 def _shared_place(place: str) -> Iterator[dict[str, Any]]:
     """Yield the options that let several processes keep their states in one place."""

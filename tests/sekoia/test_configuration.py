@@ -156,6 +156,7 @@ def test_addresses_end_with_one_slash(given_url: str, url: str) -> None:
         ("api.jumpcloud.com", "is not an address"),
         ("https://", "is not an address"),
         ("https://a b/", "is not an address"),
+        ("https://a\ud800b/", "is not an address"),
         ("https://[::1/", "is not an address"),
         ("https://host:port/", "is not an address"),
         ("https://me:hunter2@host/", "more than a host"),
