@@ -134,7 +134,8 @@ def test_names_that_are_swapped_amid_backlogs_lose_and_repeat_nothing() -> None:
         three, Settings(chunk_size=50), events=dealt(history(3_000), _ids(three))
     ) as on:
         slow = on.sandbox.intake.faults.add(faults.SlowReceipts(latency_ms=200))
-        on.waits(lambda: on.sandbox.intake.count > 300)
+        both = (first.id, second.id)
+        on.waits(lambda: all(on.sandbox.verdicts()[one].accepted > 100 for one in both))
         in_midst = on.sandbox.intake.count < 3_000
         on.connector.rewrite(swapped)
         on.connector.hang_up()
