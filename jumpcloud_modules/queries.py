@@ -10,7 +10,7 @@ from jumpcloud_modules.events import Events
 from jumpcloud_modules.instants import HOUR_MS, MINUTE_MS
 
 PAGES_IN_MEMORY = 5
-"""At once: one of the tail, and the rest of all readers of the process.
+"""At once: one of each tail, and the rest of all readers of the process together.
 
 The HTTP client keeps buffers for as many bodies, to be used again.
 """

@@ -184,8 +184,8 @@ def test_a_link_leads_somewhere(path: Path, target: str) -> None:
     [
         (path, name.rpartition(".")[2])
         for _, where in rows_under("CONTRIBUTING.md", "Where it is decided")
-        for path in re.findall(r"\((.+)\)", where)
-        for name in names_in(where)
+        for path, names in re.findall(r"\(([^)]+)\): (`[^;]+`)", where)
+        for name in names_in(names)
     ],
 )
 def test_what_one_looks_for_is_where_it_is_said_to_be(path: str, name: str) -> None:

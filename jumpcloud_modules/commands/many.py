@@ -42,8 +42,10 @@ from jumpcloud_modules.state.open_files import raise_limit
 from jumpcloud_modules.state.ownership import ownerships
 
 MAX_REQUESTS_PER_SECOND: Final = 50.0
+"""Requests to JumpCloud of a process of many organizations, unless the variable says otherwise."""
 SECONDS_BETWEEN_LOOKS: Final = 0.25
 SECONDS_BETWEEN_LOOKS_AT_FILES: Final = 5.0
+"""How soon a changed list is noticed without a SIGHUP."""
 SECONDS_BETWEEN_LOOKS_AT_AN_END: Final = 0.05
 SECONDS_BETWEEN_SUMS: Final = 60.0
 SECONDS_TO_FINISH: Final = 3.0
