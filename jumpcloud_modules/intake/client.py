@@ -161,7 +161,7 @@ class Intake:
             except _StillRefused:
                 self._refusals_while_held += 1
             except (TryAgain, Refused):
-                continue
+                continue  # the retry waits before the next try
             except (BatchRejected, BatchTooLarge):  # it cannot even be sent
                 return False
             else:
