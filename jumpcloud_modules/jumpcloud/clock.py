@@ -54,7 +54,7 @@ class JumpCloudClock:
     JumpCloud's time down to milliseconds. Within these bounds the machine's clock is believed:
     polls that always come in the same part of a second would narrow nothing. One date that
     contradicts those before is not believed until the next one agrees with it: a proxy may have
-    written it. So is the first of all, where the machine's clock contradicts it.
+    written it. Nor is the first of all, where it contradicts the machine's clock.
     `tell` is called when the machine's clock differs by more than a minute, and when that is over.
     """
 
