@@ -80,7 +80,7 @@ def test_the_state_on_s3_survives_kills_and_stops() -> None:
     chance = random.Random(3)
     with (
         _storage() as variables,
-        Sandbox(history(1_500)) as sandbox,
+        Sandbox(history(6_000)) as sandbox,
         ConnectorProcess(
             sandbox.addresses, Settings(chunk_size=PAGE), environment=variables
         ) as connector,
