@@ -55,6 +55,8 @@ def _scenario(chosen: argparse.Namespace) -> Scenario:
         scenario = replace(scenario, events=chosen.events)
     if chosen.per_second is not None:
         scenario = replace(scenario, per_second=chosen.per_second)
+    if chosen.late_share is not None:
+        scenario = replace(scenario, late_share=chosen.late_share)
     if chosen.organizations:
         title = f"{scenario.title}, {chosen.organizations:,} organizations"
         scenario = replace(scenario, organizations=chosen.organizations, title=title)
@@ -73,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--seconds", type=_seconds, help="how long events keep coming (25)")
     running.add_argument("--events", type=_count, help="events that wait (20,000)")
     running.add_argument("--per-second", type=_rate, help="events that come meanwhile (5)")
+    running.add_argument(
+        "--late-share", type=_share, help="how many of them come up to 5 s late, 0 to 1 (0.2)"
+    )
     running.add_argument("--scenario", choices=BY_NAME, metavar="NAME", help="a story, by its name")
     running.add_argument(
         "--organizations", type=_several, help="collect for so many, each with its intake key"
@@ -109,6 +114,13 @@ def _seconds(text: str) -> float:
 
 def _rate(text: str) -> float:
     return _not_below_zero(text, "a number")
+
+
+def _share(text: str) -> float:
+    share = _not_below_zero(text, "a number from 0 to 1")
+    if share > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not possible; give a number from 0 to 1")
+    return share
 
 
 def _not_below_zero(text: str, what: str) -> float:

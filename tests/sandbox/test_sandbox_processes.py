@@ -33,6 +33,7 @@ from sandbox.instants import instant_text, now_ms
 from sandbox.live import Live
 from sandbox.real import arrived_table
 from sandbox.running_verdict import SoFar
+from sandbox.scenarios import EVERYDAY
 from sandbox.standings import Reported, standings
 from tests import leaks
 
@@ -440,6 +441,7 @@ def _seen(terminal: int, text: str | None) -> str:
         (["--seconds=nan"], "'nan' is not possible"),
         (["--seconds", "inf"], "'inf' is not possible"),
         (["--seconds", "soon"], "'soon' is not possible"),
+        (["--late-share", "1.5"], "'1.5' is not possible; give a number from 0 to 1"),
         (["--events", "-5"], "'-5' is not possible; give a whole number, 0 or more"),
     ],
 )
@@ -452,6 +454,19 @@ def test_what_cannot_be_run_is_refused_with_a_sentence(
 
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_share_of_late_events_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plain run and of a scenario."""
+    shares = []
+    monkeypatch.setattr(
+        "sandbox.__main__.run", lambda plan: shares.append(plan.scenario.late_share)
+    )
+
+    for more in (["--late-share", "0"], ["--late-share", "0.5", "--scenario", "bad-network"], []):
+        main(["run", *more])
+
+    assert shares == [0.0, 0.5, EVERYDAY.late_share]
 
 
 def test_what_arrived_is_listed_by_service_and_type() -> None:
