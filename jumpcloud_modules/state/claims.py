@@ -4,7 +4,7 @@ Shared by ledgers that may hold the same events. Knows keys only.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 
 from jumpcloud_modules.errors import Stopped
@@ -22,7 +22,7 @@ class Claims:
         self._released = threading.Condition()
 
     @contextmanager
-    def taking(self, keys: Sequence[int], fresh: Callable[[], Events]) -> Iterator[Events]:
+    def taking(self, keys: Set[int], fresh: Callable[[], Events]) -> Iterator[Events]:
         """Claim what `fresh` returns of events with these keys until the end of the block.
 
         `fresh` is called once none of them is claimed. A thread that waits holds no claims of the
@@ -30,18 +30,20 @@ class Claims:
         Stopped when asked to stop while waiting, and whatever `fresh` raises, with nothing claimed.
         """
         self._take(keys)
-        held = set(keys)
+        held = keys
         try:
             # All of them are held meanwhile, and the lock is not: the storage may have to be asked,
             # and what others delivered is to be released without waiting for it.
             mine = fresh()
-            self._release(held.difference(mine.keys))
-            held.intersection_update(mine.keys)
+            if len(mine) < len(held):
+                kept = held & set(mine.keys)
+                self._release(held - kept)
+                held = kept
             yield mine
         finally:
             self._release(held)
 
-    def _take(self, keys: Sequence[int]) -> None:
+    def _take(self, keys: Set[int]) -> None:
         with self._released:
             # A position that passed an event in flight would be committed: were the other's
             # delivery to fail, and the process to end, nobody would read the event again.
@@ -51,7 +53,7 @@ class Claims:
                 self._released.wait(_STOP_CHECK_SECONDS)
             self._claimed.update(keys)
 
-    def _release(self, keys: set[int]) -> None:
+    def _release(self, keys: Set[int]) -> None:
         if not keys:
             return
         with self._released:

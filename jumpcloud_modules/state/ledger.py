@@ -82,12 +82,13 @@ class Ledger:
         the block ends, what it recorded counts as delivered, and the rest is new again. Raises
         StateUnavailable, with nothing claimed.
         """
-        with self._claims.taking(events.keys, lambda: self._fresh(events)) as fresh:
+        keys = set(events.keys)
+        with self._claims.taking(keys, lambda: self._fresh(events, keys)) as fresh:
             yield fresh
 
-    def _fresh(self, events: Events) -> Events:
+    def _fresh(self, events: Events, keys: Set[int]) -> Events:
         with self._lock:
-            return _unknown(events, self._known_sets(events))
+            return _unknown(events, keys, self._known_sets(events))
 
     def delivered(self, events: Events) -> set[int]:
         """Return the keys of those events that were delivered. Raises StateUnavailable."""
@@ -336,9 +337,8 @@ def _hour_of(time: datetime) -> int:
     return to_ms(time) // HOUR_MS
 
 
-def _unknown(events: Events, known: Sequence[Set[int]]) -> Events:
-    """Return each event once whose key is in none of the sets."""
-    keys = set(events.keys)
+def _unknown(events: Events, keys: Set[int], known: Sequence[Set[int]]) -> Events:
+    """Return each event once whose key is in none of the sets; `keys` are the events' own."""
     known_keys = set().union(*(keys & some for some in known))
     if not known_keys and len(keys) == len(events):
         return events

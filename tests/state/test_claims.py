@@ -17,7 +17,7 @@ def begun(claims: Claims, events: Events, took: threading.Event) -> threading.Th
     """Claim events in another thread, and set `took` once they are claimed."""
 
     def claim() -> None:
-        with claims.taking(events.keys, lambda: events):
+        with claims.taking({*events.keys}, lambda: events):
             took.set()
 
     thread = threading.Thread(target=claim, daemon=True)
@@ -32,12 +32,12 @@ def test_who_waits_for_another_s_outcome_hears_the_stop() -> None:
 
     def claim_too() -> None:
         try:
-            with claims.taking([ONE.key], lambda: events_of(ONE)):
+            with claims.taking({ONE.key}, lambda: events_of(ONE)):
                 pass
         except Stopped as error:
             raised.append(error)
 
-    with claims.taking([ONE.key], lambda: events_of(ONE)):
+    with claims.taking({ONE.key}, lambda: events_of(ONE)):
         waiting = threading.Thread(target=claim_too, daemon=True)
         waiting.start()
         waiting.join(0.3)
@@ -61,7 +61,7 @@ def test_a_slow_look_at_what_is_known_keeps_nobody_from_claiming_or_releasing() 
         return events_of(ONE)
 
     def claim_slowly() -> None:
-        with claims.taking([ONE.key], look):
+        with claims.taking({ONE.key}, look):
             pass
 
     slow = threading.Thread(target=claim_slowly, daemon=True)
@@ -85,7 +85,7 @@ def test_what_turns_out_to_be_known_is_not_held() -> None:
     """Another page of the same events need not wait until this one's are delivered."""
     claims, took = Claims(), threading.Event()
 
-    with claims.taking([ONE.key, OTHER.key], lambda: events_of(OTHER)):
+    with claims.taking({ONE.key, OTHER.key}, lambda: events_of(OTHER)):
         begun(claims, events_of(ONE), took).join(SECONDS)
         is_free = took.is_set()
 
@@ -99,7 +99,7 @@ def test_a_look_that_fails_leaves_nothing_claimed() -> None:
     def fail() -> Events:
         raise StateUnavailable("the disk is full")
 
-    with pytest.raises(StateUnavailable), claims.taking([ONE.key], fail):
+    with pytest.raises(StateUnavailable), claims.taking({ONE.key}, fail):
         pass
     begun(claims, events_of(ONE), took).join(SECONDS)
 
