@@ -12,8 +12,8 @@ from jumpcloud_modules.errors import Stopped, TryLater
 
 MAX_READERS = 8
 """Readers side by side while the processor has time."""
-MIN_READERS = 2
-"""Readers at first, and while the processor has no time: one reads, one delivers."""
+MIN_READERS = 1
+"""Readers at first, and while the processor has no time: a second one would only wait for it."""
 SECONDS_TO_ADD_A_SLOT = 60.0
 """The time until one more reader asks, after a 429."""
 SECONDS_TO_A_SLOT = 0.1
@@ -48,7 +48,7 @@ class ConcurrencyLimit:
         self._max_slots = max_slots
         self._clock = clock
         self._processor_seconds = processor_seconds
-        self._useful = min(MIN_READERS, max_slots)
+        self._useful = MIN_READERS
         self._watched_since = 0.0
         self._used_before = 0.0
         self._taken = 0
@@ -120,7 +120,7 @@ class ConcurrencyLimit:
         self._watch_from_now()
         # Between the two shares the number stays as it is, or it would swing.
         if share > BUSY_SHARE:
-            self._useful = max(self._useful - 1, min(MIN_READERS, self._max_slots))
+            self._useful = max(self._useful - 1, MIN_READERS)
         elif share < IDLE_SHARE:
             self._useful = min(2 * self._useful, self._max_slots)
 

@@ -31,13 +31,15 @@ def test_slots_go_down_to_one_after_a_429_and_up_again() -> None:
         threading.Event(), max_slots=3, clock=clock, processor_seconds=lambda: 0.0
     )
     with concurrency.slot() as slot:
-        clock.now = SECONDS_TO_WATCH
-        slot.keep()
+        while concurrency.slots < 3:
+            clock.now += SECONDS_TO_WATCH
+            slot.keep()
     slots = [concurrency.slots]
 
     concurrency.lower()
+    began = clock.now
     for minutes in (0, 0.9, 1, 2, 50):
-        clock.now = SECONDS_TO_WATCH + minutes * SECONDS_TO_ADD_A_SLOT
+        clock.now = began + minutes * SECONDS_TO_ADD_A_SLOT
         slots.append(concurrency.slots)
 
     assert slots == [3, 1, 1, 2, 3, 3]
