@@ -28,6 +28,8 @@ from jumpcloud_modules.sekoia.form_values import (
 
 ALL_SERVICES: Final = "all"
 MAX_HISTORY_HOURS: Final = RETENTION // timedelta(hours=1)
+MAX_SECONDS_BETWEEN: Final = RETENTION // timedelta(seconds=1)
+"""Whoever asks less often loses what JumpCloud no longer keeps."""
 
 
 # The schema of a form
@@ -226,6 +228,7 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     frequency: WholeNumber = Field(
         default=60,
         ge=1,
+        le=MAX_SECONDS_BETWEEN,
         title="Frequency (seconds)",
         description="Seconds between two calls for new events.",
     )
@@ -255,8 +258,10 @@ class ConnectorConfiguration(_Form, DefaultConnectorConfiguration):
     audit_frequency: WholeNumber = Field(
         default=600,
         ge=5,
+        le=MAX_SECONDS_BETWEEN,
         title="Frequency of the search for late events (seconds)",
-        description="Seconds between two searches for late events.",
+        description="Seconds between two searches for late events. New events are called for at"
+        " each of them, too.",
     )
     organization_id: Identifier | SkipJsonSchema[None] = Field(
         default=None,

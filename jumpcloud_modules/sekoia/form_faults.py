@@ -44,8 +44,6 @@ def _bounds() -> dict[str, dict[str, str]]:
 def _bounds_of(schema: dict[str, Any]) -> dict[str, str]:
     return {
         name: f"a whole number from {field['minimum']} to {field['maximum']}"
-        if "maximum" in field
-        else f"a whole number, {field['minimum']} or more"
         for name, field in schema["properties"].items()
         if field["type"] == "integer"
     }

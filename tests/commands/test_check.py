@@ -235,7 +235,7 @@ MISTAKES = {
     ),
     "a value out of bounds": Mistake(
         "configuration",
-        "Give a whole number, 1 or more.",
+        "Give a whole number from 1 to 7776000.",
         variables={"FREQUENCY": "0"},
         skipped=tuple(NAMES[1:8]),
         status=2,

@@ -239,7 +239,10 @@ def test_its_metrics_name_the_intake_key_by_a_fingerprint(tmp_path: Path) -> Non
             {"SERVICE": "sso;radius"},
             "service: 'sso;radius' cannot be a name; give",
         ),
-        ({"FREQUENCY": "0"}, "frequency: '0' is not possible; give a whole number, 1 or more."),
+        (
+            {"FREQUENCY": "0"},
+            "frequency: '0' is not possible; give a whole number from 1 to 7776000.",
+        ),
         ({"JUMPCLOUD_BASE_URL": "http://api.jumpcloud.com"}, "base_url: begins with http://"),
         ({"MODULE_JSON": "/nowhere/module.json"}, "/nowhere/module.json cannot be read"),
         ({"DATA_DIR": "/dev/null/state"}, "name another in DATA_DIR"),
