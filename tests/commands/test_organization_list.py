@@ -195,7 +195,7 @@ def test_all_faults_of_all_are_told_at_once_by_name(tmp_path: Path) -> None:
     assert told(path).splitlines() == [
         f"{path}: {said}"
         for said in (
-            "acme: frequency: 0 is not possible; give a whole number, 1 or more.",
+            "acme: frequency: 0 is not possible; give a whole number from 1 to 7776000.",
             "acme: chunk_size: 0 is not possible; give a whole number from 1 to 10000.",
             "beta: organisation_id: there is no such key; did you mean organization_id?",
             f"organization 3, organization 7: {BAD_NAME}",
@@ -218,7 +218,7 @@ def test_what_is_wrong_for_all_is_told_once(tmp_path: Path) -> None:
             "connector.chunksize: there is no such key; did you mean chunk_size?",
             "The environment variable KEY, which module.apikey needs, is not set; set it.",
             "base_url: is not an address; give one such as https://host/.",
-            "frequency: 0 is not possible; give a whole number, 1 or more.",
+            "frequency: 0 is not possible; give a whole number from 1 to 7776000.",
             "acme, beta: intake_server: is missing; give your Sekoia region's address.",
         )
     ]
@@ -268,7 +268,7 @@ def test_what_is_wrong_with_one_is_told_from_the_others(tmp_path: Path) -> None:
 
     assert [entry.name for entry in listed.entries] == ["beta"]
     assert listed.faults_of("acme") == [
-        "frequency: 0 is not possible; give a whole number, 1 or more."
+        "frequency: 0 is not possible; give a whole number from 1 to 7776000."
     ]
     assert listed.faults_of("beta") == []
     assert Fault("organization 3", BAD_NAME) in listed.faults
