@@ -64,7 +64,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Took:
-    """What a connector took for what it did: microseconds of processor time an event, ..."""
+    """What a connector took, by event, and megabytes at its peak."""
 
     cpu_us_an_event: float
     peak_mb: float
